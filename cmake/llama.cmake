@@ -1,0 +1,75 @@
+# llama.cpp from vendor/ (or SHIMMY_LLAMA_CPP_DIR) as static libraries: ggml, llama and the part of common that renders
+# and parses chats. Nothing of it is installed, and none of its tools, tests, servers or network code is compiled.
+
+set(SHIMMY_LLAMA_CPP_DIR "" CACHE PATH "llama.cpp checkout to build instead of the pinned sources")
+
+if (SHIMMY_LLAMA_CPP_DIR)
+    set(LLAMA_CPP_DIR "${SHIMMY_LLAMA_CPP_DIR}")
+    if (NOT EXISTS "${LLAMA_CPP_DIR}/include/llama.h")
+        message(FATAL_ERROR "SHIMMY_LLAMA_CPP_DIR=${LLAMA_CPP_DIR} is no llama.cpp checkout (include/llama.h is missing)")
+    endif()
+    execute_process(COMMAND git -C "${LLAMA_CPP_DIR}" rev-parse HEAD OUTPUT_VARIABLE SHIMMY_LLAMA_CPP_COMMIT
+                    OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
+    if (NOT SHIMMY_LLAMA_CPP_COMMIT)
+        set(SHIMMY_LLAMA_CPP_COMMIT "unknown")
+    endif()
+else()
+    set(LLAMA_CPP_DIR "${PROJECT_SOURCE_DIR}/vendor/llama.cpp")
+    file(STRINGS "${PROJECT_SOURCE_DIR}/vendor/sources.lock" pin REGEX "llama.cpp commit: ")
+    string(REGEX REPLACE ".*: " "" SHIMMY_LLAMA_CPP_COMMIT "${pin}")
+    set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/vendor/sources.lock")
+    execute_process(COMMAND "${Python_EXECUTABLE}" "${PROJECT_SOURCE_DIR}/vendor/fetch.py" RESULT_VARIABLE failed)
+    if (failed)
+        message(FATAL_ERROR "the pinned llama.cpp sources are missing (see the message above)")
+    endif()
+endif()
+
+# Backends: our option names map onto ggml's.
+foreach (backend CUDA VULKAN OPENCL METAL HIP RPC BLAS)
+    set(GGML_${backend} ${SHIMMY_${backend}} CACHE BOOL "" FORCE)
+endforeach()
+set(GGML_NATIVE ${SHIMMY_NATIVE} CACHE BOOL "" FORCE)
+set(GGML_OPENMP ${SHIMMY_OPENMP} CACHE BOOL "" FORCE)
+set(GGML_CCACHE OFF CACHE BOOL "" FORCE) # the launcher is set once, for everything, in the top-level file
+set(GGML_CUDA_NCCL OFF CACHE BOOL "" FORCE)
+set(GGML_METAL_EMBED_LIBRARY ON CACHE BOOL "" FORCE)
+
+set(LLAMA_BUILD_COMMON OFF CACHE BOOL "" FORCE)
+set(LLAMA_OPENSSL OFF CACHE BOOL "" FORCE)
+set(LLAMA_ALL_WARNINGS OFF CACHE BOOL "" FORCE)
+set(LLAMA_BUILD_COMMIT "${SHIMMY_LLAMA_CPP_COMMIT}")
+set(LLAMA_BUILD_NUMBER 0)
+
+if (SHIMMY_PORTABLE)
+    set(BUILD_SHARED_LIBS ON)
+    set(GGML_BACKEND_DL ON CACHE BOOL "" FORCE)
+    set(GGML_CPU_ALL_VARIANTS ON CACHE BOOL "" FORCE)
+else()
+    set(BUILD_SHARED_LIBS OFF)
+endif()
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+
+add_subdirectory("${LLAMA_CPP_DIR}" llama.cpp EXCLUDE_FROM_ALL SYSTEM)
+
+if (CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 14)
+    get_property(cpu_targets GLOBAL PROPERTY SHIMMY_CPU_TARGETS)
+    foreach (target ggml-cpu ggml-cpu-sapphirerapids)
+        if (TARGET ${target})
+            target_compile_options(${target} PRIVATE "SHELL:-include ${PROJECT_SOURCE_DIR}/cmake/amx_tile_guard.h")
+        endif()
+    endforeach()
+endif()
+
+# The chat half of common: templates (jinja), dialects (parsers), incremental parsing (peg) and JSON schema.
+include("${LLAMA_CPP_DIR}/common/parsers/sources.cmake")
+set(common_sources
+    chat.cpp chat-auto-parser-generator.cpp chat-auto-parser-helpers.cpp chat-diff-analyzer.cpp chat-peg-parser.cpp
+    peg-parser.cpp json.cpp json-schema.cpp json-schema-to-grammar.cpp log.cpp trie.cpp unicode.cpp
+    jinja/lexer.cpp jinja/parser.cpp jinja/runtime.cpp jinja/value.cpp jinja/string.cpp jinja/caps.cpp)
+list(TRANSFORM common_sources PREPEND "${LLAMA_CPP_DIR}/common/")
+
+add_library(shimmy-llama-chat STATIC EXCLUDE_FROM_ALL ${common_sources} ${LLAMA_CHAT_PARSERS_SOURCES})
+target_include_directories(shimmy-llama-chat SYSTEM PUBLIC "${LLAMA_CPP_DIR}/common" "${LLAMA_CPP_DIR}/vendor")
+target_compile_features(shimmy-llama-chat PUBLIC cxx_std_17)
+target_compile_options(shimmy-llama-chat PRIVATE $<$<CXX_COMPILER_ID:GNU,Clang,AppleClang>:-w>)
+target_link_libraries(shimmy-llama-chat PUBLIC llama)

@@ -1,0 +1,11 @@
+# SHIMMY_SANITIZE=address,undefined or thread: applied to everything, llama.cpp included, so that reports are whole.
+if (SHIMMY_SANITIZE)
+    if (SHIMMY_SANITIZE MATCHES "thread" AND SHIMMY_SANITIZE MATCHES "address")
+        message(FATAL_ERROR "SHIMMY_SANITIZE=${SHIMMY_SANITIZE}: address and thread exclude each other")
+    endif()
+    if (SHIMMY_SANITIZE MATCHES "thread" AND SHIMMY_OPENMP)
+        message(FATAL_ERROR "SHIMMY_SANITIZE=thread needs SHIMMY_OPENMP=OFF (libgomp is not instrumented)")
+    endif()
+    add_compile_options(-fsanitize=${SHIMMY_SANITIZE} -fno-omit-frame-pointer -g -O1)
+    add_link_options(-fsanitize=${SHIMMY_SANITIZE})
+endif()

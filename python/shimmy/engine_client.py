@@ -1,0 +1,45 @@
+"""The one interface of a loaded model: `AsyncEngine` implements it in process, `runner.RunnerClient` over a pipe."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+from shimmy.model_info import EngineStats, ModelInfo
+from shimmy.output import RequestOutput
+from shimmy.request import ChatPrompt, GenerateRequest
+
+
+class EngineClient(Protocol):
+    """A loaded model that serves many requests at once, on one event loop."""
+
+    @property
+    def info(self) -> ModelInfo: ...
+
+    @property
+    def alive(self) -> bool:
+        """False once the engine or its process ended; then every call raises EngineDeadError."""
+        ...
+
+    def stream(self, request: GenerateRequest) -> AbstractAsyncContextManager[AsyncIterator[RequestOutput]]:
+        """Run one request. Entering returns once it was accepted: InvalidRequestError, PromptTooLongError,
+        TemplateError, ModelNotFoundError (adapter), QueueFullError and EngineDeadError are raised there. Iterating
+        yields outputs until the one with `finish_reason`; it raises EngineDeadError if the engine dies meanwhile.
+        Leaving the block cancels what still runs, within one step.
+        """
+        ...
+
+    async def tokenize(self, text: str, *, add_special: bool = True, parse_special: bool = True) -> list[int]: ...
+
+    async def detokenize(self, tokens: list[int]) -> str: ...
+
+    async def render_chat(self, prompt: ChatPrompt) -> str:
+        """The text that the chat template makes of a conversation."""
+        ...
+
+    async def stats(self) -> EngineStats: ...
+
+    async def close(self) -> None:
+        """Cancel what runs and free the model. Idempotent."""
+        ...

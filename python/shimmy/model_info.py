@@ -1,0 +1,71 @@
+"""What to load, and what was loaded: plain values that also travel to and from a runner process."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+
+class LoadSpec(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
+    """Everything needed to start one engine.
+
+    `model`, `context` and `engine` hold fields of `_core.ModelParams`, `_core.ContextParams` and
+    `_core.EngineParams`, only those that were set.
+    """
+
+    name: str
+    path: str
+    adapters: dict[str, str] = {}
+    """LoRA adapters to load: name -> file. A request chooses by name."""
+    chat_template: str | None = None
+    """Jinja source; None takes the model's own, then the family's."""
+    model: dict[str, Any] = {}
+    context: dict[str, Any] = {}
+    engine: dict[str, Any] = {}
+
+
+class ModelInfo(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
+    """A loaded model as its engine reports it."""
+
+    name: str
+    path: str
+    architecture: str
+    description: str
+    """llama.cpp's own words, for example "qwen3 0.6B Q4_K - Medium"."""
+    n_params: int
+    size_bytes: int
+    n_ctx_train: int
+    n_ctx: int
+    """Tokens that one request may take, prompt and completion together."""
+    n_seq_max: int
+    n_vocab: int
+    adapters: list[str] = []
+    devices: list[str] = []
+    backend: str = "CPU"
+    """The backend that holds the weights: CPU, CUDA, Vulkan, ..."""
+    n_layer: int = 0
+    n_gpu_layers: int = 0
+    """Layers actually offloaded."""
+    has_chat_template: bool = False
+    load_seconds: float = 0.0
+
+
+class EngineStats(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
+    """A snapshot of an engine's counters. Counts since start unless said otherwise."""
+
+    running: int = 0
+    """Requests holding a sequence now."""
+    waiting: int = 0
+    """Requests in the queue now."""
+    kv_cells_used: int = 0
+    kv_cells_total: int = 0
+    steps: int = 0
+    requests_finished: int = 0
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    completion_tokens: int = 0
+    step_seconds: float = 0.0
+    """Time spent in steps."""
+    decode_seconds: float = 0.0
+    """Time of it spent inside llama_decode."""

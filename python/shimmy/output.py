@@ -1,0 +1,63 @@
+"""What an engine answers: plain values that also travel from a runner process as msgpack."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class TokenLogprob(msgspec.Struct, frozen=True):
+    """One token with its log-probability (natural log, never -inf: clamped to -9999.0) before sampling."""
+
+    token: int
+    piece: bytes
+    logprob: float
+    top: list[tuple[int, bytes, float]] = []
+    """The most likely alternatives, best first: (token, piece, logprob)."""
+
+
+class ToolCallDelta(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A part of a tool call. `id` and `name` are set in the first part of each call only."""
+
+    index: int
+    arguments: str = ""
+    id: str | None = None
+    name: str | None = None
+
+
+class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Token counts and durations of one request. Durations are in seconds."""
+
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    """Prompt tokens whose KV cells were reused."""
+    completion_tokens: int = 0
+    queue_seconds: float = 0.0
+    """From arrival to the first prefill chunk."""
+    prefill_seconds: float = 0.0
+    """From the first prefill chunk to the first token."""
+    decode_seconds: float = 0.0
+    """From the first token to the last."""
+
+
+class RequestOutput(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
+    """What one step added to one request. The last one carries `finish_reason` and `usage`.
+
+    `text` never ends inside a UTF-8 character and never holds a stop string or a part of one. For a `ChatPrompt` it
+    is the content only; reasoning and tool calls are parsed out of the model's text.
+    """
+
+    request_id: str
+    text: str = ""
+    reasoning: str = ""
+    tool_calls: list[ToolCallDelta] = []
+    token_ids: list[int] = []
+    logprobs: list[TokenLogprob] = []
+    finish_reason: str | None = None
+    """stop, length, tool_calls (ChatPrompt only) or cancelled."""
+    stop_reason: str | int | None = None
+    """The stop string or token id that ended it, when one did."""
+    usage: Usage | None = None
+
+    @property
+    def finished(self) -> bool:
+        return self.finish_reason is not None
