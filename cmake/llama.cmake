@@ -49,10 +49,11 @@ else()
 endif()
 set(CMAKE_POSITION_INDEPENDENT_CODE ON)
 
+# ggml would record the commit of the repository around it, and rebuild with each of ours.
+set(GIT_EXE "" CACHE FILEPATH "" FORCE)
 add_subdirectory("${LLAMA_CPP_DIR}" llama.cpp EXCLUDE_FROM_ALL SYSTEM)
 
 if (CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 14)
-    get_property(cpu_targets GLOBAL PROPERTY SHIMMY_CPU_TARGETS)
     foreach (target ggml-cpu ggml-cpu-sapphirerapids)
         if (TARGET ${target})
             target_compile_options(${target} PRIVATE "SHELL:-include ${PROJECT_SOURCE_DIR}/cmake/amx_tile_guard.h")
@@ -60,11 +61,12 @@ if (CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_
     endforeach()
 endif()
 
-# The chat half of common: templates (jinja), dialects (parsers), incremental parsing (peg) and JSON schema.
+# The chat half of common: templates (jinja), dialects (parsers), incremental parsing (peg) and JSON schema. The few
+# functions it needs from the other half, its log included, are in csrc/chat/common_symbols.cpp.
 include("${LLAMA_CPP_DIR}/common/parsers/sources.cmake")
 set(common_sources
     chat.cpp chat-auto-parser-generator.cpp chat-auto-parser-helpers.cpp chat-diff-analyzer.cpp chat-peg-parser.cpp
-    peg-parser.cpp json.cpp json-schema.cpp json-schema-to-grammar.cpp log.cpp trie.cpp unicode.cpp
+    peg-parser.cpp json.cpp json-schema.cpp json-schema-to-grammar.cpp trie.cpp unicode.cpp
     jinja/lexer.cpp jinja/parser.cpp jinja/runtime.cpp jinja/value.cpp jinja/string.cpp jinja/caps.cpp)
 list(TRANSFORM common_sources PREPEND "${LLAMA_CPP_DIR}/common/")
 

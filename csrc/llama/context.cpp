@@ -1,0 +1,242 @@
+#include "llama/context.h"
+
+#include <llama.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "errors.h"
+#include "llama/context_params.h"
+#include "llama/log_sink.h"
+#include "llama/lora_adapter.h"
+#include "llama/native_abort.h"
+#include "llama/state_frame.h"
+
+namespace shimmy {
+namespace {
+
+std::string text(int64_t number) { return std::to_string(number); }
+
+}  // namespace
+
+Context::Context(std::shared_ptr<Model> model, const ContextParams & params)
+    : model_(std::move(model)), params_(params) {
+    if (model_->params().vocab_only) {
+        throw InvalidRequestError(model_->path() + " was loaded with vocab_only, so it has no weights to run");
+    }
+    auto native = native_context_params(*model_, params_);
+    native.abort_callback = [](void * flag) { return static_cast<std::atomic<bool> *>(flag)->load(); };
+    native.abort_callback_data = &abort_;
+    n_threads_ = native.n_threads;
+    n_threads_batch_ = native.n_threads_batch;
+
+    LogCapture log;
+    try {
+        AbortGuard guard;
+        ctx_ = llama_init_from_model(model_->get(), native);
+    } catch (const std::exception & error) {
+        throw ModelLoadError(model_->path() + ": no context: " + error.what());
+    }
+    if (!ctx_) {
+        throw ModelLoadError(model_->path() + ": no context with n_ctx " + text(native.n_ctx) + ": " +
+                             (log.text().empty() ? "llama.cpp gave no reason" : log.text()));
+    }
+    n_outputs_max_ = native.n_outputs_max == 0 ? n_batch() : native.n_outputs_max;
+    try {
+        threads_.emplace(n_threads_, n_threads_batch_, params_.poll);
+    } catch (...) {
+        llama_free(ctx_);
+        throw;
+    }
+    threads_->attach(ctx_);
+    kv_cache_ = KvCache(ctx_, model_->get());
+}
+
+Context::~Context() { llama_free(ctx_); }
+
+uint32_t Context::n_ctx() const { return llama_n_ctx(ctx_); }
+uint32_t Context::n_ctx_seq() const { return llama_n_ctx_seq(ctx_); }
+uint32_t Context::n_batch() const { return llama_n_batch(ctx_); }
+uint32_t Context::n_ubatch() const { return llama_n_ubatch(ctx_); }
+uint32_t Context::n_seq_max() const { return llama_n_seq_max(ctx_); }
+
+std::string Context::pooling() const {
+    switch (llama_pooling_type(ctx_)) {
+        case LLAMA_POOLING_TYPE_MEAN: return "mean";
+        case LLAMA_POOLING_TYPE_CLS: return "cls";
+        case LLAMA_POOLING_TYPE_LAST: return "last";
+        case LLAMA_POOLING_TYPE_RANK: return "rank";
+        default: return "none";
+    }
+}
+
+void Context::check_alive() const {
+    if (!fatal_.empty()) {
+        throw DecodeError("this context failed before and is of no further use: " + fatal_);
+    }
+}
+
+void Context::check(Call call, const Batch & batch) const {
+    check_alive();
+    const bool has_memory = llama_get_memory(ctx_) != nullptr;
+    if (call == Call::Encode && has_memory && !model_->has_encoder()) {
+        throw InvalidRequestError("this model has no encoder: use decode");
+    }
+    if (call == Call::Decode && !has_memory) {
+        throw InvalidRequestError("this model has no KV cache: use encode");
+    }
+    if (batch.n_tokens() == 0) {
+        throw InvalidRequestError("the batch is empty", "batch");
+    }
+    const bool at_once = call == Call::Encode || !llama_get_causal_attn(ctx_);
+    const uint32_t most = at_once ? n_ubatch() : n_batch();
+    if (static_cast<uint32_t>(batch.n_tokens()) > most) {
+        throw InvalidRequestError("the batch has " + text(batch.n_tokens()) + " tokens, " +
+                                      (at_once ? "n_ubatch" : "n_batch") + " is " + text(most),
+                                  "batch");
+    }
+    if (call == Call::Decode && static_cast<uint32_t>(batch.n_outputs()) > n_outputs_max_) {
+        throw InvalidRequestError("the batch asks for " + text(batch.n_outputs()) + " outputs, n_outputs_max is " +
+                                      text(n_outputs_max_),
+                                  "batch");
+    }
+    const int32_t n_vocab = llama_vocab_n_tokens(model_->vocab());
+    const int32_t n_seq_max = static_cast<int32_t>(llama_n_seq_max(ctx_));
+    for (int32_t i = 0; i < batch.n_tokens(); ++i) {
+        const Token token = batch.tokens()[static_cast<size_t>(i)];
+        if (token < 0 || token >= n_vocab) {
+            throw InvalidRequestError("token " + text(i) + " of the batch is " + text(token) +
+                                          ", the vocabulary has ids 0 to " + text(n_vocab - 1),
+                                      "batch");
+        }
+        if (batch.positions()[static_cast<size_t>(i)] < 0) {
+            throw InvalidRequestError("token " + text(i) + " of the batch has a negative position", "batch");
+        }
+        for (int32_t s = 0; s < batch.n_seq_id(i); ++s) {
+            const SeqId seq_id = batch.seq_ids(i)[s];
+            if (seq_id < 0 || seq_id >= n_seq_max) {
+                throw InvalidRequestError("token " + text(i) + " of the batch belongs to sequence " + text(seq_id) +
+                                              ", the context has sequences 0 to " + text(n_seq_max - 1),
+                                          "batch");
+            }
+        }
+    }
+}
+
+DecodeStatus Context::decode(const Batch & batch) { return run(Call::Decode, batch); }
+
+DecodeStatus Context::encode(const Batch & batch) { return run(Call::Encode, batch); }
+
+DecodeStatus Context::run(Call call, const Batch & batch) {
+    check(call, batch);
+    const auto n = static_cast<size_t>(batch.n_tokens());
+    seq_id_pointers_.resize(n);
+    n_seq_ids_.resize(n);
+    for (size_t i = 0; i < n; ++i) {
+        seq_id_pointers_[i] = const_cast<SeqId *>(batch.seq_ids(static_cast<int32_t>(i)));
+        n_seq_ids_[i] = batch.n_seq_id(static_cast<int32_t>(i));
+    }
+    llama_batch native{};
+    native.n_tokens = batch.n_tokens();
+    native.token = const_cast<Token *>(batch.tokens().data());
+    native.pos = const_cast<Pos *>(batch.positions().data());
+    native.n_seq_id = n_seq_ids_.data();
+    native.seq_id = seq_id_pointers_.data();
+    native.logits = const_cast<int8_t *>(batch.outputs().data());
+
+    LogCapture log;
+    int32_t result = 0;
+    try {
+        AbortGuard guard;
+        result = call == Call::Decode ? llama_decode(ctx_, native) : llama_encode(ctx_, native);
+        llama_synchronize(ctx_);
+    } catch (const std::exception & error) {
+        fatal_ = error.what();
+        return DecodeStatus::Failed;
+    }
+    if (result == 2 || (result != 0 && abort_.load())) {
+        abort_.store(false);
+        return DecodeStatus::Aborted;
+    }
+    switch (result) {
+        case 0: return DecodeStatus::Ok;
+        case 1: return DecodeStatus::NoKvSlot;
+        case -1: return DecodeStatus::Invalid;
+        default:
+            fatal_ = log.text().empty() ? "llama.cpp returned " + text(result) : log.text();
+            return DecodeStatus::Failed;
+    }
+}
+
+std::span<const float> Context::logits(int32_t i) const {
+    check_alive();
+    const float * row = llama_get_logits_ith(ctx_, i);
+    if (!row) {
+        throw InvalidRequestError("token " + text(i) + " of the last batch has no logits: it asked for no output, or "
+                                  "there was no successful decode",
+                                  "i");
+    }
+    return {row, static_cast<size_t>(llama_vocab_n_tokens(model_->vocab()))};
+}
+
+std::span<const float> Context::embeddings(int32_t i) const {
+    check_alive();
+    const float * row = params_.embeddings ? llama_get_embeddings_ith(ctx_, i) : nullptr;
+    if (!row) {
+        throw InvalidRequestError(params_.embeddings ? "token " + text(i) + " of the last batch has no embedding"
+                                                     : "the context was made with embeddings=False",
+                                  "i");
+    }
+    return {row, static_cast<size_t>(llama_model_n_embd_out(model_->get()))};
+}
+
+std::span<const float> Context::embeddings_seq(SeqId seq_id) const {
+    check_alive();
+    const auto pooling = llama_pooling_type(ctx_);
+    const float * row =
+        params_.embeddings && pooling != LLAMA_POOLING_TYPE_NONE ? llama_get_embeddings_seq(ctx_, seq_id) : nullptr;
+    if (!row) {
+        throw InvalidRequestError("sequence " + text(seq_id) + " has no pooled embedding: the context needs "
+                                  "embeddings=True and a pooling, and the sequence must be in the last batch",
+                                  "seq_id");
+    }
+    const auto n = pooling == LLAMA_POOLING_TYPE_RANK ? static_cast<int64_t>(llama_model_n_cls_out(model_->get()))
+                                                      : llama_model_n_embd_out(model_->get());
+    return {row, static_cast<size_t>(n)};
+}
+
+void Context::set_adapters(const std::vector<std::pair<std::shared_ptr<LoraAdapter>, double>> & adapters) {
+    check_alive();
+    std::vector<llama_adapter_lora *> handles;
+    std::vector<float> scales;
+    for (const auto & [adapter, scale] : adapters) {
+        if (adapter->model() != model_) {
+            throw InvalidRequestError(adapter->path() + " was loaded for another model object", "adapters");
+        }
+        if (!(std::abs(scale) <= std::numeric_limits<float>::max())) {
+            throw InvalidRequestError("the scale of " + adapter->path() + " is not a finite number", "adapters");
+        }
+        handles.push_back(adapter->get());
+        scales.push_back(static_cast<float>(scale));
+    }
+    llama_set_adapters_lora(ctx_, handles.data(), handles.size(), scales.data());
+    adapters_ = adapters;
+}
+
+std::vector<uint8_t> Context::save_state() const {
+    check_alive();
+    std::vector<uint8_t> data(llama_state_get_size(ctx_));
+    data.resize(llama_state_get_data(ctx_, data.data(), data.size()));
+    return frame_state(StateKind::Context, model_->get(), {}, data);
+}
+
+void Context::load_state(std::span<const uint8_t> state) {
+    check_alive();
+    const auto frame = unframe_state(StateKind::Context, model_->get(), state);
+    if (llama_state_set_data(ctx_, frame.data.data(), frame.data.size()) == 0) {
+        throw InvalidRequestError("the state does not fit this context: it was saved with other settings", "state");
+    }
+}
+
+}  // namespace shimmy

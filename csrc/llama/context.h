@@ -1,0 +1,109 @@
+#pragma once
+// One llama_context: KV cache, compute buffers and the outputs of the last call. Not thread-safe, except abort().
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "llama/batch.h"
+#include "llama/kv_cache.h"
+#include "llama/model.h"
+#include "llama/thread_pool.h"
+
+struct llama_context;
+
+namespace shimmy {
+
+class LoraAdapter;
+
+// What llama_decode documents, one case each.
+enum class DecodeStatus {
+    Ok,
+    NoKvSlot,  // the batch found no room in the KV cache; nothing was computed
+    Aborted,   // stopped by abort(); tokens of finished micro-batches stay in the cache
+    Invalid,   // the batch was refused (positions out of order, ...); nothing was computed
+    Failed,    // fatal; the context is of no further use
+};
+
+class Context {
+  public:
+    // Throws InvalidRequestError (parameters) or ModelLoadError (no memory, unsupported combination).
+    explicit Context(std::shared_ptr<Model> model, const ContextParams & params = {});
+    ~Context();
+    Context(const Context &) = delete;
+    Context & operator=(const Context &) = delete;
+
+    // Compute a batch with the KV cache, respectively without it (encoders, embedding models). Everything that llama.cpp
+    // asserts is checked first and thrown as InvalidRequestError. After Failed every further call throws DecodeError.
+    DecodeStatus decode(const Batch & batch);
+    DecodeStatus encode(const Batch & batch);
+
+    // Stop the call that runs now as soon as the backend looks (CPU: at once), or the next one, with Aborted.
+    // Callable from any thread.
+    void abort() { abort_.store(true, std::memory_order_relaxed); }
+
+    // Logits of token `i` of the last batch (negative: counted from the last output), [n_vocab]. Valid until the next
+    // call. Throws InvalidRequestError when that token asked for no output.
+    std::span<const float> logits(int32_t i) const;
+
+    // Embedding of token `i`, [n_embd]; of a whole sequence with pooling, [n_embd] or, pooling rank, [n_cls_out].
+    std::span<const float> embeddings(int32_t i) const;
+    std::span<const float> embeddings_seq(SeqId seq_id) const;
+
+    // Replace the adapters that apply to all following calls. Throws InvalidRequestError for an adapter of another model.
+    void set_adapters(const std::vector<std::pair<std::shared_ptr<LoraAdapter>, double>> & adapters);
+
+    KvCache & kv_cache() { return kv_cache_; }
+
+    // Held by callers that share a context between threads, for as long as they use it or its outputs.
+    std::mutex & mutex() const { return mutex_; }
+
+    // The whole state (cache and outputs), framed and checksummed. load throws InvalidRequestError for bytes that are
+    // damaged or belong to another model or other settings.
+    std::vector<uint8_t> save_state() const;
+    void load_state(std::span<const uint8_t> state);
+
+    const std::shared_ptr<Model> & model() const { return model_; }
+    const ContextParams & params() const { return params_; }  // as given
+    uint32_t n_ctx() const;                                   // cells of all sequences
+    uint32_t n_ctx_seq() const;                               // cells that one sequence can take
+    uint32_t n_batch() const;
+    uint32_t n_ubatch() const;
+    uint32_t n_seq_max() const;
+    uint32_t n_outputs_max() const { return n_outputs_max_; }
+    int32_t n_threads() const { return n_threads_; }
+    int32_t n_threads_batch() const { return n_threads_batch_; }
+    std::string pooling() const;
+
+    llama_context * get() const { return ctx_; }
+
+  private:
+    enum class Call { Decode, Encode };
+
+    DecodeStatus run(Call call, const Batch & batch);
+    void check(Call call, const Batch & batch) const;
+    void check_alive() const;
+
+    mutable std::mutex mutex_;
+    std::shared_ptr<Model> model_;
+    ContextParams params_;
+    std::vector<std::pair<std::shared_ptr<LoraAdapter>, double>> adapters_;
+    int32_t n_threads_ = 1;
+    int32_t n_threads_batch_ = 1;
+    uint32_t n_outputs_max_ = 0;
+    std::atomic<bool> abort_{false};
+    std::optional<ThreadPool> threads_;
+    llama_context * ctx_ = nullptr;
+    KvCache kv_cache_;
+    std::string fatal_;  // not empty once a call failed for good
+    std::vector<SeqId *> seq_id_pointers_;
+    std::vector<int32_t> n_seq_ids_;
+};
+
+}  // namespace shimmy

@@ -1,0 +1,126 @@
+#include "llama/context_params.h"
+
+#include <algorithm>
+#include <array>
+#include <string>
+#include <string_view>
+
+#include "errors.h"
+#include "llama/device.h"
+#include "llama/ggml_types.h"
+
+namespace shimmy {
+namespace {
+
+constexpr uint32_t max_seqs = 256;     // LLAMA_MAX_SEQ
+constexpr int32_t max_threads = 512;   // GGML_MAX_N_THREADS
+constexpr uint32_t max_batch = 65536;
+constexpr uint32_t max_ctx = 1U << 26;
+
+template <typename Value>
+using Choices = std::initializer_list<std::pair<std::string_view, Value>>;
+
+template <typename Value>
+Value choose(const char * param, const std::string & name, Choices<Value> choices) {
+    std::string known;
+    for (const auto & [word, value] : choices) {
+        if (name == word) {
+            return value;
+        }
+        known += (known.empty() ? "" : ", ") + (word.empty() ? std::string("''") : std::string(word));
+    }
+    throw InvalidRequestError(std::string(param) + " is '" + name + "', it must be one of " + known, param);
+}
+
+template <typename Number>
+Number in_range(const char * param, Number value, Number low, Number high) {
+    if (value < low || value > high) {
+        throw InvalidRequestError(std::string(param) + " is " + std::to_string(value) + ", it must be between " +
+                                      std::to_string(low) + " and " + std::to_string(high),
+                                  param);
+    }
+    return value;
+}
+
+std::string mib(uint64_t bytes) { return std::to_string(bytes >> 20) + " MiB"; }
+
+}  // namespace
+
+uint32_t default_n_ctx(const Model & model, const ContextParams & params) {
+    const uint32_t trained = static_cast<uint32_t>(std::max(model.n_ctx_train(), 1));
+    const uint32_t least = std::min(trained, 4096U);
+    const uint64_t per_cell = model.kv_bytes_per_cell(params.type_k, params.type_v);
+    const uint64_t budget = host_memory().available / 2;
+    uint32_t n_ctx = trained;
+    while (n_ctx > least && budget > 0 && per_cell * n_ctx > budget) {
+        n_ctx = std::max(least, n_ctx / 2);
+    }
+    return n_ctx;
+}
+
+llama_context_params native_context_params(const Model & model, const ContextParams & params) {
+    auto native = llama_context_default_params();
+    native.n_ctx = params.n_ctx == 0 ? default_n_ctx(model, params) : in_range("n_ctx", params.n_ctx, 1U, max_ctx);
+    native.n_batch = in_range("n_batch", params.n_batch, 1U, max_batch);
+    native.n_ubatch = std::min(in_range("n_ubatch", params.n_ubatch, 1U, max_batch), native.n_batch);
+    native.n_seq_max = in_range("n_seq_max", params.n_seq_max, 1U, std::min(max_seqs, native.n_batch));
+    if (native.n_seq_max > native.n_ctx) {
+        throw InvalidRequestError("n_seq_max is " + std::to_string(native.n_seq_max) + ", more than the " +
+                                      std::to_string(native.n_ctx) + " cells of n_ctx",
+                                  "n_seq_max");
+    }
+    native.n_outputs_max = in_range("n_outputs_max", params.n_outputs_max, 0U, native.n_batch);
+    native.n_outputs_max_per_seq = native.n_outputs_max;
+    const int32_t cores = physical_cores();
+    native.n_threads = in_range("n_threads", params.n_threads, 0, max_threads);
+    native.n_threads = native.n_threads == 0 ? cores : native.n_threads;
+    native.n_threads_batch = in_range("n_threads_batch", params.n_threads_batch, 0, max_threads);
+    native.n_threads_batch = native.n_threads_batch == 0 ? native.n_threads : native.n_threads_batch;
+    in_range("poll", params.poll, 0, 100);
+
+    native.pooling_type = choose<enum llama_pooling_type>("pooling", params.pooling,
+                                                     {{"", LLAMA_POOLING_TYPE_UNSPECIFIED},
+                                                      {"none", LLAMA_POOLING_TYPE_NONE},
+                                                      {"mean", LLAMA_POOLING_TYPE_MEAN},
+                                                      {"cls", LLAMA_POOLING_TYPE_CLS},
+                                                      {"last", LLAMA_POOLING_TYPE_LAST},
+                                                      {"rank", LLAMA_POOLING_TYPE_RANK}});
+    native.attention_type = choose<enum llama_attention_type>("attention", params.attention,
+                                                         {{"", LLAMA_ATTENTION_TYPE_UNSPECIFIED},
+                                                          {"causal", LLAMA_ATTENTION_TYPE_CAUSAL},
+                                                          {"non-causal", LLAMA_ATTENTION_TYPE_NON_CAUSAL}});
+    native.flash_attn_type = choose<enum llama_flash_attn_type>("flash_attn", params.flash_attn,
+                                                           {{"auto", LLAMA_FLASH_ATTN_TYPE_AUTO},
+                                                            {"on", LLAMA_FLASH_ATTN_TYPE_ENABLED},
+                                                            {"off", LLAMA_FLASH_ATTN_TYPE_DISABLED}});
+    native.type_k = kv_type("type_k", params.type_k);
+    native.type_v = kv_type("type_v", params.type_v);
+    if (ggml_is_quantized(native.type_k) && params.flash_attn == "off") {
+        throw InvalidRequestError("type_k " + params.type_k + " needs flash attention: set flash_attn to auto or on",
+                                  "type_k");
+    }
+    if (ggml_is_quantized(native.type_v) && params.flash_attn == "off") {
+        throw InvalidRequestError("type_v " + params.type_v + " needs flash attention: set flash_attn to auto or on",
+                                  "type_v");
+    }
+    native.rope_freq_base = static_cast<float>(in_range("rope_freq_base", params.rope_freq_base, 0.0, 1e12));
+    native.rope_freq_scale = static_cast<float>(in_range("rope_freq_scale", params.rope_freq_scale, 0.0, 1e6));
+    native.embeddings = params.embeddings;
+    native.offload_kqv = params.offload_kqv;
+    native.op_offload = params.op_offload;
+    native.swa_full = params.swa_full;
+    native.kv_unified = params.kv_unified;
+    native.no_perf = true;
+
+    const uint64_t kv_bytes = model.kv_bytes_per_cell(params.type_k, params.type_v) * native.n_ctx;
+    const auto memory = host_memory();
+    const bool on_host = model.params().n_gpu_layers == 0 || !llama_supports_gpu_offload();
+    if (on_host && memory.total > 0 && kv_bytes > memory.total) {
+        throw InvalidRequestError("a KV cache of " + std::to_string(native.n_ctx) + " cells takes " + mib(kv_bytes) +
+                                      ", this machine has " + mib(memory.total) + ": lower n_ctx or quantise type_k and type_v",
+                                  "n_ctx");
+    }
+    return native;
+}
+
+}  // namespace shimmy

@@ -1,0 +1,153 @@
+#include "llama/device.h"
+
+#include <ggml-backend.h>
+#include <llama.h>
+
+#include <algorithm>
+#include <cstring>
+#include <fstream>
+#include <mutex>
+#include <set>
+#include <sstream>
+#include <thread>
+
+#ifdef __linux__
+#include <sched.h>
+#endif
+
+#include "errors.h"
+#include "llama/native_abort.h"
+
+namespace shimmy {
+namespace {
+
+const char * type_name(enum ggml_backend_dev_type type) {
+    switch (type) {
+        case GGML_BACKEND_DEVICE_TYPE_CPU: return "cpu";
+        case GGML_BACKEND_DEVICE_TYPE_GPU: return "gpu";
+        case GGML_BACKEND_DEVICE_TYPE_IGPU: return "igpu";
+        case GGML_BACKEND_DEVICE_TYPE_ACCEL: return "accel";
+        default: return "meta";
+    }
+}
+
+}  // namespace
+
+void init_backends() {
+    static std::once_flag once;
+    std::call_once(once, [] {
+        install_abort_hook();
+#ifdef GGML_BACKEND_DL
+        ggml_backend_load_all();
+#endif
+        llama_backend_init();
+    });
+}
+
+std::vector<Device> devices() {
+    init_backends();
+    std::vector<Device> found;
+    for (size_t i = 0; i < ggml_backend_dev_count(); ++i) {
+        auto * dev = ggml_backend_dev_get(i);
+        size_t free = 0;
+        size_t total = 0;
+        ggml_backend_dev_memory(dev, &free, &total);
+        found.push_back({ggml_backend_dev_name(dev), ggml_backend_dev_description(dev),
+                         type_name(ggml_backend_dev_type(dev)),
+                         ggml_backend_reg_name(ggml_backend_dev_backend_reg(dev)), free, total});
+    }
+    return found;
+}
+
+std::vector<std::string> backends() {
+    init_backends();
+    std::vector<std::string> names;
+    for (size_t i = 0; i < ggml_backend_reg_count(); ++i) {
+        names.emplace_back(ggml_backend_reg_name(ggml_backend_reg_get(i)));
+    }
+    return names;
+}
+
+std::vector<ggml_backend_device *> find_devices(const std::vector<std::string> & names) {
+    init_backends();
+    std::vector<ggml_backend_device *> handles;
+    for (const auto & name : names) {
+        auto * dev = ggml_backend_dev_by_name(name.c_str());
+        if (!dev) {
+            std::string known;
+            for (const auto & device : devices()) {
+                known += (known.empty() ? "" : ", ") + device.name;
+            }
+            throw InvalidRequestError("unknown device '" + name + "': this build and machine offer " + known, "devices");
+        }
+        handles.push_back(dev);
+    }
+    if (!handles.empty()) {
+        handles.push_back(nullptr);
+    }
+    return handles;
+}
+
+std::vector<std::string> cpu_features() {
+    init_backends();
+    std::vector<std::string> names;
+    auto * reg = ggml_backend_reg_by_name("CPU");
+    auto * get = reg ? reinterpret_cast<ggml_backend_get_features_t>(
+                           ggml_backend_reg_get_proc_address(reg, "ggml_backend_get_features"))
+                     : nullptr;
+    if (get) {
+        for (auto * feature = get(reg); feature && feature->name; ++feature) {
+            if (std::strcmp(feature->value, "0") != 0) {
+                names.emplace_back(feature->name);
+            }
+        }
+    }
+    return names;
+}
+
+HostMemory host_memory() {
+    for (const auto & device : devices()) {
+        if (device.type == "cpu") {
+            HostMemory memory{device.memory_total, device.memory_free};
+#ifdef __linux__
+            std::ifstream file("/proc/meminfo");
+            std::string line;
+            while (std::getline(file, line)) {
+                unsigned long long kib = 0;
+                if (std::sscanf(line.c_str(), "MemAvailable: %llu kB", &kib) == 1) {
+                    memory.available = kib * 1024;
+                }
+            }
+#endif
+            return memory;
+        }
+    }
+    return {0, 0};
+}
+
+int32_t physical_cores() {
+    int32_t logical = static_cast<int32_t>(std::max(1U, std::thread::hardware_concurrency()));
+#ifdef __linux__
+    cpu_set_t allowed;
+    if (sched_getaffinity(0, sizeof(allowed), &allowed) == 0) {
+        std::set<std::string> cores;
+        for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+            if (!CPU_ISSET(cpu, &allowed)) {
+                continue;
+            }
+            std::ifstream file("/sys/devices/system/cpu/cpu" + std::to_string(cpu) + "/topology/thread_siblings");
+            std::string siblings;
+            if (std::getline(file, siblings)) {
+                cores.insert(siblings);
+            }
+        }
+        if (!cores.empty()) {
+            return static_cast<int32_t>(cores.size());
+        }
+        logical = std::max(1, CPU_COUNT(&allowed));
+    }
+#endif
+    return logical;
+}
+
+}  // namespace shimmy

@@ -1,0 +1,226 @@
+#include "llama/gguf_hparams.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <string_view>
+#include <vector>
+
+#include "llama/gguf_architecture.h"
+
+namespace shimmy {
+namespace {
+
+constexpr uint32_t max_layers = 512;      // libllama's arrays
+constexpr uint32_t max_experts = 1024;    // libllama's arrays
+constexpr uint32_t max_width = 1u << 24;  // elements of any vector that a layer works on
+
+class HparamsCheck {
+  public:
+    HparamsCheck(const GgufFile & file, const std::string & architecture)
+        : file_(file), prefix_(architecture + "."), rules_(architecture_rules(architecture)) {}
+
+    void run() {
+        check_sizes();
+        check_experts();
+        check_heads();
+        check_rope();
+        check_choices();
+        check_epsilons();
+    }
+
+  private:
+    static std::string text(int64_t value) { return std::to_string(value); }
+
+    [[noreturn]] void fail(const std::string & name, const std::string & what) const {
+        file_.fail(prefix_ + name, what + ": the file is damaged, convert or download it again");
+    }
+
+    uint32_t value_or(const std::string & name, uint32_t fallback) const {
+        return file_.u32(prefix_ + name).value_or(fallback);
+    }
+
+    bool has(const std::string & name) const { return file_.find(prefix_ + name) != nullptr; }
+
+    // One value per layer; a scalar counts for all of them. Empty when the key is missing.
+    std::vector<int64_t> per_layer(const std::string & name) const {
+        const auto * value = file_.find(prefix_ + name);
+        if (value == nullptr || n_layers_ == 0) {
+            return {};
+        }
+        if (value->type != GgufType::array) {
+            return std::vector<int64_t>(n_layers_, *file_.u32(prefix_ + name));
+        }
+        if (value->element != GgufType::u32 && value->element != GgufType::i32 && value->element != GgufType::boolean) {
+            fail(name, "is an array of " + gguf_type_name(value->element) + " and must be one of u32");
+        }
+        if (value->count != n_layers_) {
+            fail(name, "has " + std::to_string(value->count) + " entries for " + text(n_layers_) + " layers");
+        }
+        return file_.integers(*value);
+    }
+
+    void check_sizes() {
+        for (const char * name : {"embedding_length", "context_length", "block_count"}) {
+            if (file_.u32(prefix_ + name) == 0u) {
+                fail(name, "is 0 and must be at least 1");
+            }
+        }
+        if (value_or("embedding_length", 1) > max_width) {
+            fail("embedding_length", "is " + text(value_or("embedding_length", 1)) + ", wider than any model");
+        }
+        n_layers_ = value_or("block_count", 0);
+        if (n_layers_ > max_layers) {
+            fail("block_count", "is " + text(n_layers_) + " and can be 1 to " + text(max_layers));
+        }
+        if (has("block_count") && value_or("nextn_predict_layers", 0) > n_layers_) {
+            fail("nextn_predict_layers", "is " + text(value_or("nextn_predict_layers", 0)) + ", more than the " +
+                                             text(n_layers_) + " layers of block_count");
+        }
+        for (const char * name : {"feed_forward_length", "expert_feed_forward_length"}) {
+            for (const auto width : per_layer(name)) {
+                if (width < 0 || width > max_width) {
+                    fail(name, "is " + text(width) + ", which no layer can have");
+                }
+            }
+        }
+    }
+
+    void check_experts() const {
+        const uint32_t n_experts = value_or("expert_count", 0);
+        const auto used = per_layer("expert_used_count");
+        const int64_t most = used.empty() ? 0 : *std::max_element(used.begin(), used.end());
+        const bool is_dense_hunyuan = prefix_ == "hunyuan_vl." || prefix_ == "hunyuan-dense.";
+        if (n_layers_ == 0 || (is_dense_hunyuan && n_experts <= 1)) {
+            return;
+        }
+        if (n_experts > max_experts) {
+            fail("expert_count", "is " + text(n_experts) + " and can be at most " + text(max_experts));
+        }
+        if (most > n_experts || std::any_of(used.begin(), used.end(), [](int64_t n) { return n < 0; })) {
+            fail("expert_used_count", "is " + text(most) + " of " + text(n_experts) + " experts");
+        }
+        if (n_experts > 0 && most == 0) {
+            fail("expert_used_count", "is 0 or missing although there are " + text(n_experts) + " experts");
+        }
+        const uint32_t n_groups = value_or("expert_group_count", 0);
+        const uint32_t n_groups_used = value_or("expert_group_used_count", 0);
+        if (n_groups > 0 && n_groups >= n_experts) {
+            fail("expert_group_count", "is " + text(n_groups) + " for " + text(n_experts) + " experts");
+        }
+        if (n_groups > 1 && n_experts % n_groups != 0) {
+            fail("expert_group_count", "is " + text(n_groups) + " and must divide the " + text(n_experts) + " experts");
+        }
+        if (n_groups > 1 && (n_groups_used == 0 || n_groups_used >= n_groups)) {
+            fail("expert_group_used_count", "is " + text(n_groups_used) + " of " + text(n_groups) + " groups");
+        }
+    }
+
+    void check_heads() {
+        const auto heads = per_layer("attention.head_count");
+        auto kv_heads = per_layer("attention.head_count_kv");
+        if (kv_heads.empty()) {
+            kv_heads = heads;
+        }
+        for (size_t i = 0; i < heads.size(); i++) {
+            for (const auto & [name, count] :
+                 {std::pair{"attention.head_count", heads[i]}, {"attention.head_count_kv", kv_heads[i]}}) {
+                if (count < (rules_.needs_heads ? 1 : 0) || count > max_width) {
+                    fail(name, "is " + text(count) + " in layer " + text(static_cast<int64_t>(i)));
+                }
+            }
+            if (heads[i] > 0 && kv_heads[i] > 0 && heads[i] % kv_heads[i] != 0) {
+                fail("attention.head_count_kv",
+                     "is " + text(kv_heads[i]) + " and must divide the " + text(heads[i]) + " heads");
+            }
+        }
+        if (heads.empty() || heads[0] == 0) {
+            return;
+        }
+        const auto width = static_cast<int64_t>(value_or("embedding_length", 0));
+        const auto head_width = static_cast<uint32_t>(width / heads[0]);
+        key_length_ = value_or("attention.key_length", head_width);
+        const uint32_t value_length = value_or("attention.value_length", head_width);
+        if (!has("attention.key_length") && width % heads[0] != 0 && rules_.needs_heads) {
+            fail("embedding_length",
+                 "is " + text(width) + " and must be a multiple of the " + text(heads[0]) + " heads");
+        }
+        for (const char * name :
+             {"attention.key_length", "attention.value_length", "attention.key_length_swa",
+              "attention.value_length_swa", "attention.key_length_mla", "attention.value_length_mla"}) {
+            if (value_or(name, 0) > max_width) {
+                fail(name, "is " + text(value_or(name, 0)) + ", longer than any head");
+            }
+        }
+        const bool has_swa_heads = has("attention.key_length_swa") || has("attention.value_length_swa");
+        if (rules_.equal_heads && !has_swa_heads && key_length_ != value_length) {
+            fail("attention.value_length",
+                 "is " + text(value_length) + " and must be the key length, " + text(key_length_));
+        }
+        if (rules_.needs_heads && key_length_ == 0) {
+            fail("attention.key_length", "is 0");
+        }
+    }
+
+    void check_rope() const {
+        const char * name = "rope.dimension_count";
+        if (const auto rotated = file_.u32(prefix_ + name); rotated && key_length_ > 0) {
+            if (rules_.rotates_whole_head && *rotated != key_length_) {
+                fail(name, "is " + text(*rotated) + " and must be the key length, " + text(key_length_));
+            }
+            if (*rotated > key_length_ || *rotated % 2 != 0) {
+                fail(name,
+                     "is " + text(*rotated) + " and must be even and at most the key length, " + text(key_length_));
+            }
+        }
+        if (const auto type = file_.string(prefix_ + "rope.scaling.type")) {
+            constexpr std::array<std::string_view, 4> types = {"none", "linear", "yarn", "longrope"};
+            if (std::find(types.begin(), types.end(), *type) == types.end()) {
+                file_.fail(prefix_ + "rope.scaling.type", "is '" + type->substr(0, 80) +
+                                                              "' and can be none, linear, yarn or longrope: "
+                                                              "convert the model again or update shimmy");
+            }
+        }
+        const auto * sections = file_.find(prefix_ + "rope.dimension_sections");
+        if (sections != nullptr && sections->type == GgufType::array) {
+            const auto sizes = file_.integers(*sections);
+            if (std::any_of(sizes.begin(), sizes.end(), [](int64_t n) { return n < 0 || n > max_width; })) {
+                fail("rope.dimension_sections", "has a section that no head can have");
+            }
+        }
+    }
+
+    void check_choices() const {
+        if (const auto pooling = file_.u32(prefix_ + "pooling_type");
+            pooling && *pooling > 4 && *pooling != UINT32_MAX) {
+            fail("pooling_type", "is " + text(*pooling) + " and can be 0 to 4");
+        }
+        if (const auto gating = file_.u32(prefix_ + "expert_gating_func"); gating && *gating > 4) {
+            fail("expert_gating_func", "is " + text(*gating) + " and can be 0 to 4");
+        }
+    }
+
+    void check_epsilons() const {
+        for (const char * name :
+             {"attention.layer_norm_epsilon", "attention.layer_norm_rms_epsilon", "attention.group_norm_epsilon"}) {
+            if (const auto epsilon = file_.f32(prefix_ + name);
+                epsilon && !(*epsilon >= 0 && std::isfinite(*epsilon))) {
+                fail(name, "is " + std::to_string(*epsilon) + " and must be a small positive number");
+            }
+        }
+    }
+
+    const GgufFile & file_;
+    std::string prefix_;
+    ArchitectureRules rules_;
+    uint32_t n_layers_ = 0;
+    uint32_t key_length_ = 0;
+};
+
+}  // namespace
+
+void check_hparams(const GgufFile & file, const std::string & architecture) {
+    HparamsCheck(file, architecture).run();
+}
+
+}  // namespace shimmy

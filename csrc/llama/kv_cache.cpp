@@ -1,0 +1,161 @@
+#include "llama/kv_cache.h"
+
+#include <llama.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+
+#include "errors.h"
+#include "llama/native_abort.h"
+#include "llama/state_frame.h"
+
+namespace shimmy {
+
+void KvCache::check_present() const {
+    if (!llama_get_memory(ctx_)) {
+        throw InvalidRequestError("this model has no KV cache");
+    }
+}
+
+void KvCache::check_seq(SeqId seq_id, const char * param) const {
+    check_present();
+    const auto n_seq_max = static_cast<SeqId>(llama_n_seq_max(ctx_));
+    if (seq_id < 0 || seq_id >= n_seq_max) {
+        throw InvalidRequestError(std::string(param) + " is " + std::to_string(seq_id) +
+                                      ", the context has sequences 0 to " + std::to_string(n_seq_max - 1),
+                                  param);
+    }
+}
+
+void KvCache::clear() {
+    check_present();
+    llama_memory_clear(llama_get_memory(ctx_), false);
+}
+
+bool KvCache::seq_rm(SeqId seq_id, Pos p0, Pos p1) {
+    if (seq_id == -1) {
+        check_present();
+    } else {
+        check_seq(seq_id, "seq_id");
+    }
+    AbortGuard guard;
+    return llama_memory_seq_rm(llama_get_memory(ctx_), seq_id, p0, p1);
+}
+
+void KvCache::seq_cp(SeqId src, SeqId dst, Pos p0, Pos p1) {
+    check_seq(src, "src");
+    check_seq(dst, "dst");
+    const bool whole = p0 <= 0 && (p1 < 0 || p1 > seq_pos_max(src));
+    const bool unified = llama_n_ctx_seq(ctx_) == llama_n_ctx(ctx_);
+    if (!unified && !whole) {
+        throw InvalidRequestError("with kv_unified off only a whole sequence can be copied: copy all, then seq_rm the rest",
+                                  "p1");
+    }
+    AbortGuard guard;
+    llama_memory_seq_cp(llama_get_memory(ctx_), src, dst, whole ? -1 : p0, whole ? -1 : p1);
+}
+
+void KvCache::seq_keep(SeqId seq_id) {
+    check_seq(seq_id, "seq_id");
+    for (SeqId other = 0; other < static_cast<SeqId>(llama_n_seq_max(ctx_)); ++other) {
+        if (other != seq_id) {
+            seq_rm(other);
+        }
+    }
+}
+
+void KvCache::seq_add(SeqId seq_id, Pos p0, Pos p1, Pos delta) {
+    check_seq(seq_id, "seq_id");
+    if (!can_shift()) {
+        throw InvalidRequestError("this model's positions cannot be shifted");
+    }
+    if (delta < 0 && seq_pos_min(seq_id) >= 0 && std::max(p0, seq_pos_min(seq_id)) + delta < 0) {
+        throw InvalidRequestError("delta " + std::to_string(delta) + " would make positions negative", "delta");
+    }
+    AbortGuard guard;
+    llama_memory_seq_add(llama_get_memory(ctx_), seq_id, p0, p1, delta);
+}
+
+void KvCache::seq_div(SeqId seq_id, Pos p0, Pos p1, int32_t d) {
+    check_seq(seq_id, "seq_id");
+    if (d < 1) {
+        throw InvalidRequestError("d is " + std::to_string(d) + ", it must be at least 1", "d");
+    }
+    if (!can_shift()) {
+        throw InvalidRequestError("this model's positions cannot be shifted");
+    }
+    if (d == 1) {
+        return;
+    }
+    AbortGuard guard;
+    llama_memory_seq_div(llama_get_memory(ctx_), seq_id, p0, p1, d);
+}
+
+Pos KvCache::seq_pos_min(SeqId seq_id) const {
+    check_seq(seq_id, "seq_id");
+    return llama_memory_seq_pos_min(llama_get_memory(ctx_), seq_id);
+}
+
+Pos KvCache::seq_pos_max(SeqId seq_id) const {
+    check_seq(seq_id, "seq_id");
+    return llama_memory_seq_pos_max(llama_get_memory(ctx_), seq_id);
+}
+
+bool KvCache::can_shift() const {
+    check_present();
+    return llama_memory_can_shift(llama_get_memory(ctx_));
+}
+
+std::vector<uint8_t> KvCache::seq_save(SeqId seq_id, std::span<const Token> tokens) const {
+    check_seq(seq_id, "seq_id");
+    std::vector<uint8_t> data(llama_state_seq_get_size(ctx_, seq_id));
+    data.resize(llama_state_seq_get_data(ctx_, data.data(), data.size(), seq_id));
+    return frame_state(StateKind::Sequence, model_, tokens, data);
+}
+
+std::vector<Token> KvCache::seq_restore(SeqId dst, std::span<const uint8_t> state) {
+    check_seq(dst, "dst");
+    const auto frame = unframe_state(StateKind::Sequence, model_, state);
+    AbortGuard guard;
+    llama_memory_seq_rm(llama_get_memory(ctx_), dst, -1, -1);
+    if (llama_state_seq_set_data(ctx_, frame.data.data(), frame.data.size(), dst) == 0) {
+        llama_memory_seq_rm(llama_get_memory(ctx_), dst, -1, -1);
+        throw InvalidRequestError(
+            "the state does not fit: it was saved with other KV cache types, or there are not enough free cells", "state");
+    }
+    return frame.tokens;
+}
+
+void KvCache::seq_save_file(const std::string & path, SeqId seq_id, std::span<const Token> tokens) const {
+    const auto state = seq_save(seq_id, tokens);
+    const std::string partial = path + ".partial";
+    {
+        std::ofstream file(partial, std::ios::binary | std::ios::trunc);
+        file.write(reinterpret_cast<const char *>(state.data()), static_cast<std::streamsize>(state.size()));
+        file.flush();
+        if (!file) {
+            std::remove(partial.c_str());
+            throw InvalidRequestError("cannot write " + std::to_string(state.size()) + " bytes to " + partial, "path");
+        }
+    }
+    std::error_code error;
+    std::filesystem::rename(partial, path, error);
+    if (error) {
+        std::remove(partial.c_str());
+        throw InvalidRequestError("cannot rename " + partial + " to " + path + ": " + error.message(), "path");
+    }
+}
+
+std::vector<Token> KvCache::seq_restore_file(const std::string & path, SeqId dst) {
+    std::ifstream file(path, std::ios::binary);
+    if (!file) {
+        throw InvalidRequestError("cannot open " + path, "path");
+    }
+    const std::vector<uint8_t> state{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+    return seq_restore(dst, state);
+}
+
+}  // namespace shimmy

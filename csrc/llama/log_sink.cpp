@@ -1,0 +1,152 @@
+#include "llama/log_sink.h"
+
+#include <ggml.h>
+#include <llama.h>
+
+#include <condition_variable>
+#include <deque>
+#include <mutex>
+#include <thread>
+#include <utility>
+
+namespace shimmy {
+namespace {
+
+constexpr size_t max_waiting_lines = 4096;
+constexpr size_t max_captured_bytes = 2000;
+
+thread_local std::string * capture = nullptr;
+thread_local std::string unfinished;  // a line that a CONT message may go on
+thread_local LogLevel unfinished_level = LogLevel::Info;
+
+LogLevel level_of(ggml_log_level level, LogLevel previous) {
+    switch (level) {
+        case GGML_LOG_LEVEL_ERROR: return LogLevel::Error;
+        case GGML_LOG_LEVEL_WARN: return LogLevel::Warning;
+        case GGML_LOG_LEVEL_CONT: return previous;
+        case GGML_LOG_LEVEL_DEBUG: return LogLevel::Debug;
+        default: return LogLevel::Info;
+    }
+}
+
+class LogSink {
+  public:
+    ~LogSink() { stop(); }
+
+    void set(LogCallback callback) {
+        std::lock_guard serial(change_);
+        stop();
+        if (!callback) {
+            return;
+        }
+        std::lock_guard lock(mutex_);
+        callback_ = std::move(callback);
+        stopping_ = false;
+        thread_ = std::thread([this] { run(); });
+    }
+
+    void push(LogLevel level, std::string line) {
+        std::lock_guard lock(mutex_);
+        if (!callback_) {
+            return;
+        }
+        if (lines_.size() >= max_waiting_lines) {
+            ++dropped_;
+            return;
+        }
+        lines_.emplace_back(level, std::move(line));
+        ready_.notify_one();
+    }
+
+  private:
+    void stop() {
+        {
+            std::lock_guard lock(mutex_);
+            stopping_ = true;
+            ready_.notify_one();
+        }
+        if (thread_.joinable()) {
+            thread_.join();
+        }
+        std::lock_guard lock(mutex_);
+        callback_ = nullptr;
+        lines_.clear();
+    }
+
+    void run() {
+        std::unique_lock lock(mutex_);
+        for (;;) {
+            ready_.wait(lock, [this] { return stopping_ || !lines_.empty(); });
+            if (lines_.empty()) {
+                return;
+            }
+            auto lines = std::exchange(lines_, {});
+            if (dropped_ > 0) {
+                lines.emplace_back(LogLevel::Warning, std::to_string(std::exchange(dropped_, 0)) + " log lines dropped");
+            }
+            lock.unlock();
+            for (const auto & [level, line] : lines) {
+                callback_(level, line);
+            }
+            lock.lock();
+        }
+    }
+
+    std::mutex change_;  // one set() at a time
+    std::mutex mutex_;   // everything below
+    std::condition_variable ready_;
+    std::deque<std::pair<LogLevel, std::string>> lines_;
+    size_t dropped_ = 0;
+    bool stopping_ = false;
+    LogCallback callback_;
+    std::thread thread_;
+};
+
+LogSink & sink() {
+    static auto * instance = new LogSink;  // never destroyed: other threads may log while statics go away
+    return *instance;
+}
+
+void finish_line() {
+    if (unfinished.empty()) {
+        return;
+    }
+    if (capture && unfinished_level == LogLevel::Error && capture->size() < max_captured_bytes) {
+        const auto colon = unfinished.find(": ");
+        const bool prefixed = colon != std::string::npos && unfinished.find(' ') > colon;
+        if (!capture->empty()) {
+            *capture += "; ";
+        }
+        *capture += prefixed ? unfinished.substr(colon + 2) : unfinished;
+    }
+    sink().push(unfinished_level, std::exchange(unfinished, {}));
+}
+
+void on_log(ggml_log_level level, const char * text, void *) {
+    if (level != GGML_LOG_LEVEL_CONT) {
+        finish_line();
+    }
+    unfinished_level = level_of(level, unfinished_level);
+    for (const char * at = text; *at; ++at) {
+        if (*at == '\n') {
+            finish_line();
+        } else {
+            unfinished += *at;
+        }
+    }
+}
+
+}  // namespace
+
+void set_log_callback(LogCallback callback) {
+    llama_log_set(on_log, nullptr);
+    sink().set(std::move(callback));
+}
+
+LogCapture::LogCapture() : previous_(capture) { capture = &lines_; }
+
+LogCapture::~LogCapture() { capture = previous_; }
+
+std::string LogCapture::text() const { return lines_; }
+
+}  // namespace shimmy

@@ -1,0 +1,28 @@
+#pragma once
+// Reading a row of logits: the likeliest token and log-probabilities.
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "llama/tokenizer.h"
+
+namespace shimmy {
+
+// Index of the highest logit, the first of equals; NaN counts as lowest. -1 when no logit is above -inf.
+Token argmax(std::span<const float> logits);
+
+struct TokenLogprob {
+    Token token;
+    float logprob;  // natural logarithm, at least -9999
+};
+
+struct TokenLogprobs {
+    float logprob;                  // of the token asked for
+    std::vector<TokenLogprob> top;  // the n likeliest, best first
+};
+
+// Log-softmax over the whole row, in one pass with double sums.
+TokenLogprobs logprobs(std::span<const float> logits, Token token, int32_t n_top);
+
+}  // namespace shimmy

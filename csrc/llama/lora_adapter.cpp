@@ -1,0 +1,72 @@
+#include "llama/lora_adapter.h"
+
+#include <llama.h>
+
+#include <algorithm>
+
+#include "errors.h"
+#include "llama/gguf_check.h"
+#include "llama/log_sink.h"
+#include "llama/native_abort.h"
+
+namespace shimmy {
+namespace {
+
+using MetaByIndex = int32_t (*)(const llama_adapter_lora *, int32_t, char *, size_t);
+
+std::string meta_by_index(const llama_adapter_lora * adapter, MetaByIndex get, int32_t index) {
+    std::string text(4096, '\0');
+    const int32_t length = get(adapter, index, text.data(), text.size());
+    text.resize(length < 0 ? 0 : std::min(static_cast<size_t>(length), text.size() - 1));
+    return text;
+}
+
+}  // namespace
+
+std::shared_ptr<LoraAdapter> LoraAdapter::load(std::shared_ptr<Model> model, const std::string & path) {
+    if (model->params().vocab_only) {
+        throw InvalidRequestError(model->path() + " was loaded with vocab_only, so no adapter can be added");
+    }
+    const auto summary = check_gguf(path);
+    if (summary.kind != GgufKind::adapter) {
+        throw ModelLoadError(path + " is no LoRA adapter (general.type is not \"adapter\")");
+    }
+    if (summary.architecture != model->architecture()) {
+        throw ModelLoadError(path + " was made for a base model of architecture " + summary.architecture + ", " +
+                             model->path() + " is " + model->architecture());
+    }
+    LogCapture log;
+    llama_adapter_lora * adapter = nullptr;
+    try {
+        AbortGuard guard;
+        adapter = llama_adapter_lora_init(model->get(), path.c_str());
+    } catch (const std::exception & error) {
+        throw ModelLoadError(path + ": " + error.what());
+    }
+    if (!adapter) {
+        throw ModelLoadError(path + ": " + (log.text().empty() ? "llama.cpp could not load it" : log.text()));
+    }
+    return std::shared_ptr<LoraAdapter>(new LoraAdapter(std::move(model), path, adapter));
+}
+
+LoraAdapter::LoraAdapter(std::shared_ptr<Model> model, std::string path, llama_adapter_lora * adapter)
+    : model_(std::move(model)), path_(std::move(path)), adapter_(adapter) {}
+
+LoraAdapter::~LoraAdapter() { llama_adapter_lora_free(adapter_); }
+
+std::map<std::string, std::string> LoraAdapter::metadata() const {
+    std::map<std::string, std::string> values;
+    for (int32_t i = 0; i < llama_adapter_meta_count(adapter_); ++i) {
+        values.emplace(meta_by_index(adapter_, llama_adapter_meta_key_by_index, i),
+                       meta_by_index(adapter_, llama_adapter_meta_val_str_by_index, i));
+    }
+    return values;
+}
+
+std::vector<Token> LoraAdapter::invocation_tokens() const {
+    const auto n = llama_adapter_get_alora_n_invocation_tokens(adapter_);
+    const auto * tokens = llama_adapter_get_alora_invocation_tokens(adapter_);
+    return {tokens, tokens + n};
+}
+
+}  // namespace shimmy

@@ -1,0 +1,199 @@
+#include "llama/model.h"
+
+#include <ggml-backend.h>
+#include <llama.h>
+
+#include <charconv>
+#include <exception>
+#include <vector>
+
+#include "errors.h"
+#include "llama/device.h"
+#include "llama/ggml_types.h"
+#include "llama/gguf_check.h"
+#include "llama/log_sink.h"
+#include "llama/native_abort.h"
+
+namespace shimmy {
+namespace {
+
+llama_split_mode split_mode_of(const std::string & name) {
+    if (name == "none") {
+        return LLAMA_SPLIT_MODE_NONE;
+    }
+    if (name == "layer") {
+        return LLAMA_SPLIT_MODE_LAYER;
+    }
+    if (name == "row") {
+        return LLAMA_SPLIT_MODE_ROW;
+    }
+    if (name == "tensor") {
+        return LLAMA_SPLIT_MODE_TENSOR;
+    }
+    throw InvalidRequestError("split_mode is '" + name + "', it must be none, layer, row or tensor", "split_mode");
+}
+
+std::vector<float> tensor_split_of(const ModelParams & params) {
+    const size_t n_devices = llama_max_devices();
+    if (params.tensor_split.size() > n_devices) {
+        throw InvalidRequestError("tensor_split has " + std::to_string(params.tensor_split.size()) +
+                                      " shares, this build supports " + std::to_string(n_devices) + " devices",
+                                  "tensor_split");
+    }
+    std::vector<float> split(n_devices, 0.0F);
+    for (size_t i = 0; i < params.tensor_split.size(); ++i) {
+        if (!(params.tensor_split[i] >= 0)) {
+            throw InvalidRequestError("tensor_split holds a share that is not >= 0", "tensor_split");
+        }
+        split[i] = static_cast<float>(params.tensor_split[i]);
+    }
+    return split;
+}
+
+struct Progress {
+    const ProgressCallback & callback;
+    bool stopped = false;
+    std::exception_ptr error;
+
+    static bool on_progress(float fraction, void * self_pointer) {
+        auto & self = *static_cast<Progress *>(self_pointer);
+        if (self.error || self.stopped) {
+            return false;
+        }
+        try {
+            self.stopped = self.callback && !self.callback(fraction);
+        } catch (...) {
+            self.error = std::current_exception();
+        }
+        return !self.stopped && !self.error;
+    }
+};
+
+using MetaByIndex = int32_t (*)(const llama_model *, int32_t, char *, size_t);
+
+std::string meta_by_index(const llama_model * model, MetaByIndex get, int32_t index) {
+    std::string text(256, '\0');
+    int32_t length = get(model, index, text.data(), text.size());
+    if (length >= static_cast<int32_t>(text.size())) {
+        text.resize(static_cast<size_t>(length) + 1);
+        length = get(model, index, text.data(), text.size());
+    }
+    text.resize(static_cast<size_t>(length < 0 ? 0 : length));
+    return text;
+}
+
+}  // namespace
+
+std::shared_ptr<Model> Model::load(const std::string & path, const ModelParams & params,
+                                   const ProgressCallback & progress) {
+    init_backends();
+    auto handles = find_devices(params.devices);
+    auto split = tensor_split_of(params);
+
+    auto native = llama_model_default_params();
+    native.devices = handles.empty() ? nullptr : handles.data();
+    native.n_gpu_layers = params.n_gpu_layers;
+    native.split_mode = split_mode_of(params.split_mode);
+    native.main_gpu = params.main_gpu;
+    native.tensor_split = params.tensor_split.empty() ? nullptr : split.data();
+    native.load_mode = params.use_mmap
+                           ? (params.use_mlock ? LLAMA_LOAD_MODE_MMAP_MLOCK : LLAMA_LOAD_MODE_MMAP)
+                           : (params.use_mlock ? LLAMA_LOAD_MODE_MLOCK : LLAMA_LOAD_MODE_NONE);
+    native.use_extra_bufts = params.use_extra_bufts;
+    native.check_tensors = params.check_tensors;
+    native.vocab_only = params.vocab_only;
+
+    const auto summary = check_gguf_split(path);
+    if (summary.kind == GgufKind::adapter) {
+        throw ModelLoadError(path + " is a LoRA adapter, not a model: load its base model and add this file to it");
+    }
+    if (summary.kind == GgufKind::projector) {
+        throw ModelLoadError(path + " is a multimodal projector, not a language model: load the model it belongs to");
+    }
+
+    Progress watch{progress, false, nullptr};
+    native.progress_callback = Progress::on_progress;
+    native.progress_callback_user_data = &watch;
+
+    LogCapture log;
+    llama_model * model = nullptr;
+    try {
+        AbortGuard guard;
+        model = llama_model_load_from_file(path.c_str(), native);
+    } catch (const std::exception & error) {
+        throw ModelLoadError(path + ": " + error.what());
+    }
+    if (watch.error) {
+        llama_model_free(model);
+        std::rethrow_exception(watch.error);
+    }
+    if (!model) {
+        throw ModelLoadError(path + ": " + (watch.stopped       ? "loading was stopped by the progress callback"
+                                            : log.text().empty() ? "llama.cpp could not load it"
+                                                                 : log.text()));
+    }
+    return std::shared_ptr<Model>(new Model(model, path, params));
+}
+
+Model::Model(llama_model * model, std::string path, ModelParams params)
+    : model_(model), path_(std::move(path)), params_(std::move(params)) {}
+
+Model::~Model() { llama_model_free(model_); }
+
+std::string Model::architecture() const { return metadata_value("general.architecture").value_or(""); }
+
+std::string Model::description() const {
+    char text[256];
+    llama_model_desc(model_, text, sizeof(text));
+    return text;
+}
+
+std::map<std::string, std::string> Model::metadata() const {
+    std::map<std::string, std::string> values;
+    for (int32_t i = 0; i < llama_model_meta_count(model_); ++i) {
+        values.emplace(meta_by_index(model_, llama_model_meta_key_by_index, i),
+                       meta_by_index(model_, llama_model_meta_val_str_by_index, i));
+    }
+    return values;
+}
+
+std::optional<std::string> Model::metadata_value(const std::string & key) const {
+    const auto values = metadata();
+    const auto found = values.find(key);
+    return found == values.end() ? std::nullopt : std::optional(found->second);
+}
+
+std::optional<std::string> Model::chat_template() const {
+    const char * source = llama_model_chat_template(model_, nullptr);
+    return source ? std::optional<std::string>(source) : std::nullopt;
+}
+
+uint64_t Model::size_bytes() const { return llama_model_size(model_); }
+uint64_t Model::n_params() const { return llama_model_n_params(model_); }
+int32_t Model::n_ctx_train() const { return llama_model_n_ctx_train(model_); }
+int32_t Model::n_embd() const { return llama_model_n_embd(model_); }
+int32_t Model::n_layer() const { return llama_model_n_layer(model_); }
+int32_t Model::n_head() const { return llama_model_n_head(model_); }
+int32_t Model::n_head_kv() const { return llama_model_n_head_kv(model_); }
+int32_t Model::n_vocab() const { return llama_vocab_n_tokens(vocab()); }
+int32_t Model::n_swa() const { return llama_model_n_swa(model_); }
+bool Model::has_encoder() const { return llama_model_has_encoder(model_); }
+bool Model::has_decoder() const { return llama_model_has_decoder(model_); }
+bool Model::is_recurrent() const { return llama_model_is_recurrent(model_) || llama_model_is_hybrid(model_); }
+const llama_vocab * Model::vocab() const { return llama_model_get_vocab(model_); }
+
+uint64_t Model::kv_bytes_per_cell(const std::string & type_k, const std::string & type_v) const {
+    const auto head_dim = [&](const char * which) -> uint64_t {
+        const auto text = metadata_value(architecture() + ".attention." + which);
+        uint64_t value = 0;
+        if (text && std::from_chars(text->data(), text->data() + text->size(), value).ec == std::errc()) {
+            return value;
+        }
+        return n_head() > 0 ? static_cast<uint64_t>(n_embd() / n_head()) : 0;
+    };
+    const uint64_t heads = static_cast<uint64_t>(n_layer()) * static_cast<uint64_t>(n_head_kv());
+    return ggml_row_size(kv_type("type_k", type_k), static_cast<int64_t>(heads * head_dim("key_length"))) +
+           ggml_row_size(kv_type("type_v", type_v), static_cast<int64_t>(heads * head_dim("value_length")));
+}
+
+}  // namespace shimmy

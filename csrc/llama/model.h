@@ -1,0 +1,67 @@
+#pragma once
+// A loaded GGUF model. Shared by contexts, tokenizers and adapters, which keep it alive.
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "params.h"
+
+struct llama_model;
+struct llama_vocab;
+
+namespace shimmy {
+
+// Called with 0.0 to 1.0 while loading, on the loading thread. Returning false stops the load.
+using ProgressCallback = std::function<bool(float)>;
+
+class Model {
+  public:
+    // Load a file, or all shards of a split model when `path` is its first one. Checks the file before libllama sees
+    // it. Throws ModelLoadError (also when `progress` stopped it) or InvalidRequestError (parameters); an exception from
+    // `progress` is passed on.
+    static std::shared_ptr<Model> load(const std::string & path, const ModelParams & params = {},
+                                       const ProgressCallback & progress = {});
+
+    ~Model();
+    Model(const Model &) = delete;
+    Model & operator=(const Model &) = delete;
+
+    const std::string & path() const { return path_; }
+    const ModelParams & params() const { return params_; }
+
+    std::string architecture() const;
+    std::string description() const;  // llama.cpp's words: architecture, size label and quantisation
+    std::map<std::string, std::string> metadata() const;  // scalar GGUF values as text; arrays are left out
+    std::optional<std::string> metadata_value(const std::string & key) const;
+    std::optional<std::string> chat_template() const;
+
+    uint64_t size_bytes() const;  // of all tensors
+    uint64_t n_params() const;
+    int32_t n_ctx_train() const;
+    int32_t n_embd() const;
+    int32_t n_layer() const;
+    int32_t n_head() const;
+    int32_t n_head_kv() const;
+    int32_t n_vocab() const;
+    int32_t n_swa() const;  // width of the sliding window of attention; 0: none
+    bool has_encoder() const;
+    bool has_decoder() const;
+    bool is_recurrent() const;  // recurrent or hybrid: a sequence's state cannot be cut back
+    uint64_t kv_bytes_per_cell(const std::string & type_k, const std::string & type_v) const;  // an estimate
+
+    llama_model * get() const { return model_; }
+    const llama_vocab * vocab() const;
+
+  private:
+    Model(llama_model * model, std::string path, ModelParams params);
+
+    llama_model * model_;
+    std::string path_;
+    ModelParams params_;
+};
+
+}  // namespace shimmy
