@@ -1,0 +1,84 @@
+#include "engine/adapter_sets.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "errors.h"
+
+namespace shimmy {
+
+constexpr size_t max_sets = 1024;
+
+void AdapterSets::put(const std::string & name, std::shared_ptr<LoraAdapter> adapter) {
+    std::lock_guard lock(mutex_);
+    auto & place = adapters_[name];
+    forget_sets_with(place.get());
+    place = std::move(adapter);
+}
+
+void AdapterSets::remove(const std::string & name) {
+    std::lock_guard lock(mutex_);
+    const auto found = adapters_.find(name);
+    if (found == adapters_.end()) {
+        throw ModelNotFoundError("no adapter '" + name + "' is loaded");
+    }
+    forget_sets_with(found->second.get());
+    adapters_.erase(found);
+}
+
+void AdapterSets::forget_sets_with(const LoraAdapter * adapter) {
+    std::erase_if(ids_, [&](const auto & entry) {
+        return std::any_of(entry.first.begin(), entry.first.end(),
+                           [&](const auto & part) { return part.first == adapter; });
+    });
+}
+
+std::vector<std::string> AdapterSets::names() const {
+    std::lock_guard lock(mutex_);
+    std::vector<std::string> names;
+    for (const auto & [name, adapter] : adapters_) {
+        names.push_back(name);
+    }
+    return names;
+}
+
+AdapterSets::Interned AdapterSets::intern(const std::vector<std::pair<std::string, double>> & lora) {
+    std::lock_guard lock(mutex_);
+    AdapterSet set;
+    for (const auto & [name, scale] : lora) {
+        const auto found = adapters_.find(name);
+        if (found == adapters_.end()) {
+            std::string known;
+            for (const auto & [other, adapter] : adapters_) {
+                known += (known.empty() ? "" : ", ") + other;
+            }
+            throw ModelNotFoundError("no adapter '" + name + "' is loaded; " +
+                                     (known.empty() ? "there are none" : "there are: " + known));
+        }
+        if (!std::isfinite(scale)) {
+            throw InvalidRequestError("the scale of adapter '" + name + "' is not a finite number", "lora");
+        }
+        if (std::any_of(set.begin(), set.end(), [&](const auto & other) { return other.first == found->second; })) {
+            throw InvalidRequestError("adapter '" + name + "' is named twice", "lora");
+        }
+        if (scale != 0) {
+            set.emplace_back(found->second, scale);
+        }
+    }
+    if (set.empty()) {
+        return {0, {}};
+    }
+    Key key;
+    for (const auto & [adapter, scale] : set) {
+        key.emplace_back(adapter.get(), scale);
+    }
+    std::sort(key.begin(), key.end());
+    if (ids_.size() >= max_sets) {
+        ids_.clear();  // costs cached prefixes, nothing else
+    }
+    const auto [entry, fresh] = ids_.try_emplace(key, next_id_);
+    next_id_ += fresh ? 1 : 0;
+    return {entry->second, std::move(set)};
+}
+
+}  // namespace shimmy

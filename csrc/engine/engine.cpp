@@ -1,0 +1,520 @@
+#include "engine/engine.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "errors.h"
+
+namespace shimmy {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+EngineParams checked(EngineParams params) {
+    const auto range = [](const char * name, uint32_t value, uint32_t low, uint32_t high) {
+        if (value < low || value > high) {
+            throw InvalidRequestError(std::string(name) + " is " + std::to_string(value) + ", it must be between " +
+                                          std::to_string(low) + " and " + std::to_string(high),
+                                      name);
+        }
+    };
+    range("max_num_seqs", params.max_num_seqs, 1, 256);
+    range("max_waiting", params.max_waiting, 1, 1U << 20);
+    range("prefill_budget", params.prefill_budget, static_cast<uint32_t>(min_chunk), 65536);
+    return params;
+}
+
+ContextParams for_engine(const Model & model, ContextParams context, const EngineParams & params) {
+    if (!model.has_decoder() || model.has_encoder()) {
+        throw InvalidRequestError(model.path() + " is no decoder-only model: the engine cannot generate with it");
+    }
+    context.n_seq_max = context.n_ctx > 0 ? std::min(params.max_num_seqs, context.n_ctx) : params.max_num_seqs;
+    context.n_batch = std::max(context.n_batch, context.n_seq_max);
+    context.n_outputs_max = context.n_seq_max;
+    return context;
+}
+
+}  // namespace
+
+Engine::Engine(std::shared_ptr<Model> model, ContextParams context, const EngineParams & params)
+    : model_(std::move(model)),
+      params_(checked(params)),
+      context_(model_, for_engine(*model_, std::move(context), params_)),
+      tokenizer_(std::make_shared<Tokenizer>(model_)),
+      n_ctx_(context_.n_ctx_seq()),
+      slots_(context_.n_seq_max()) {
+    const bool can_cut = !model_->is_recurrent() && (model_->n_swa() == 0 || context_.params().swa_full);
+    reuse_ = {params_.prefix_cache, can_cut, can_cut && context_.params().kv_unified};
+    published_.kv_cells_total = context_.n_ctx();
+}
+
+Engine::~Engine() { shutdown(); }
+
+void Engine::start() {
+    if (!started_.exchange(true)) {
+        thread_ = std::thread([this] { loop(); });
+    }
+}
+
+void Engine::shutdown() {
+    {
+        std::lock_guard lock(inbox_mutex_);
+        stopping_ = true;
+    }
+    context_.abort();
+    work_.notify_all();
+    if (thread_.joinable()) {
+        thread_.join();
+    }
+    {
+        std::lock_guard step_lock(step_mutex_);
+        take_inbox();
+        end_all(FinishReason::Cancelled, "");
+    }
+    std::lock_guard lock(outbox_mutex_);
+    closed_ = true;
+    output_.notify_all();
+}
+
+void Engine::loop() {
+    for (;;) {
+        {
+            std::unique_lock lock(inbox_mutex_);
+            // running_ and queue_ change on this thread only, so reading them here needs no step lock.
+            work_.wait(lock, [this] {
+                return stopping_ || !arrivals_.empty() || !cancellations_.empty() || !running_.empty() || !queue_.empty();
+            });
+            if (stopping_) {
+                return;
+            }
+        }
+        try {
+            run_step();
+        } catch (const std::exception & error) {
+            std::lock_guard step_lock(step_mutex_);
+            die(error.what());
+        }
+    }
+}
+
+RequestId Engine::add_request(Request request) {
+    RequestId id = 0;
+    {
+        std::lock_guard lock(inbox_mutex_);
+        if (stopping_ || !death_.empty()) {
+            throw EngineDeadError(death_.empty() ? "the engine was shut down" : death_);
+        }
+        if (n_waiting_ >= params_.max_waiting) {
+            throw QueueFullError(std::to_string(n_waiting_) + " requests are waiting already, the queue holds " +
+                                 std::to_string(params_.max_waiting));
+        }
+        ++n_waiting_;
+        id = next_id_++;
+    }
+    try {
+        auto adapters = adapters_.intern(request.lora);
+        const bool nothing_to_do = request.max_tokens == 0;
+        auto sequence = std::make_unique<Sequence>(id, std::move(request), std::move(adapters), tokenizer_, n_ctx_);
+        if (nothing_to_do) {
+            Output output;
+            output.id = id;
+            sequence->finish(FinishReason::Length, output);
+            std::lock_guard lock(inbox_mutex_);
+            --n_waiting_;
+            publish({std::move(output)});
+            return id;
+        }
+        std::lock_guard lock(inbox_mutex_);
+        arrivals_.push_back(std::move(sequence));
+    } catch (...) {
+        std::lock_guard lock(inbox_mutex_);
+        --n_waiting_;
+        throw;
+    }
+    work_.notify_one();
+    return id;
+}
+
+void Engine::cancel(RequestId id) {
+    {
+        std::lock_guard lock(inbox_mutex_);
+        cancellations_.insert(id);
+        if (in_flight_.count(id) > 0) {
+            context_.abort();
+        }
+    }
+    work_.notify_one();
+}
+
+bool Engine::step() {
+    if (started_.load()) {
+        throw InvalidRequestError("the engine steps by itself since start()");
+    }
+    return run_step();
+}
+
+bool Engine::run_step() {
+    std::lock_guard step_lock(step_mutex_);
+    const auto start = Clock::now();
+    take_inbox();
+    take_cancellations();
+    admit();
+    if (running_.empty()) {
+        publish_stats();
+        const bool answered = !step_outputs_.empty();
+        publish(std::exchange(step_outputs_, {}));
+        return answered;
+    }
+    ++step_;
+    const auto plan = this->plan();
+    switch (decode(plan)) {
+        case DecodeStatus::Ok: advance(plan); break;
+        case DecodeStatus::Aborted: undo(plan); break;
+        case DecodeStatus::NoKvSlot:
+            if (!make_room(plan)) {
+                die("the KV cache has no room for a single request");
+            }
+            break;
+        case DecodeStatus::Invalid: die("llama.cpp refused a batch of the engine"); break;
+        case DecodeStatus::Failed: die("llama.cpp failed while decoding"); break;
+    }
+    ++counters_.steps;
+    counters_.step_seconds += seconds_since(start);
+    publish_stats();
+    publish(std::exchange(step_outputs_, {}));
+    return true;
+}
+
+void Engine::take_inbox() {
+    std::lock_guard lock(inbox_mutex_);
+    for (auto & sequence : arrivals_) {
+        queue_.push_back(std::move(sequence));
+    }
+    arrivals_.clear();
+}
+
+void Engine::take_cancellations() {
+    std::set<RequestId> ids;
+    {
+        std::lock_guard lock(inbox_mutex_);
+        ids.swap(cancellations_);
+    }
+    if (ids.empty()) {
+        return;
+    }
+    const auto cancelled = [&](Sequence & sequence) {
+        if (ids.count(sequence.id()) == 0) {
+            return false;
+        }
+        Output output;
+        output.id = sequence.id();
+        sequence.finish(FinishReason::Cancelled, output);
+        send(std::move(output));
+        return true;
+    };
+    const size_t before = queue_.size();
+    std::erase_if(queue_, [&](auto & sequence) { return cancelled(*sequence); });
+    {
+        std::lock_guard lock(inbox_mutex_);
+        n_waiting_ -= before - queue_.size();
+    }
+    std::erase_if(running_, [&](size_t index) {
+        if (!cancelled(*slots_[index].sequence)) {
+            return false;
+        }
+        release(slots_[index], true);
+        return true;
+    });
+}
+
+size_t Engine::cells_of_running() const {
+    size_t cells = 0;
+    for (const size_t index : running_) {
+        cells += slots_[index].sequence->tokens().size();
+    }
+    return cells;
+}
+
+void Engine::admit() {
+    while (!queue_.empty()) {
+        const auto & next = *queue_.front();
+        // Room for one more token each, so that a resumed request is not preempted again at once.
+        const size_t wanted = cells_of_running() + next.tokens().size() + running_.size() + 1;
+        if (!running_.empty() && context_.params().kv_unified && wanted > static_cast<size_t>(n_ctx_)) {
+            return;
+        }
+        if (!place(queue_.front())) {
+            return;
+        }
+        queue_.pop_front();
+        std::lock_guard lock(inbox_mutex_);
+        --n_waiting_;
+    }
+}
+
+std::span<const Token> Engine::computed_tokens(const Slot & slot) const {
+    if (!slot.sequence) {
+        return slot.kept;
+    }
+    return std::span(slot.sequence->tokens()).first(static_cast<size_t>(slot.sequence->n_computed()));
+}
+
+bool Engine::place(std::unique_ptr<Sequence> & sequence) {
+    std::vector<SlotView> views;
+    for (const auto & slot : slots_) {
+        views.push_back({slot.sequence != nullptr, slot.adapters, computed_tokens(slot), slot.last_step});
+    }
+    const auto placement = place_request(sequence->tokens(), sequence->adapter_set_id(), views, reuse_);
+    if (!placement) {
+        return false;
+    }
+    auto & slot = slots_[placement->slot];
+    auto & cache = context_.kv_cache();
+    const auto target = static_cast<SeqId>(placement->slot);
+    int32_t n_reused = placement->n_reused;
+    if (placement->donor) {
+        drop_cells(slot);
+        cache.seq_cp(static_cast<SeqId>(*placement->donor), target, 0, n_reused);
+    } else if (n_reused == 0) {
+        drop_cells(slot);
+    } else if (static_cast<size_t>(n_reused) < slot.kept.size() && !cache.seq_rm(target, n_reused, -1)) {
+        drop_cells(slot);
+        n_reused = 0;
+    }
+    slot.kept.clear();
+    slot.adapters = sequence->adapter_set_id();
+    slot.last_step = step_;
+    sequence->admitted(n_reused);
+    slot.sequence = std::move(sequence);
+    running_.push_back(placement->slot);
+    return true;
+}
+
+StepPlan Engine::plan() const {
+    std::vector<RunningView> views;
+    for (const size_t index : running_) {
+        const auto & slot = slots_[index];
+        views.push_back({slot.sequence->n_pending(), slot.sequence->decoding(), slot.adapters, slot.last_step});
+    }
+    return plan_step(views,
+                     {static_cast<int32_t>(context_.n_batch()), static_cast<int32_t>(params_.prefill_budget)});
+}
+
+DecodeStatus Engine::decode(const StepPlan & plan) {
+    if (plan.adapters != active_adapters_) {
+        context_.set_adapters(slots_[running_[plan.shares.front().index]].sequence->adapters());
+        active_adapters_ = plan.adapters;
+    }
+    batch_.clear();
+    std::set<RequestId> worth_aborting;
+    for (const auto & share : plan.shares) {
+        const size_t index = running_[share.index];
+        const auto & sequence = *slots_[index].sequence;
+        const Pos end = sequence.n_computed() + share.n_tokens;
+        Pos pos = sequence.n_computed();
+        for (const Token token : sequence.pending(share.n_tokens)) {
+            batch_.add(token, pos, static_cast<SeqId>(index), share.output && pos + 1 == end);
+            ++pos;
+        }
+        if (share.n_tokens > 1 || plan.shares.size() == 1) {
+            worth_aborting.insert(sequence.id());
+        }
+    }
+    {
+        std::lock_guard lock(inbox_mutex_);
+        in_flight_ = std::move(worth_aborting);
+    }
+    const auto start = Clock::now();
+    const auto status = context_.decode(batch_);
+    counters_.decode_seconds += seconds_since(start);
+    std::lock_guard lock(inbox_mutex_);
+    in_flight_.clear();
+    return status;
+}
+
+void Engine::advance(const StepPlan & plan) {
+    int32_t token = 0;  // index into the batch
+    std::set<size_t> finished;
+    for (const auto & share : plan.shares) {
+        const size_t index = running_[share.index];
+        auto & slot = slots_[index];
+        slot.last_step = step_;
+        slot.sequence->computed(share.n_tokens);
+        token += share.n_tokens;
+        if (!share.output) {
+            continue;
+        }
+        Output output;
+        output.id = slot.sequence->id();
+        try {
+            slot.sequence->advance(context_.logits(token - 1), output);
+        } catch (const DecodeError & error) {
+            output.error = error.what();
+            slot.sequence->finish(FinishReason::Failed, output);
+        }
+        if (output.finish_reason != FinishReason::None) {
+            release(slot, output.finish_reason != FinishReason::Failed);
+            finished.insert(index);
+        }
+        send(std::move(output));
+    }
+    std::erase_if(running_, [&](size_t index) { return finished.count(index) > 0; });
+}
+
+void Engine::undo(const StepPlan & plan) {
+    for (const auto & share : plan.shares) {
+        const size_t index = running_[share.index];
+        auto & slot = slots_[index];
+        if (!context_.kv_cache().seq_rm(static_cast<SeqId>(index), slot.sequence->n_computed(), -1)) {
+            drop_cells(slot);
+            slot.sequence->lost();
+        }
+    }
+}
+
+bool Engine::make_room(const StepPlan & plan) {
+    Slot * oldest = nullptr;
+    for (auto & slot : slots_) {
+        if (!slot.sequence && !slot.kept.empty() && (!oldest || slot.last_step < oldest->last_step)) {
+            oldest = &slot;
+        }
+    }
+    if (oldest) {
+        drop_cells(*oldest);
+        return true;
+    }
+    if (running_.size() > 1) {
+        const auto newest = std::max_element(running_.begin(), running_.end(), [&](size_t a, size_t b) {
+            return slots_[a].sequence->id() < slots_[b].sequence->id();
+        });
+        auto & slot = slots_[*newest];
+        drop_cells(slot);
+        slot.sequence->lost();
+        queue_.push_front(std::move(slot.sequence));
+        running_.erase(newest);
+        ++counters_.preemptions;
+        std::lock_guard lock(inbox_mutex_);
+        ++n_waiting_;
+        return true;
+    }
+    // One request alone fills the cache: it has reached the end of its context.
+    if (plan.shares.size() != 1 || !slots_[running_.front()].sequence->decoding()) {
+        return false;
+    }
+    auto & slot = slots_[running_.front()];
+    Output output;
+    output.id = slot.sequence->id();
+    slot.sequence->finish(FinishReason::Length, output);
+    release(slot, true);
+    running_.clear();
+    send(std::move(output));
+    return true;
+}
+
+void Engine::release(Slot & slot, bool keep) {
+    if (keep && params_.prefix_cache) {
+        const auto tokens = computed_tokens(slot);
+        std::vector<Token> kept(tokens.begin(), tokens.end());
+        slot.sequence.reset();
+        slot.kept = std::move(kept);
+    } else {
+        slot.sequence.reset();
+        drop_cells(slot);
+    }
+}
+
+void Engine::drop_cells(Slot & slot) {
+    context_.kv_cache().seq_rm(static_cast<SeqId>(&slot - slots_.data()));
+    slot.kept.clear();
+}
+
+void Engine::send(Output output) {
+    counters_.completion_tokens += output.tokens.size();
+    if (output.finish_reason != FinishReason::None) {
+        ++counters_.requests_finished;
+        counters_.prompt_tokens += static_cast<uint64_t>(output.usage.prompt_tokens);
+        counters_.cached_tokens += static_cast<uint64_t>(output.usage.cached_tokens);
+    }
+    step_outputs_.push_back(std::move(output));
+}
+
+void Engine::publish(std::vector<Output> outputs) {
+    if (outputs.empty()) {
+        return;
+    }
+    std::lock_guard lock(outbox_mutex_);
+    std::move(outputs.begin(), outputs.end(), std::back_inserter(outputs_));
+    output_.notify_one();
+}
+
+std::vector<Output> Engine::wait(std::chrono::milliseconds timeout) {
+    std::unique_lock lock(outbox_mutex_);
+    output_.wait_for(lock, timeout, [this] { return closed_ || !outputs_.empty(); });
+    return std::exchange(outputs_, {});
+}
+
+void Engine::end_all(FinishReason reason, const std::string & error) {
+    const auto end = [&](Sequence & sequence) {
+        Output output;
+        output.id = sequence.id();
+        output.error = error;
+        sequence.finish(reason, output);
+        send(std::move(output));
+    };
+    for (const size_t index : running_) {
+        end(*slots_[index].sequence);
+        slots_[index].sequence.reset();
+    }
+    for (auto & sequence : queue_) {
+        end(*sequence);
+    }
+    {
+        std::lock_guard lock(inbox_mutex_);
+        n_waiting_ -= std::min(n_waiting_, queue_.size());
+    }
+    running_.clear();
+    queue_.clear();
+    publish(std::exchange(step_outputs_, {}));
+}
+
+void Engine::die(const std::string & why) {
+    {
+        std::lock_guard lock(inbox_mutex_);
+        death_ = "the engine died: " + why;
+    }
+    take_inbox();
+    end_all(FinishReason::Failed, death_);
+}
+
+std::string Engine::death() const {
+    std::lock_guard lock(inbox_mutex_);
+    return death_;
+}
+
+void Engine::load_adapter(const std::string & name, const std::string & path) {
+    adapters_.put(name, LoraAdapter::load(model_, path));
+}
+
+void Engine::unload_adapter(const std::string & name) { adapters_.remove(name); }
+
+void Engine::publish_stats() {
+    counters_.running = running_.size();
+    counters_.kv_cells_used = 0;
+    for (const auto & slot : slots_) {
+        counters_.kv_cells_used += computed_tokens(slot).size();
+    }
+    counters_.kv_cells_total = context_.n_ctx();
+    std::lock_guard lock(inbox_mutex_);
+    published_ = counters_;
+}
+
+EngineStats Engine::stats() const {
+    std::lock_guard lock(inbox_mutex_);
+    auto stats = published_;
+    stats.waiting = n_waiting_;
+    return stats;
+}
+
+}  // namespace shimmy

@@ -1,0 +1,44 @@
+#include "engine/stop_matcher.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace shimmy {
+
+StopMatcher::StopMatcher(std::vector<std::string> stop) : stop_(std::move(stop)) { std::erase(stop_, std::string()); }
+
+StopMatcher::Match StopMatcher::push(std::string_view text) {
+    if (stop_.empty()) {
+        return {std::string(text), std::nullopt};
+    }
+    held_ += text;
+    size_t first = std::string::npos;
+    const std::string * found = nullptr;
+    for (const auto & stop : stop_) {
+        const size_t at = held_.find(stop);
+        if (at < first || (at == first && found && stop.size() > found->size())) {
+            first = at;
+            found = &stop;
+        }
+    }
+    if (found) {
+        Match match{held_.substr(0, first), *found};
+        held_.clear();
+        return match;
+    }
+    size_t keep = 0;
+    for (const auto & stop : stop_) {
+        for (size_t n = std::min(stop.size() - 1, held_.size()); n > keep; --n) {
+            if (std::string_view(held_).ends_with(std::string_view(stop).substr(0, n))) {
+                keep = n;
+            }
+        }
+    }
+    Match match{held_.substr(0, held_.size() - keep), std::nullopt};
+    held_.erase(0, held_.size() - keep);
+    return match;
+}
+
+std::string StopMatcher::flush() { return std::exchange(held_, {}); }
+
+}  // namespace shimmy
