@@ -1,0 +1,110 @@
+#include "llama/context.h"
+
+#include <pybind11/stl.h>
+
+#include "bindings/arrays.h"
+#include "bindings/bind.h"
+#include "bindings/kv_cache_view.h"
+#include "llama/lora_adapter.h"
+
+namespace shimmy::bindings {
+namespace {
+
+// Runs with the context locked and without the GIL.
+template <typename Function>
+auto locked(const std::shared_ptr<Context> & context, Function && function) {
+    py::gil_scoped_release unlocked;
+    std::lock_guard lock(context->mutex());
+    return std::forward<Function>(function)(*context);
+}
+
+std::vector<float> copy(std::span<const float> row) { return {row.begin(), row.end()}; }
+
+}  // namespace
+
+void bind_context(py::module_ & m) {
+    using Self = std::shared_ptr<Context>;
+
+    py::enum_<DecodeStatus>(m, "DecodeStatus", "What llama_decode documents, one case each.")
+        .value("OK", DecodeStatus::Ok)
+        .value("NO_KV_SLOT", DecodeStatus::NoKvSlot, "No room in the KV cache; nothing was computed.")
+        .value("ABORTED", DecodeStatus::Aborted, "Stopped by abort(); finished micro-batches stay in the cache.")
+        .value("INVALID", DecodeStatus::Invalid, "Refused (positions out of order, ...); nothing was computed.")
+        .value("FAILED", DecodeStatus::Failed, "Fatal; the context is of no further use.");
+
+    py::class_<Context, Self>(m, "Context", "A KV cache, compute buffers and the outputs of the last call.")
+        .def(py::init([](std::shared_ptr<Model> model, const ContextParams & params) {
+                 py::gil_scoped_release unlocked;
+                 return std::make_shared<Context>(std::move(model), params);
+             }),
+             py::arg("model"), py::arg("params") = ContextParams{},
+             "Raises InvalidRequestError (parameters) or ModelLoadError (no memory, unsupported combination).")
+        .def(
+            "decode",
+            [](const Self & self, const Batch & batch) {
+                const Batch mine = batch;  // another thread may change the batch while this one computes
+                return locked(self, [&](Context & c) { return c.decode(mine); });
+            },
+            py::arg("batch"),
+            "Compute a batch with the KV cache. Raises InvalidRequestError for ids, sequences, sizes and outputs that the\n"
+            "context does not have, DecodeError once a call has FAILED. Releases the GIL.")
+        .def(
+            "encode",
+            [](const Self & self, const Batch & batch) {
+                const Batch mine = batch;
+                return locked(self, [&](Context & c) { return c.encode(mine); });
+            },
+            py::arg("batch"), "Compute a batch without the KV cache: encoders and embedding models. Raises like decode.")
+        .def("abort", [](const Self & self) { self->abort(); },
+             "Stop the call that runs now (CPU: at once), or the next one, with ABORTED. From any thread.")
+        .def(
+            "logits",
+            [](const Self & self, int32_t i) {
+                return array_of(locked(self, [&](Context & c) { return copy(c.logits(i)); }));
+            },
+            py::arg("i") = -1,
+            "A copy of the logits of token `i` of the last batch (negative: counted from the last output), float32[n_vocab].\n"
+            "Raises InvalidRequestError when that token asked for no output.")
+        .def(
+            "embeddings",
+            [](const Self & self, int32_t i) {
+                return array_of(locked(self, [&](Context & c) { return copy(c.embeddings(i)); }));
+            },
+            py::arg("i") = -1, "A copy of the embedding of token `i`, float32[n_embd].")
+        .def(
+            "embeddings_seq",
+            [](const Self & self, SeqId seq_id) {
+                return array_of(locked(self, [&](Context & c) { return copy(c.embeddings_seq(seq_id)); }));
+            },
+            py::arg("seq_id"), "A copy of the pooled embedding of a sequence, float32[n_embd]; pooling rank: float32[n_cls_out].")
+        .def(
+            "set_adapters",
+            [](const Self & self, const std::vector<std::pair<std::shared_ptr<LoraAdapter>, double>> & adapters) {
+                locked(self, [&](Context & c) { c.set_adapters(adapters); });
+            },
+            py::arg("adapters"),
+            "Replace the adapters that apply from now on: (adapter, scale) pairs; none: []. Raises InvalidRequestError for\n"
+            "an adapter of another model.")
+        .def("save_state", [](const Self & self) { return bytes_of(locked(self, [](Context & c) { return c.save_state(); })); },
+             "The whole state (cache and outputs), framed and checksummed.")
+        .def(
+            "load_state",
+            [](const Self & self, const py::buffer & state) {
+                const auto data = bytes_in(state);
+                locked(self, [&](Context & c) { c.load_state(data); });
+            },
+            py::arg("state"), "Raises InvalidRequestError for bytes that are damaged, of another model or other settings.")
+        .def_property_readonly("kv_cache", [](const Self & self) { return KvCacheView{self}; })
+        .def_property_readonly("model", &Context::model)
+        .def_property_readonly("n_ctx", &Context::n_ctx, "Cells of all sequences.")
+        .def_property_readonly("n_ctx_seq", &Context::n_ctx_seq, "Cells that one sequence can take.")
+        .def_property_readonly("n_batch", &Context::n_batch)
+        .def_property_readonly("n_ubatch", &Context::n_ubatch)
+        .def_property_readonly("n_seq_max", &Context::n_seq_max)
+        .def_property_readonly("n_outputs_max", &Context::n_outputs_max)
+        .def_property_readonly("n_threads", &Context::n_threads)
+        .def_property_readonly("n_threads_batch", &Context::n_threads_batch)
+        .def_property_readonly("pooling", &Context::pooling, "none, mean, cls, last or rank.");
+}
+
+}  // namespace shimmy::bindings

@@ -1,0 +1,53 @@
+#include "llama/model.h"
+
+#include <pybind11/functional.h>
+#include <pybind11/stl.h>
+
+#include "bindings/bind.h"
+#include "errors.h"
+
+namespace shimmy::bindings {
+namespace {
+
+std::shared_ptr<Model> load_model(const std::string & path, const ModelParams & params, const py::object & progress) {
+    ProgressCallback callback;
+    if (!progress.is_none()) {
+        callback = [&progress](float fraction) {
+            py::gil_scoped_acquire locked;
+            const py::object answer = progress(fraction);
+            return !(PyBool_Check(answer.ptr()) && answer.ptr() == Py_False);
+        };
+    }
+    py::gil_scoped_release unlocked;
+    return Model::load(path, params, callback);
+}
+
+}  // namespace
+
+void bind_model(py::module_ & m) {
+    py::class_<Model, std::shared_ptr<Model>>(m, "Model", "A loaded GGUF model. Contexts and adapters keep it alive.")
+        .def(py::init(&load_model), py::arg("path"), py::arg("params") = ModelParams{}, py::arg("progress").none(true) = py::none(),
+             "Load a file, or a split model from its first part. `progress(fraction)` is called with 0.0 to 1.0; returning\n"
+             "False stops the load. Raises ModelLoadError (damaged, incomplete or unsupported file, stopped load) and\n"
+             "InvalidRequestError (parameters).")
+        .def_property_readonly("path", &Model::path)
+        .def_property_readonly("architecture", &Model::architecture, "general.architecture, for example llama.")
+        .def_property_readonly("description", &Model::description, "llama.cpp's words, for example \"qwen3 0.6B Q4_K\".")
+        .def_property_readonly("metadata", &Model::metadata, "Scalar GGUF values as text; arrays are left out.")
+        .def_property_readonly("chat_template", &Model::chat_template, "Jinja source of the model's own template.")
+        .def_property_readonly("size_bytes", &Model::size_bytes, "Of all tensors.")
+        .def_property_readonly("n_params", &Model::n_params)
+        .def_property_readonly("n_ctx_train", &Model::n_ctx_train, "Tokens.")
+        .def_property_readonly("n_embd", &Model::n_embd)
+        .def_property_readonly("n_layer", &Model::n_layer)
+        .def_property_readonly("n_head", &Model::n_head)
+        .def_property_readonly("n_head_kv", &Model::n_head_kv)
+        .def_property_readonly("n_vocab", &Model::n_vocab)
+        .def_property_readonly("n_swa", &Model::n_swa, "Width of the sliding window of attention; 0: none.")
+        .def_property_readonly("has_encoder", &Model::has_encoder)
+        .def_property_readonly("has_decoder", &Model::has_decoder)
+        .def_property_readonly("is_recurrent", &Model::is_recurrent, "Recurrent or hybrid: states cannot be cut back.")
+        .def("__repr__", [](const Model & model) { return "Model(" + model.path() + ": " + model.description() + ")"; });
+}
+
+}  // namespace shimmy::bindings

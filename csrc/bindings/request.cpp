@@ -1,0 +1,51 @@
+#include "engine/request.h"
+
+#include <pybind11/stl.h>
+
+#include "bindings/bind.h"
+
+namespace shimmy::bindings {
+
+void bind_request(py::module_ & m) {
+    py::enum_<FinishReason>(m, "FinishReason")
+        .value("NONE", FinishReason::None, "Not finished.")
+        .value("STOP", FinishReason::Stop, "An end token, a stop token or a stop string.")
+        .value("LENGTH", FinishReason::Length, "max_tokens, or the end of the context.")
+        .value("CANCELLED", FinishReason::Cancelled)
+        .value("FAILED", FinishReason::Failed, "`error` says why.");
+
+    py::class_<Usage>(m, "Usage", "Token counts and durations (seconds) of a request.")
+        .def_readonly("prompt_tokens", &Usage::prompt_tokens)
+        .def_readonly("cached_tokens", &Usage::cached_tokens, "Prompt tokens whose KV cells were reused.")
+        .def_readonly("completion_tokens", &Usage::completion_tokens)
+        .def_readonly("queue_seconds", &Usage::queue_seconds, "Arrival to first prefill chunk.")
+        .def_readonly("prefill_seconds", &Usage::prefill_seconds, "First prefill chunk to first token.")
+        .def_readonly("decode_seconds", &Usage::decode_seconds, "First token to last.");
+
+    py::class_<Output>(m, "Output", "What one step added to one request.")
+        .def_readonly("id", &Output::id)
+        .def_readonly("text", &Output::text, "Never a stop string or a part of one.")
+        .def_readonly("tokens", &Output::tokens)
+        .def_property_readonly(
+            "logprobs",
+            [](const Output & output) {
+                using Top = std::vector<std::pair<Token, float>>;
+                std::vector<std::pair<float, Top>> all;
+                for (const auto & one : output.logprobs) {
+                    Top top;
+                    for (const auto & [token, logprob] : one.top) {
+                        top.emplace_back(token, logprob);
+                    }
+                    all.emplace_back(one.logprob, std::move(top));
+                }
+                return all;
+            },
+            "One (logprob, [(token, logprob), ...]) per token, if asked for.")
+        .def_readonly("finish_reason", &Output::finish_reason)
+        .def_readonly("stop_string", &Output::stop_string, "The stop string that ended it.")
+        .def_readonly("stop_token", &Output::stop_token, "The one of stop_token_ids that ended it.")
+        .def_readonly("error", &Output::error, "Why it FAILED.")
+        .def_readonly("usage", &Output::usage, "Meaningful once finished.");
+}
+
+}  // namespace shimmy::bindings

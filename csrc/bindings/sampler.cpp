@@ -1,0 +1,63 @@
+#include "llama/sampler.h"
+
+#include <pybind11/numpy.h>
+#include <pybind11/stl.h>
+
+#include "bindings/bind.h"
+
+namespace shimmy::bindings {
+namespace {
+
+using Logits = py::array_t<float, py::array::c_style | py::array::forcecast>;
+
+std::span<const float> row(const Logits & logits) { return {logits.data(), static_cast<size_t>(logits.size())}; }
+
+}  // namespace
+
+void bind_sampler(py::module_ & m) {
+    py::class_<Sampler>(m, "Sampler", "Chooses tokens from logits. One per sequence.")
+        .def(py::init([](std::shared_ptr<Tokenizer> tokenizer, const SamplingParams & params) {
+                 return Sampler(std::move(tokenizer), params);
+             }),
+             py::arg("tokenizer"), py::arg("params") = SamplingParams{},
+             "Raises InvalidRequestError naming the field that is out of range.")
+        .def(
+            "sample", [](Sampler & self, const Logits & logits) { return self.sample(row(logits)); }, py::arg("logits"),
+            "The next token from float32[n_vocab] logits. Does not accept it. Raises DecodeError when there is nothing to\n"
+            "choose from (all -inf, NaN).")
+        .def("accept", &Sampler::accept, py::arg("token"),
+             "Take a token into the history that penalties and DRY look back on (prompt tokens too).")
+        .def("reset", &Sampler::reset, "Forget the history and start the random numbers anew.")
+        .def("clone", &Sampler::clone, "A copy with the same history and random state, independent from now on.")
+        .def(
+            "top",
+            [](Sampler & self, const Logits & logits, int32_t n) {
+                std::vector<std::pair<Token, double>> best;
+                for (const auto & [token, probability] : self.top(row(logits), n)) {
+                    best.emplace_back(token, probability);
+                }
+                return best;
+            },
+            py::arg("logits"), py::arg("n") = 10,
+            "The `n` likeliest of what all samplers leave, as (token, probability), best first.")
+        .def_property_readonly("seed", &Sampler::seed, "The seed in use, also when none was given.")
+        .def_property_readonly("params", &Sampler::params);
+
+    m.def(
+        "logprobs",
+        [](const Logits & logits, Token token, int32_t n_top) {
+            if (token < 0 || token >= logits.size()) {
+                throw py::index_error("token " + std::to_string(token) + " is outside of the logits");
+            }
+            const auto result = logprobs(row(logits), token, n_top);
+            std::vector<std::pair<Token, float>> top;
+            for (const auto & [id, logprob] : result.top) {
+                top.emplace_back(id, logprob);
+            }
+            return std::pair(result.logprob, top);
+        },
+        py::arg("logits"), py::arg("token"), py::arg("n_top") = 0,
+        "Log-probability of `token` before any sampling, and the `n_top` likeliest as (token, logprob), best first.");
+}
+
+}  // namespace shimmy::bindings
