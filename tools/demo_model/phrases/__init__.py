@@ -1,0 +1,1 @@
+"""Phrases, answers and templates of the synthetic corpus: tables only, one module per topic."""

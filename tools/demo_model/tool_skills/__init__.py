@@ -1,0 +1,1 @@
+"""Exchanges with tools: made-up tools, requests, results and whole conversations."""
