@@ -22,8 +22,8 @@ struct InvalidRequestError : Error {
 
 struct PromptTooLongError : InvalidRequestError {
     PromptTooLongError(int64_t n_prompt_tokens, int64_t n_ctx)
-        : InvalidRequestError("the prompt has " + std::to_string(n_prompt_tokens) +
-                                  " tokens and the context holds " + std::to_string(n_ctx) +
+        : InvalidRequestError("the prompt has " + std::to_string(n_prompt_tokens) + " tokens and the context holds " +
+                                  std::to_string(n_ctx) +
                                   ", at least one of them for the answer: shorten the prompt or load the model with a "
                                   "larger context",
                               "messages"),

@@ -24,26 +24,26 @@ struct ModelParams {
 };
 
 struct ContextParams {
-    uint32_t n_ctx = 0;            // KV cells; 0: what the model was trained with, as far as memory holds it
-    uint32_t n_batch = 2048;       // most tokens in one decode call
-    uint32_t n_ubatch = 512;       // most tokens computed at once
-    uint32_t n_seq_max = 1;        // most sequences, 1 to 256
-    uint32_t n_outputs_max = 0;    // most tokens with logits in one decode call; 0: n_batch
-    int32_t n_threads = 0;         // threads for decoding; 0: one per physical core
-    int32_t n_threads_batch = 0;   // threads for prefill; 0: n_threads
-    bool kv_unified = true;        // one pool of cells for all sequences (seq_cp shares cells) or one per sequence
-    bool embeddings = false;       // compute embeddings instead of logits only
-    bool offload_kqv = true;       // keep the KV cache on the GPU when layers are there
-    bool op_offload = true;        // run large host operations on the GPU
-    bool swa_full = false;         // full-size cache for sliding-window layers: any prefix can be reused
-    std::string pooling = "";      // embeddings: none, mean, cls, last, rank; empty: as the model says
-    std::string attention = "";    // causal, non-causal; empty: as the model says
+    uint32_t n_ctx = 0;               // KV cells; 0: what the model was trained with, as far as memory holds it
+    uint32_t n_batch = 2048;          // most tokens in one decode call
+    uint32_t n_ubatch = 512;          // most tokens computed at once
+    uint32_t n_seq_max = 1;           // most sequences, 1 to 256
+    uint32_t n_outputs_max = 0;       // most tokens with logits in one decode call; 0: n_batch
+    int32_t n_threads = 0;            // threads for decoding; 0: one per physical core
+    int32_t n_threads_batch = 0;      // threads for prefill; 0: n_threads
+    bool kv_unified = true;           // one pool of cells for all sequences (seq_cp shares cells) or one per sequence
+    bool embeddings = false;          // compute embeddings instead of logits only
+    bool offload_kqv = true;          // keep the KV cache on the GPU when layers are there
+    bool op_offload = true;           // run large host operations on the GPU
+    bool swa_full = false;            // full-size cache for sliding-window layers: any prefix can be reused
+    std::string pooling = "";         // embeddings: none, mean, cls, last, rank; empty: as the model says
+    std::string attention = "";       // causal, non-causal; empty: as the model says
     std::string flash_attn = "auto";  // auto, on, off
-    std::string type_k = "f16";    // KV cache types: f32 f16 bf16 q8_0 q5_1 q5_0 q4_1 q4_0 iq4_nl
+    std::string type_k = "f16";       // KV cache types: f32 f16 bf16 q8_0 q5_1 q5_0 q4_1 q4_0 iq4_nl
     std::string type_v = "f16";
-    double rope_freq_base = 0;     // 0: as the model says
-    double rope_freq_scale = 0;    // 0: as the model says
-    int32_t poll = 50;             // 0-100: how long idle threads spin before they sleep, between operations of a step
+    double rope_freq_base = 0;   // 0: as the model says
+    double rope_freq_scale = 0;  // 0: as the model says
+    int32_t poll = 50;           // 0-100: how long idle threads spin before they sleep, between operations of a step
 };
 
 // Sampling, with the field names of OpenAI's API and llama-server's JSON. Defaults are OpenAI's: everything that
@@ -64,18 +64,18 @@ struct SamplingParams {
     double xtc_threshold = 0.1;      // > 0.5: off
     double dynatemp_range = 0.0;     // temperature varies by this much with the entropy; 0: off
     double dynatemp_exponent = 1.0;
-    double dry_multiplier = 0.0;     // 0: off
+    double dry_multiplier = 0.0;  // 0: off
     double dry_base = 1.75;
     int32_t dry_allowed_length = 2;
     int32_t dry_penalty_last_n = -1;  // 0: off, -1: the whole context
     std::vector<std::string> dry_sequence_breakers = {"\n", ":", "\"", "*"};
-    int32_t mirostat = 0;            // 0: off, 1 or 2: replaces the truncating samplers
+    int32_t mirostat = 0;  // 0: off, 1 or 2: replaces the truncating samplers
     double mirostat_tau = 5.0;
     double mirostat_eta = 0.1;
-    double adaptive_target = -1.0;   // adaptive-p: aim at this probability; negative: off
+    double adaptive_target = -1.0;  // adaptive-p: aim at this probability; negative: off
     double adaptive_decay = 0.9;
     // The order in which samplers run; those that are left out do not run. "infill" is known too.
-    std::vector<std::string> samplers = {"penalties", "dry",   "top_n_sigma", "top_k", "typical_p",
+    std::vector<std::string> samplers = {"penalties", "dry",   "top_n_sigma", "top_k",      "typical_p",
                                          "top_p",     "min_p", "xtc",         "temperature"};
     std::map<int32_t, double> logit_bias;  // token id -> added to its logit
     std::optional<uint32_t> seed;          // none: a random one

@@ -9,9 +9,8 @@ namespace shimmy::bindings {
 void bind_batch(py::module_ & m) {
     py::class_<Batch>(m, "Batch", "Tokens for one decode or encode call.")
         .def(py::init<>())
-        .def("add",
-             py::overload_cast<Token, Pos, const std::vector<SeqId> &, bool>(&Batch::add), py::arg("token"), py::arg("pos"),
-             py::arg("seq_ids") = std::vector<SeqId>{0}, py::arg("output") = false,
+        .def("add", py::overload_cast<Token, Pos, const std::vector<SeqId> &, bool>(&Batch::add), py::arg("token"),
+             py::arg("pos"), py::arg("seq_ids") = std::vector<SeqId>{0}, py::arg("output") = false,
              "Append a token at position `pos` of the sequences `seq_ids`; `output` asks for its logits or embedding.\n"
              "Returns its index. Raises InvalidRequestError for empty `seq_ids`.")
         .def("clear", &Batch::clear)

@@ -21,17 +21,19 @@ py::list list_of(const std::vector<std::string> & strings) {
     return list;
 }
 
-py::object str_or_none(const std::string & bytes) { return bytes.empty() ? py::object(py::none()) : str_of(bytes); }
+py::object str_or_none(const std::string & bytes) {
+    return bytes.empty() ? py::object(py::none()) : str_of(bytes);
+}
 
 const char * kind_name(GrammarTrigger::Kind kind) {
     switch (kind) {
-        case GrammarTrigger::Kind::kToken:
+        case GrammarTrigger::Kind::Token:
             return "token";
-        case GrammarTrigger::Kind::kPattern:
+        case GrammarTrigger::Kind::Pattern:
             return "pattern";
-        case GrammarTrigger::Kind::kPatternFull:
+        case GrammarTrigger::Kind::PatternFull:
             return "pattern_full";
-        case GrammarTrigger::Kind::kWord:
+        case GrammarTrigger::Kind::Word:
             break;
     }
     return "word";
@@ -146,15 +148,15 @@ void bind_chat_format(py::module_ & m) {
                                "dict[str, bool]: system_role, tools, tool_calls, parallel_tool_calls, thinking, "
                                "preserve_reasoning, reasoning_effort, typed_content.")
         .def("render", &render, py::arg("messages"), py::kw_only(), py::arg("tools") = defaults.tools,
-            py::arg("tool_choice") = defaults.tool_choice,
-            py::arg("parallel_tool_calls").noconvert() = defaults.parallel_tool_calls,
-            py::arg("add_generation_prompt").noconvert() = defaults.add_generation_prompt,
-            py::arg("enable_thinking").noconvert() = defaults.enable_thinking,
-            py::arg("template_kwargs") = defaults.template_kwargs,
-            "Render a conversation. `messages`, `tools` and `template_kwargs` are JSON text (str or UTF-8 bytes) in "
-            "the shapes of OpenAI's chat completions; `tool_choice` is auto, required or none.\n\n"
-            "Raises InvalidRequestError naming the field that has the wrong shape, TemplateError when the template "
-            "refuses the messages or runs over a limit.");
+             py::arg("tool_choice") = defaults.tool_choice,
+             py::arg("parallel_tool_calls").noconvert() = defaults.parallel_tool_calls,
+             py::arg("add_generation_prompt").noconvert() = defaults.add_generation_prompt,
+             py::arg("enable_thinking").noconvert() = defaults.enable_thinking,
+             py::arg("template_kwargs") = defaults.template_kwargs,
+             "Render a conversation. `messages`, `tools` and `template_kwargs` are JSON text (str or UTF-8 bytes) in "
+             "the shapes of OpenAI's chat completions; `tool_choice` is auto, required or none.\n\n"
+             "Raises InvalidRequestError naming the field that has the wrong shape, TemplateError when the template "
+             "refuses the messages or runs over a limit.");
 
     py::class_<ChatParser>(m, "ChatParser",
                            "Takes one answer of the model apart, while it is written, into content, reasoning and tool "

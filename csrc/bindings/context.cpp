@@ -18,7 +18,9 @@ auto locked(const std::shared_ptr<Context> & context, Function && function) {
     return std::forward<Function>(function)(*context);
 }
 
-std::vector<float> copy(std::span<const float> row) { return {row.begin(), row.end()}; }
+std::vector<float> copy(std::span<const float> row) {
+    return {row.begin(), row.end()};
+}
 
 }  // namespace
 
@@ -46,7 +48,8 @@ void bind_context(py::module_ & m) {
                 return locked(self, [&](Context & c) { return c.decode(mine); });
             },
             py::arg("batch"),
-            "Compute a batch with the KV cache. Raises InvalidRequestError for ids, sequences, sizes and outputs that the\n"
+            "Compute a batch with the KV cache. Raises InvalidRequestError for ids, sequences, sizes and outputs that "
+            "the\n"
             "context does not have, DecodeError once a call has FAILED. Releases the GIL.")
         .def(
             "encode",
@@ -54,16 +57,19 @@ void bind_context(py::module_ & m) {
                 const Batch mine = batch;
                 return locked(self, [&](Context & c) { return c.encode(mine); });
             },
-            py::arg("batch"), "Compute a batch without the KV cache: encoders and embedding models. Raises like decode.")
-        .def("abort", [](const Self & self) { self->abort(); },
-             "Stop the call that runs now (CPU: at once), or the next one, with ABORTED. From any thread.")
+            py::arg("batch"),
+            "Compute a batch without the KV cache: encoders and embedding models. Raises like decode.")
+        .def(
+            "abort", [](const Self & self) { self->abort(); },
+            "Stop the call that runs now (CPU: at once), or the next one, with ABORTED. From any thread.")
         .def(
             "logits",
             [](const Self & self, int32_t i) {
                 return array_of(locked(self, [&](Context & c) { return copy(c.logits(i)); }));
             },
             py::arg("i") = -1,
-            "A copy of the logits of token `i` of the last batch (negative: counted from the last output), float32[n_vocab].\n"
+            "A copy of the logits of token `i` of the last batch (negative: counted from the last output), "
+            "float32[n_vocab].\n"
             "Raises InvalidRequestError when that token asked for no output.")
         .def(
             "embeddings",
@@ -76,24 +82,29 @@ void bind_context(py::module_ & m) {
             [](const Self & self, SeqId seq_id) {
                 return array_of(locked(self, [&](Context & c) { return copy(c.embeddings_seq(seq_id)); }));
             },
-            py::arg("seq_id"), "A copy of the pooled embedding of a sequence, float32[n_embd]; pooling rank: float32[n_cls_out].")
+            py::arg("seq_id"),
+            "A copy of the pooled embedding of a sequence, float32[n_embd]; pooling rank: float32[n_cls_out].")
         .def(
             "set_adapters",
             [](const Self & self, const std::vector<std::pair<std::shared_ptr<LoraAdapter>, double>> & adapters) {
                 locked(self, [&](Context & c) { c.set_adapters(adapters); });
             },
             py::arg("adapters"),
-            "Replace the adapters that apply from now on: (adapter, scale) pairs; none: []. Raises InvalidRequestError for\n"
+            "Replace the adapters that apply from now on: (adapter, scale) pairs; none: []. Raises InvalidRequestError "
+            "for\n"
             "an adapter of another model.")
-        .def("save_state", [](const Self & self) { return bytes_of(locked(self, [](Context & c) { return c.save_state(); })); },
-             "The whole state (cache and outputs), framed and checksummed.")
+        .def(
+            "save_state",
+            [](const Self & self) { return bytes_of(locked(self, [](Context & c) { return c.save_state(); })); },
+            "The whole state (cache and outputs), framed and checksummed.")
         .def(
             "load_state",
             [](const Self & self, const py::buffer & state) {
                 const auto data = bytes_in(state);
                 locked(self, [&](Context & c) { c.load_state(data); });
             },
-            py::arg("state"), "Raises InvalidRequestError for bytes that are damaged, of another model or other settings.")
+            py::arg("state"),
+            "Raises InvalidRequestError for bytes that are damaged, of another model or other settings.")
         .def_property_readonly("kv_cache", [](const Self & self) { return KvCacheView{self}; })
         .def_property_readonly("model", &Context::model)
         .def_property_readonly("n_ctx", &Context::n_ctx, "Cells of all sequences.")

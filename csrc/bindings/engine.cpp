@@ -8,9 +8,9 @@ namespace shimmy::bindings {
 namespace {
 
 RequestId add_request(Engine & engine, std::vector<Token> prompt, const SamplingParams & sampling,
-                      std::optional<int64_t> max_tokens, std::vector<std::string> stop, std::vector<Token> stop_token_ids,
-                      bool ignore_eos, std::optional<int32_t> logprobs, std::vector<std::pair<std::string, double>> lora,
-                      std::vector<Token> preserved_tokens) {
+                      std::optional<int64_t> max_tokens, std::vector<std::string> stop,
+                      std::vector<Token> stop_token_ids, bool ignore_eos, std::optional<int32_t> logprobs,
+                      std::vector<std::pair<std::string, double>> lora, std::vector<Token> preserved_tokens) {
     py::gil_scoped_release unlocked;
     return engine.add_request({std::move(prompt), sampling, max_tokens.value_or(-1), std::move(stop),
                                std::move(stop_token_ids), ignore_eos, logprobs.value_or(-1), std::move(lora),
@@ -21,7 +21,7 @@ void bind_stats(py::module_ & m) {
     py::class_<EngineStats>(m, "EngineStats", "Counters of an engine, since its start unless said otherwise.")
         .def_readonly("running", &EngineStats::running, "Requests holding a sequence now.")
         .def_readonly("waiting", &EngineStats::waiting, "Requests queued now.")
-        .def_readonly("kv_cells_used", &EngineStats::kv_cells_used, "Now; shared cells count for each sequence.")
+        .def_readonly("kv_cells_used", &EngineStats::kv_cells_used, "Now, by running requests and kept prefixes.")
         .def_readonly("kv_cells_total", &EngineStats::kv_cells_total)
         .def_readonly("steps", &EngineStats::steps)
         .def_readonly("preemptions", &EngineStats::preemptions)
@@ -52,9 +52,12 @@ void bind_engine(py::module_ & m) {
              py::arg("stop_token_ids") = std::vector<Token>{}, py::arg("ignore_eos") = false,
              py::arg("logprobs") = std::nullopt, py::arg("lora") = std::vector<std::pair<std::string, double>>{},
              py::arg("preserved_tokens") = std::vector<Token>{},
-             "Queue a request for token ids and return its id. `max_tokens` None: until the context is full; `logprobs`:\n"
-             "alternatives per token, 0 to 20; `lora`: (adapter name, scale) pairs; `preserved_tokens`: control tokens that\n"
-             "are written out. Raises InvalidRequestError, PromptTooLongError, ModelNotFoundError (adapter), QueueFullError\n"
+             "Queue a request for token ids and return its id. `max_tokens` None: until the context is full; "
+             "`logprobs`:\n"
+             "alternatives per token, 0 to 20; `lora`: (adapter name, scale) pairs; `preserved_tokens`: control tokens "
+             "that\n"
+             "are written out. Raises InvalidRequestError, PromptTooLongError, ModelNotFoundError (adapter), "
+             "QueueFullError\n"
              "or EngineDeadError; nothing is queued then.")
         .def("cancel", &Engine::cancel, py::arg("request_id"), ReleaseGil(),
              "End a request wherever it stands; its last output says CANCELLED. Unknown ids are ignored.")
@@ -76,11 +79,12 @@ void bind_engine(py::module_ & m) {
         .def_property_readonly("stats", &Engine::stats)
         .def_property_readonly("death", &Engine::death, "Why it died; empty while it lives.")
         .def_property_readonly("n_ctx", &Engine::n_ctx, "Tokens that one request may take, prompt and completion.")
-        .def_property_readonly("n_seq_max", [](const Engine & self) { return self.context().n_seq_max(); },
-                               "Requests that can run at once.")
+        .def_property_readonly(
+            "n_seq_max", [](const Engine & self) { return self.context().n_seq_max(); },
+            "Requests that can run at once.")
         .def_property_readonly("n_threads", [](const Engine & self) { return self.context().n_threads(); })
-        .def_property_readonly("tokenizer",
-                               [](const Engine & self) { return std::const_pointer_cast<Tokenizer>(self.tokenizer()); });
+        .def_property_readonly(
+            "tokenizer", [](const Engine & self) { return std::const_pointer_cast<Tokenizer>(self.tokenizer()); });
 }
 
 }  // namespace shimmy::bindings

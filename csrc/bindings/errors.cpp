@@ -5,7 +5,9 @@
 namespace shimmy::bindings {
 namespace {
 
-py::object error_class(const char * name) { return py::module_::import("shimmy.errors").attr(name); }
+py::object error_class(const char * name) {
+    return py::module_::import("shimmy.errors").attr(name);
+}
 
 void raise(const char * name, const Error & error) {
     const auto type = error_class(name);
@@ -41,6 +43,8 @@ void translate(std::exception_ptr pointer) {
 
 }  // namespace
 
-void bind_errors(py::module_ &) { py::register_exception_translator(translate); }
+void bind_errors(py::module_ &) {
+    py::register_exception_translator(translate);
+}
 
 }  // namespace shimmy::bindings

@@ -31,7 +31,8 @@ void bind_log(py::module_ & m) {
             });
         },
         py::arg("callback").none(true),
-        "Send llama.cpp's log lines to `callback(level: int, line: str)`, levels as in `logging`, on a thread of their own.\n"
+        "Send llama.cpp's log lines to `callback(level: int, line: str)`, levels as in `logging`, on a thread of their "
+        "own.\n"
         "None drops them. Returns when the previous callback runs no more.");
 }
 

@@ -26,13 +26,16 @@ std::shared_ptr<Model> load_model(const std::string & path, const ModelParams & 
 
 void bind_model(py::module_ & m) {
     py::class_<Model, std::shared_ptr<Model>>(m, "Model", "A loaded GGUF model. Contexts and adapters keep it alive.")
-        .def(py::init(&load_model), py::arg("path"), py::arg("params") = ModelParams{}, py::arg("progress").none(true) = py::none(),
-             "Load a file, or a split model from its first part. `progress(fraction)` is called with 0.0 to 1.0; returning\n"
+        .def(py::init(&load_model), py::arg("path"), py::arg("params") = ModelParams{},
+             py::arg("progress").none(true) = py::none(),
+             "Load a file, or a split model from its first part. `progress(fraction)` is called with 0.0 to 1.0; "
+             "returning\n"
              "False stops the load. Raises ModelLoadError (damaged, incomplete or unsupported file, stopped load) and\n"
              "InvalidRequestError (parameters).")
         .def_property_readonly("path", &Model::path)
         .def_property_readonly("architecture", &Model::architecture, "general.architecture, for example llama.")
-        .def_property_readonly("description", &Model::description, "llama.cpp's words, for example \"qwen3 0.6B Q4_K\".")
+        .def_property_readonly("description", &Model::description,
+                               "llama.cpp's words, for example \"qwen3 0.6B Q4_K\".")
         .def_property_readonly("metadata", &Model::metadata, "Scalar GGUF values as text; arrays are left out.")
         .def_property_readonly("chat_template", &Model::chat_template, "Jinja source of the model's own template.")
         .def_property_readonly("size_bytes", &Model::size_bytes, "Of all tensors.")
@@ -47,7 +50,8 @@ void bind_model(py::module_ & m) {
         .def_property_readonly("has_encoder", &Model::has_encoder)
         .def_property_readonly("has_decoder", &Model::has_decoder)
         .def_property_readonly("is_recurrent", &Model::is_recurrent, "Recurrent or hybrid: states cannot be cut back.")
-        .def("__repr__", [](const Model & model) { return "Model(" + model.path() + ": " + model.description() + ")"; });
+        .def("__repr__",
+             [](const Model & model) { return "Model(" + model.path() + ": " + model.description() + ")"; });
 }
 
 }  // namespace shimmy::bindings

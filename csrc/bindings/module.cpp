@@ -1,7 +1,8 @@
 #include "bindings/bind.h"
 
 PYBIND11_MODULE(_core, m) {
-    m.doc() = "The native runtime of shimmy: llama.cpp's objects with checked arguments, and the engine on top of them.";
+    m.doc() =
+        "The native runtime of shimmy: llama.cpp's objects with checked arguments, and the engine on top of them.";
 
     using namespace shimmy::bindings;
     bind_errors(m);

@@ -20,18 +20,22 @@ void bind_params(py::module_ & m) {
         .field("vocab_only", &ModelParams::vocab_only, "Tokenizer and metadata only; no context can be made.")
         .done();
     ParamsClass<ContextParams>(m, "ContextParams", "How a context is made.")
-        .field("n_ctx", &ContextParams::n_ctx, "KV cells; 0: what the model was trained with, as far as memory holds it.")
+        .field("n_ctx", &ContextParams::n_ctx,
+               "KV cells; 0: what the model was trained with, as far as memory holds it.")
         .field("n_batch", &ContextParams::n_batch, "Most tokens in one decode call.")
         .field("n_ubatch", &ContextParams::n_ubatch, "Most tokens computed at once.")
         .field("n_seq_max", &ContextParams::n_seq_max, "Most sequences, 1 to 256.")
-        .field("n_outputs_max", &ContextParams::n_outputs_max, "Most tokens with logits in one decode call; 0: n_batch.")
+        .field("n_outputs_max", &ContextParams::n_outputs_max,
+               "Most tokens with logits in one decode call; 0: n_batch.")
         .field("n_threads", &ContextParams::n_threads, "Threads for decoding; 0: one per physical core.")
         .field("n_threads_batch", &ContextParams::n_threads_batch, "Threads for prefill; 0: n_threads.")
-        .field("kv_unified", &ContextParams::kv_unified, "One pool of cells for all sequences (seq_cp shares cells) or one per sequence.")
+        .field("kv_unified", &ContextParams::kv_unified,
+               "One pool of cells for all sequences (seq_cp shares cells) or one per sequence.")
         .field("embeddings", &ContextParams::embeddings, "Compute embeddings instead of logits only.")
         .field("offload_kqv", &ContextParams::offload_kqv, "Keep the KV cache on the GPU when layers are there.")
         .field("op_offload", &ContextParams::op_offload, "Run large host operations on the GPU.")
-        .field("swa_full", &ContextParams::swa_full, "Full-size cache for sliding-window layers: any prefix can be reused.")
+        .field("swa_full", &ContextParams::swa_full,
+               "Full-size cache for sliding-window layers: any prefix can be reused.")
         .field("pooling", &ContextParams::pooling, "Embeddings: none, mean, cls, last, rank; empty: as the model says.")
         .field("attention", &ContextParams::attention, "causal or non-causal; empty: as the model says.")
         .field("flash_attn", &ContextParams::flash_attn, "auto, on or off.")
@@ -39,42 +43,53 @@ void bind_params(py::module_ & m) {
         .field("type_v", &ContextParams::type_v, "As type_k.")
         .field("rope_freq_base", &ContextParams::rope_freq_base, "0: as the model says.")
         .field("rope_freq_scale", &ContextParams::rope_freq_scale, "0: as the model says.")
-        .field("poll", &ContextParams::poll, "0-100: how long idle threads spin before they sleep, between operations of a step.")
+        .field("poll", &ContextParams::poll,
+               "0-100: how long idle threads spin before they sleep, between operations of a step.")
         .done();
-    ParamsClass<SamplingParams>(m, "SamplingParams", "How tokens are chosen. Names are OpenAI's and llama-server's; by default nothing truncates or penalises.")
+    ParamsClass<SamplingParams>(
+        m, "SamplingParams",
+        "How tokens are chosen. Names are OpenAI's and llama-server's; by default nothing truncates or penalises.")
         .field("temperature", &SamplingParams::temperature, "0: greedy.")
         .field("top_k", &SamplingParams::top_k, "Keep the k likeliest; 0: off.")
         .field("top_p", &SamplingParams::top_p, "Nucleus; 1: off.")
-        .field("min_p", &SamplingParams::min_p, "Keep tokens with at least min_p times the likeliest's probability; 0: off.")
+        .field("min_p", &SamplingParams::min_p,
+               "Keep tokens with at least min_p times the likeliest's probability; 0: off.")
         .field("typical_p", &SamplingParams::typical_p, "Locally typical sampling; 1: off.")
-        .field("top_n_sigma", &SamplingParams::top_n_sigma, "Keep logits within n standard deviations of the highest; <= 0: off.")
+        .field("top_n_sigma", &SamplingParams::top_n_sigma,
+               "Keep logits within n standard deviations of the highest; <= 0: off.")
         .field("min_keep", &SamplingParams::min_keep, "Truncating samplers keep at least this many.")
         .field("repeat_penalty", &SamplingParams::repeat_penalty, "1: off.")
-        .field("repeat_last_n", &SamplingParams::repeat_last_n, "Tokens that penalties look back on; 0: none, -1: the whole context.")
+        .field("repeat_last_n", &SamplingParams::repeat_last_n,
+               "Tokens that penalties look back on; 0: none, -1: the whole context.")
         .field("frequency_penalty", &SamplingParams::frequency_penalty, "-2 to 2.")
         .field("presence_penalty", &SamplingParams::presence_penalty, "-2 to 2.")
         .field("xtc_probability", &SamplingParams::xtc_probability, "0: off.")
         .field("xtc_threshold", &SamplingParams::xtc_threshold, "> 0.5: off.")
-        .field("dynatemp_range", &SamplingParams::dynatemp_range, "Temperature varies by this much with the entropy; 0: off.")
+        .field("dynatemp_range", &SamplingParams::dynatemp_range,
+               "Temperature varies by this much with the entropy; 0: off.")
         .field("dynatemp_exponent", &SamplingParams::dynatemp_exponent, "How the temperature follows the entropy.")
         .field("dry_multiplier", &SamplingParams::dry_multiplier, "0: off.")
         .field("dry_base", &SamplingParams::dry_base, "Growth of the DRY penalty per repeated token.")
         .field("dry_allowed_length", &SamplingParams::dry_allowed_length, "Repeated tokens that cost nothing.")
         .field("dry_penalty_last_n", &SamplingParams::dry_penalty_last_n, "0: off, -1: the whole context.")
-        .field("dry_sequence_breakers", &SamplingParams::dry_sequence_breakers, "Strings at which a repetition is taken to end.")
+        .field("dry_sequence_breakers", &SamplingParams::dry_sequence_breakers,
+               "Strings at which a repetition is taken to end.")
         .field("mirostat", &SamplingParams::mirostat, "0: off, 1 or 2: replaces the truncating samplers.")
         .field("mirostat_tau", &SamplingParams::mirostat_tau, "Target surprise, in bits.")
         .field("mirostat_eta", &SamplingParams::mirostat_eta, "Learning rate.")
-        .field("adaptive_target", &SamplingParams::adaptive_target, "Adaptive-p: aim at this probability; negative: off.")
+        .field("adaptive_target", &SamplingParams::adaptive_target,
+               "Adaptive-p: aim at this probability; negative: off.")
         .field("adaptive_decay", &SamplingParams::adaptive_decay, "How slowly adaptive-p forgets, 0 to 0.99.")
-        .field("samplers", &SamplingParams::samplers, "The order in which samplers run; those that are left out do not run. \"infill\" is known too.")
+        .field("samplers", &SamplingParams::samplers,
+               "The order in which samplers run; those that are left out do not run. \"infill\" is known too.")
         .field("logit_bias", &SamplingParams::logit_bias, "Token id -> added to its logit.")
         .field("seed", &SamplingParams::seed, "None: a random one.")
         .done();
     ParamsClass<EngineParams>(m, "EngineParams", "How the engine batches.")
         .field("max_num_seqs", &EngineParams::max_num_seqs, "Most requests that hold a sequence at once, 1 to 256.")
         .field("max_waiting", &EngineParams::max_waiting, "Most requests in the queue; more: QueueFullError.")
-        .field("prefill_budget", &EngineParams::prefill_budget, "Prompt tokens per step while others decode; alone a prompt may fill n_batch.")
+        .field("prefill_budget", &EngineParams::prefill_budget,
+               "Prompt tokens per step while others decode; alone a prompt may fill n_batch.")
         .field("prefix_cache", &EngineParams::prefix_cache, "Keep finished sequences and reuse their common prefix.")
         .done();
 }

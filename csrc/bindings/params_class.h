@@ -16,15 +16,42 @@ namespace shimmy::bindings {
 
 template <typename T>
 struct PythonType;  // the annotation shown for a field
-template <> struct PythonType<bool> { static constexpr auto name = "bool"; };
-template <> struct PythonType<int32_t> { static constexpr auto name = "int"; };
-template <> struct PythonType<uint32_t> { static constexpr auto name = "int"; };
-template <> struct PythonType<double> { static constexpr auto name = "float"; };
-template <> struct PythonType<std::string> { static constexpr auto name = "str"; };
-template <> struct PythonType<std::vector<std::string>> { static constexpr auto name = "list[str]"; };
-template <> struct PythonType<std::vector<double>> { static constexpr auto name = "list[float]"; };
-template <> struct PythonType<std::map<int32_t, double>> { static constexpr auto name = "dict[int, float]"; };
-template <> struct PythonType<std::optional<uint32_t>> { static constexpr auto name = "int | None"; };
+template <>
+struct PythonType<bool> {
+    static constexpr auto name = "bool";
+};
+template <>
+struct PythonType<int32_t> {
+    static constexpr auto name = "int";
+};
+template <>
+struct PythonType<uint32_t> {
+    static constexpr auto name = "int";
+};
+template <>
+struct PythonType<double> {
+    static constexpr auto name = "float";
+};
+template <>
+struct PythonType<std::string> {
+    static constexpr auto name = "str";
+};
+template <>
+struct PythonType<std::vector<std::string>> {
+    static constexpr auto name = "list[str]";
+};
+template <>
+struct PythonType<std::vector<double>> {
+    static constexpr auto name = "list[float]";
+};
+template <>
+struct PythonType<std::map<int32_t, double>> {
+    static constexpr auto name = "dict[int, float]";
+};
+template <>
+struct PythonType<std::optional<uint32_t>> {
+    static constexpr auto name = "int | None";
+};
 
 template <typename Params>
 class ParamsClass {
@@ -47,7 +74,8 @@ class ParamsClass {
     void done() {
         py::options options;
         options.disable_function_signatures();
-        const std::string signature = "__init__(self, *" + signature_ + ") -> None\n\nRaises InvalidRequestError for "
+        const std::string signature = "__init__(self, *" + signature_ +
+                                      ") -> None\n\nRaises InvalidRequestError for "
                                       "unknown names and values of the wrong type.";
         const std::string class_name = name_;
         const auto setters = setters_;

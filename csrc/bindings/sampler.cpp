@@ -10,7 +10,9 @@ namespace {
 
 using Logits = py::array_t<float, py::array::c_style | py::array::forcecast>;
 
-std::span<const float> row(const Logits & logits) { return {logits.data(), static_cast<size_t>(logits.size())}; }
+std::span<const float> row(const Logits & logits) {
+    return {logits.data(), static_cast<size_t>(logits.size())};
+}
 
 }  // namespace
 
@@ -23,7 +25,8 @@ void bind_sampler(py::module_ & m) {
              "Raises InvalidRequestError naming the field that is out of range.")
         .def(
             "sample", [](Sampler & self, const Logits & logits) { return self.sample(row(logits)); }, py::arg("logits"),
-            "The next token from float32[n_vocab] logits. Does not accept it. Raises DecodeError when there is nothing to\n"
+            "The next token from float32[n_vocab] logits. Does not accept it. Raises DecodeError when there is nothing "
+            "to\n"
             "choose from (all -inf, NaN).")
         .def("accept", &Sampler::accept, py::arg("token"),
              "Take a token into the history that penalties and DRY look back on (prompt tokens too).")

@@ -19,6 +19,8 @@ inline std::string utf8_of(const py::object & text) {
     throw py::type_error("text must be str or bytes");
 }
 
-inline py::str str_of(const std::string & bytes) { return py::str(valid_utf8(bytes)); }
+inline py::str str_of(const std::string & bytes) {
+    return py::str(valid_utf8(bytes));
+}
 
 }  // namespace shimmy::bindings

@@ -19,7 +19,8 @@ void bind_tokenizer(py::module_ & m) {
                 return self.encode(bytes, add_special, parse_special);
             },
             py::arg("text"), py::kw_only(), py::arg("add_special") = true, py::arg("parse_special") = true,
-            "Token ids of `text` (str or bytes). `add_special` adds BOS/EOS as the model asks, `parse_special` turns the\n"
+            "Token ids of `text` (str or bytes). `add_special` adds BOS/EOS as the model asks, `parse_special` turns "
+            "the\n"
             "text of control tokens into those tokens. Raises InvalidRequestError over 64 MiB.")
         .def(
             "decode",
@@ -30,7 +31,8 @@ void bind_tokenizer(py::module_ & m) {
             "The text of `tokens`, invalid UTF-8 replaced. `unparse_special` writes control tokens out. Raises\n"
             "InvalidRequestError for ids that the vocabulary does not have.")
         .def(
-            "piece", [](const Tokenizer & self, Token token, bool special) { return py::bytes(self.piece(token, special)); },
+            "piece",
+            [](const Tokenizer & self, Token token, bool special) { return py::bytes(self.piece(token, special)); },
             py::arg("token"), py::kw_only(), py::arg("special") = false,
             "The bytes of one token, possibly part of a character; empty for a control token unless `special`.")
         .def("is_eog", &Tokenizer::is_eog, py::arg("token"), "Whether it ends a generation (EOS, EOT, ...).")

@@ -10,7 +10,9 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+double seconds_since(Clock::time_point start) {
+    return std::chrono::duration<double>(Clock::now() - start).count();
+}
 
 EngineParams checked(EngineParams params) {
     const auto range = [](const char * name, uint32_t value, uint32_t low, uint32_t high) {
@@ -24,6 +26,14 @@ EngineParams checked(EngineParams params) {
     range("max_waiting", params.max_waiting, 1, 1U << 20);
     range("prefill_budget", params.prefill_budget, static_cast<uint32_t>(min_chunk), 65536);
     return params;
+}
+
+size_t tokens_in(const StepPlan & plan) {
+    size_t n = 0;
+    for (const auto & share : plan.shares) {
+        n += static_cast<size_t>(share.n_tokens);
+    }
+    return n;
 }
 
 ContextParams for_engine(const Model & model, ContextParams context, const EngineParams & params) {
@@ -44,13 +54,13 @@ Engine::Engine(std::shared_ptr<Model> model, ContextParams context, const Engine
       context_(model_, for_engine(*model_, std::move(context), params_)),
       tokenizer_(std::make_shared<Tokenizer>(model_)),
       n_ctx_(context_.n_ctx_seq()),
-      slots_(context_.n_seq_max()) {
-    const bool can_cut = !model_->is_recurrent() && (model_->n_swa() == 0 || context_.params().swa_full);
-    reuse_ = {params_.prefix_cache, can_cut, can_cut && context_.params().kv_unified};
+      slots_(context_, params_.prefix_cache) {
     published_.kv_cells_total = context_.n_ctx();
 }
 
-Engine::~Engine() { shutdown(); }
+Engine::~Engine() {
+    shutdown();
+}
 
 void Engine::start() {
     if (!started_.exchange(true)) {
@@ -73,9 +83,7 @@ void Engine::shutdown() {
         take_inbox();
         end_all(FinishReason::Cancelled, "");
     }
-    std::lock_guard lock(outbox_mutex_);
-    closed_ = true;
-    output_.notify_all();
+    outbox_.close();
 }
 
 void Engine::loop() {
@@ -84,7 +92,8 @@ void Engine::loop() {
             std::unique_lock lock(inbox_mutex_);
             // running_ and queue_ change on this thread only, so reading them here needs no step lock.
             work_.wait(lock, [this] {
-                return stopping_ || !arrivals_.empty() || !cancellations_.empty() || !running_.empty() || !queue_.empty();
+                return stopping_ || !arrivals_.empty() || !cancellations_.empty() || !running_.empty() ||
+                       !queue_.empty();
             });
             if (stopping_) {
                 return;
@@ -123,7 +132,7 @@ RequestId Engine::add_request(Request request) {
             sequence->finish(FinishReason::Length, output);
             std::lock_guard lock(inbox_mutex_);
             --n_waiting_;
-            publish({std::move(output)});
+            outbox_.put({std::move(output)});
             return id;
         }
         std::lock_guard lock(inbox_mutex_);
@@ -164,26 +173,35 @@ bool Engine::run_step() {
     if (running_.empty()) {
         publish_stats();
         const bool answered = !step_outputs_.empty();
-        publish(std::exchange(step_outputs_, {}));
+        outbox_.put(std::exchange(step_outputs_, {}));
         return answered;
     }
     ++step_;
     const auto plan = this->plan();
+    slots_.evict_for(tokens_in(plan));
     switch (decode(plan)) {
-        case DecodeStatus::Ok: advance(plan); break;
-        case DecodeStatus::Aborted: undo(plan); break;
+        case DecodeStatus::Ok:
+            advance(plan);
+            break;
+        case DecodeStatus::Aborted:
+            undo(plan);
+            break;
         case DecodeStatus::NoKvSlot:
             if (!make_room(plan)) {
                 die("the KV cache has no room for a single request");
             }
             break;
-        case DecodeStatus::Invalid: die("llama.cpp refused a batch of the engine"); break;
-        case DecodeStatus::Failed: die("llama.cpp failed while decoding"); break;
+        case DecodeStatus::Invalid:
+            die("llama.cpp refused a batch of the engine");
+            break;
+        case DecodeStatus::Failed:
+            die("llama.cpp failed while decoding");
+            break;
     }
     ++counters_.steps;
     counters_.step_seconds += seconds_since(start);
     publish_stats();
-    publish(std::exchange(step_outputs_, {}));
+    outbox_.put(std::exchange(step_outputs_, {}));
     return true;
 }
 
@@ -224,7 +242,7 @@ void Engine::take_cancellations() {
         if (!cancelled(*slots_[index].sequence)) {
             return false;
         }
-        release(slots_[index], true);
+        slots_.release(index, true);
         return true;
     });
 }
@@ -245,51 +263,15 @@ void Engine::admit() {
         if (!running_.empty() && context_.params().kv_unified && wanted > static_cast<size_t>(n_ctx_)) {
             return;
         }
-        if (!place(queue_.front())) {
+        const auto slot = slots_.place(queue_.front(), step_);
+        if (!slot) {
             return;
         }
+        running_.push_back(*slot);
         queue_.pop_front();
         std::lock_guard lock(inbox_mutex_);
         --n_waiting_;
     }
-}
-
-std::span<const Token> Engine::computed_tokens(const Slot & slot) const {
-    if (!slot.sequence) {
-        return slot.kept;
-    }
-    return std::span(slot.sequence->tokens()).first(static_cast<size_t>(slot.sequence->n_computed()));
-}
-
-bool Engine::place(std::unique_ptr<Sequence> & sequence) {
-    std::vector<SlotView> views;
-    for (const auto & slot : slots_) {
-        views.push_back({slot.sequence != nullptr, slot.adapters, computed_tokens(slot), slot.last_step});
-    }
-    const auto placement = place_request(sequence->tokens(), sequence->adapter_set_id(), views, reuse_);
-    if (!placement) {
-        return false;
-    }
-    auto & slot = slots_[placement->slot];
-    auto & cache = context_.kv_cache();
-    const auto target = static_cast<SeqId>(placement->slot);
-    int32_t n_reused = placement->n_reused;
-    if (placement->donor) {
-        drop_cells(slot);
-        cache.seq_cp(static_cast<SeqId>(*placement->donor), target, 0, n_reused);
-    } else if (n_reused == 0) {
-        drop_cells(slot);
-    } else if (static_cast<size_t>(n_reused) < slot.kept.size() && !cache.seq_rm(target, n_reused, -1)) {
-        drop_cells(slot);
-        n_reused = 0;
-    }
-    slot.kept.clear();
-    slot.adapters = sequence->adapter_set_id();
-    slot.last_step = step_;
-    sequence->admitted(n_reused);
-    slot.sequence = std::move(sequence);
-    running_.push_back(placement->slot);
-    return true;
 }
 
 StepPlan Engine::plan() const {
@@ -298,8 +280,7 @@ StepPlan Engine::plan() const {
         const auto & slot = slots_[index];
         views.push_back({slot.sequence->n_pending(), slot.sequence->decoding(), slot.adapters, slot.last_step});
     }
-    return plan_step(views,
-                     {static_cast<int32_t>(context_.n_batch()), static_cast<int32_t>(params_.prefill_budget)});
+    return plan_step(views, {static_cast<int32_t>(context_.n_batch()), static_cast<int32_t>(params_.prefill_budget)});
 }
 
 DecodeStatus Engine::decode(const StepPlan & plan) {
@@ -355,7 +336,7 @@ void Engine::advance(const StepPlan & plan) {
             slot.sequence->finish(FinishReason::Failed, output);
         }
         if (output.finish_reason != FinishReason::None) {
-            release(slot, output.finish_reason != FinishReason::Failed);
+            slots_.release(index, output.finish_reason != FinishReason::Failed);
             finished.insert(index);
         }
         send(std::move(output));
@@ -365,34 +346,19 @@ void Engine::advance(const StepPlan & plan) {
 
 void Engine::undo(const StepPlan & plan) {
     for (const auto & share : plan.shares) {
-        const size_t index = running_[share.index];
-        auto & slot = slots_[index];
-        if (!context_.kv_cache().seq_rm(static_cast<SeqId>(index), slot.sequence->n_computed(), -1)) {
-            drop_cells(slot);
-            slot.sequence->lost();
-        }
+        slots_.rewind(running_[share.index]);
     }
 }
 
 bool Engine::make_room(const StepPlan & plan) {
-    Slot * oldest = nullptr;
-    for (auto & slot : slots_) {
-        if (!slot.sequence && !slot.kept.empty() && (!oldest || slot.last_step < oldest->last_step)) {
-            oldest = &slot;
-        }
-    }
-    if (oldest) {
-        drop_cells(*oldest);
+    if (slots_.evict_oldest() > 0) {
         return true;
     }
     if (running_.size() > 1) {
         const auto newest = std::max_element(running_.begin(), running_.end(), [&](size_t a, size_t b) {
             return slots_[a].sequence->id() < slots_[b].sequence->id();
         });
-        auto & slot = slots_[*newest];
-        drop_cells(slot);
-        slot.sequence->lost();
-        queue_.push_front(std::move(slot.sequence));
+        queue_.push_front(slots_.preempt(*newest));
         running_.erase(newest);
         ++counters_.preemptions;
         std::lock_guard lock(inbox_mutex_);
@@ -400,34 +366,17 @@ bool Engine::make_room(const StepPlan & plan) {
         return true;
     }
     // One request alone fills the cache: it has reached the end of its context.
-    if (plan.shares.size() != 1 || !slots_[running_.front()].sequence->decoding()) {
+    const size_t index = running_.front();
+    if (plan.shares.size() != 1 || !slots_[index].sequence->decoding()) {
         return false;
     }
-    auto & slot = slots_[running_.front()];
     Output output;
-    output.id = slot.sequence->id();
-    slot.sequence->finish(FinishReason::Length, output);
-    release(slot, true);
+    output.id = slots_[index].sequence->id();
+    slots_[index].sequence->finish(FinishReason::Length, output);
+    slots_.release(index, true);
     running_.clear();
     send(std::move(output));
     return true;
-}
-
-void Engine::release(Slot & slot, bool keep) {
-    if (keep && params_.prefix_cache) {
-        const auto tokens = computed_tokens(slot);
-        std::vector<Token> kept(tokens.begin(), tokens.end());
-        slot.sequence.reset();
-        slot.kept = std::move(kept);
-    } else {
-        slot.sequence.reset();
-        drop_cells(slot);
-    }
-}
-
-void Engine::drop_cells(Slot & slot) {
-    context_.kv_cache().seq_rm(static_cast<SeqId>(&slot - slots_.data()));
-    slot.kept.clear();
 }
 
 void Engine::send(Output output) {
@@ -440,19 +389,8 @@ void Engine::send(Output output) {
     step_outputs_.push_back(std::move(output));
 }
 
-void Engine::publish(std::vector<Output> outputs) {
-    if (outputs.empty()) {
-        return;
-    }
-    std::lock_guard lock(outbox_mutex_);
-    std::move(outputs.begin(), outputs.end(), std::back_inserter(outputs_));
-    output_.notify_one();
-}
-
 std::vector<Output> Engine::wait(std::chrono::milliseconds timeout) {
-    std::unique_lock lock(outbox_mutex_);
-    output_.wait_for(lock, timeout, [this] { return closed_ || !outputs_.empty(); });
-    return std::exchange(outputs_, {});
+    return outbox_.take(timeout);
 }
 
 void Engine::end_all(FinishReason reason, const std::string & error) {
@@ -476,7 +414,7 @@ void Engine::end_all(FinishReason reason, const std::string & error) {
     }
     running_.clear();
     queue_.clear();
-    publish(std::exchange(step_outputs_, {}));
+    outbox_.put(std::exchange(step_outputs_, {}));
 }
 
 void Engine::die(const std::string & why) {
@@ -497,14 +435,13 @@ void Engine::load_adapter(const std::string & name, const std::string & path) {
     adapters_.put(name, LoraAdapter::load(model_, path));
 }
 
-void Engine::unload_adapter(const std::string & name) { adapters_.remove(name); }
+void Engine::unload_adapter(const std::string & name) {
+    adapters_.remove(name);
+}
 
 void Engine::publish_stats() {
     counters_.running = running_.size();
-    counters_.kv_cells_used = 0;
-    for (const auto & slot : slots_) {
-        counters_.kv_cells_used += computed_tokens(slot).size();
-    }
+    counters_.kv_cells_used = slots_.cells_used();
     counters_.kv_cells_total = context_.n_ctx();
     std::lock_guard lock(inbox_mutex_);
     published_ = counters_;

@@ -13,10 +13,11 @@
 #include <vector>
 
 #include "engine/adapter_sets.h"
-#include "engine/prefix.h"
+#include "engine/outbox.h"
 #include "engine/request.h"
 #include "engine/schedule.h"
 #include "engine/sequence.h"
+#include "engine/slots.h"
 #include "llama/context.h"
 
 namespace shimmy {
@@ -24,7 +25,7 @@ namespace shimmy {
 struct EngineStats {
     uint64_t running = 0;
     uint64_t waiting = 0;
-    uint64_t kv_cells_used = 0;  // by running requests and kept prefixes; shared cells count for each
+    uint64_t kv_cells_used = 0;  // by running requests and kept prefixes
     uint64_t kv_cells_total = 0;
     uint64_t steps = 0;
     uint64_t preemptions = 0;
@@ -59,7 +60,8 @@ class Engine {
     // End a request, wherever it stands; unknown and finished ones are ignored. Its last output says Cancelled.
     void cancel(RequestId id);
 
-    // One step: plan, decode, advance. False when there was nothing to do. Throws InvalidRequestError while start() runs.
+    // One step: plan, decode, advance. False when there was nothing to do. Throws InvalidRequestError while start()
+    // runs.
     bool step();
 
     // All outputs since the last call, waiting up to `timeout` for the first. Empty: time out or shut down.
@@ -80,31 +82,18 @@ class Engine {
     const std::shared_ptr<const Tokenizer> & tokenizer() const { return tokenizer_; }
 
   private:
-    // One of the context's sequences. Empty, kept from a finished request, or running.
-    struct Slot {
-        std::unique_ptr<Sequence> sequence;
-        AdapterSetId adapters = 0;
-        std::vector<Token> kept;  // what a finished request left in the KV cache
-        uint64_t last_step = 0;
-    };
-
     void loop();
     bool run_step();
     void take_inbox();
     void take_cancellations();
     void admit();
-    bool place(std::unique_ptr<Sequence> & sequence);
     StepPlan plan() const;
     DecodeStatus decode(const StepPlan & plan);
     void advance(const StepPlan & plan);
     void undo(const StepPlan & plan);
     bool make_room(const StepPlan & plan);
-    void release(Slot & slot, bool keep);
-    void drop_cells(Slot & slot);
-    std::span<const Token> computed_tokens(const Slot & slot) const;
     size_t cells_of_running() const;
     void send(Output output);
-    void publish(std::vector<Output> outputs);
     void end_all(FinishReason reason, const std::string & error);
     void die(const std::string & why);
     void publish_stats();
@@ -115,11 +104,10 @@ class Engine {
     std::shared_ptr<const Tokenizer> tokenizer_;
     AdapterSets adapters_;
     int64_t n_ctx_;
-    ReuseRules reuse_;
 
     // The step's own state, under step_mutex_.
     std::mutex step_mutex_;
-    std::vector<Slot> slots_;
+    Slots slots_;
     std::vector<size_t> running_;  // indices into slots_, in order of admission
     std::deque<std::unique_ptr<Sequence>> queue_;
     AdapterSetId active_adapters_ = 0;
@@ -140,12 +128,7 @@ class Engine {
     std::string death_;
     EngineStats published_;
 
-    // The outbox.
-    std::mutex outbox_mutex_;
-    std::condition_variable output_;
-    std::vector<Output> outputs_;
-    bool closed_ = false;
-
+    Outbox outbox_;
     std::thread thread_;
     std::atomic<bool> started_{false};
 };

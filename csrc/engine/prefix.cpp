@@ -6,8 +6,8 @@ namespace shimmy {
 
 size_t common_prefix(std::span<const int32_t> a, std::span<const int32_t> b) {
     const size_t most = std::min(a.size(), b.size());
-    return static_cast<size_t>(std::mismatch(a.begin(), a.begin() + static_cast<std::ptrdiff_t>(most), b.begin()).first -
-                               a.begin());
+    return static_cast<size_t>(
+        std::mismatch(a.begin(), a.begin() + static_cast<std::ptrdiff_t>(most), b.begin()).first - a.begin());
 }
 
 std::optional<Placement> place_request(std::span<const int32_t> prompt, AdapterSetId adapters,

@@ -20,9 +20,10 @@ struct SlotView {
 };
 
 struct Placement {
-    size_t slot;                  // where the request goes; never a running one
-    std::optional<size_t> donor;  // the sequence to copy the prefix from; none: `slot` itself holds it, if anything does
-    int32_t n_reused = 0;         // prompt tokens that need no computing
+    size_t slot;  // where the request goes; never a running one
+    std::optional<size_t>
+        donor;             // the sequence to copy the prefix from; none: `slot` itself holds it, if anything does
+    int32_t n_reused = 0;  // prompt tokens that need no computing
 };
 
 struct ReuseRules {
@@ -32,8 +33,8 @@ struct ReuseRules {
 };
 
 // The longest prefix of `prompt` (less its last token, which has to be computed) that a sequence with the same adapters
-// holds. It is continued in place when nothing of the slot is lost by that, and copied otherwise. New requests take empty
-// slots first, then the one unused for longest. nullopt when every slot is running.
+// holds. It is continued in place when nothing of the slot is lost by that, and copied otherwise. New requests take
+// empty slots first, then the one unused for longest. nullopt when every slot is running.
 std::optional<Placement> place_request(std::span<const int32_t> prompt, AdapterSetId adapters,
                                        std::span<const SlotView> slots, const ReuseRules & rules);
 

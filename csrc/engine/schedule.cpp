@@ -27,9 +27,8 @@ StepPlan plan_step(std::span<const RunningView> running, const StepBudget & budg
     if (running.empty()) {
         return plan;
     }
-    const auto oldest = std::min_element(running.begin(), running.end(), [](const auto & a, const auto & b) {
-        return a.last_step < b.last_step;
-    });
+    const auto oldest = std::min_element(running.begin(), running.end(),
+                                         [](const auto & a, const auto & b) { return a.last_step < b.last_step; });
     plan.adapters = oldest->adapters;
 
     int32_t left = budget.n_batch;

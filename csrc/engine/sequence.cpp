@@ -12,7 +12,9 @@ constexpr size_t max_stop_strings = 64;
 constexpr size_t max_stop_bytes = 4096;
 constexpr int32_t max_logprobs = 20;
 
-double seconds(Sequence::Clock::duration duration) { return std::chrono::duration<double>(duration).count(); }
+double seconds(Sequence::Clock::duration duration) {
+    return std::chrono::duration<double>(duration).count();
+}
 
 void check_request(const Request & request, const Tokenizer & tokenizer, int64_t n_ctx) {
     if (request.prompt.empty()) {
@@ -37,14 +39,15 @@ void check_request(const Request & request, const Tokenizer & tokenizer, int64_t
                                   "logprobs");
     }
     if (request.stop.size() > max_stop_strings || request.stop_token_ids.size() > max_stop_strings) {
-        throw InvalidRequestError("there are " + std::to_string(std::max(request.stop.size(), request.stop_token_ids.size())) +
-                                      " stop strings or tokens, at most " + std::to_string(max_stop_strings) + " are allowed",
-                                  "stop");
+        throw InvalidRequestError(
+            "there are " + std::to_string(std::max(request.stop.size(), request.stop_token_ids.size())) +
+                " stop strings or tokens, at most " + std::to_string(max_stop_strings) + " are allowed",
+            "stop");
     }
     for (const auto & stop : request.stop) {
         if (stop.empty() || stop.size() > max_stop_bytes) {
-            throw InvalidRequestError("a stop string has " + std::to_string(stop.size()) + " bytes, it must have 1 to " +
-                                          std::to_string(max_stop_bytes),
+            throw InvalidRequestError("a stop string has " + std::to_string(stop.size()) +
+                                          " bytes, it must have 1 to " + std::to_string(max_stop_bytes),
                                       "stop");
         }
     }

@@ -5,7 +5,9 @@
 
 namespace shimmy {
 
-StopMatcher::StopMatcher(std::vector<std::string> stop) : stop_(std::move(stop)) { std::erase(stop_, std::string()); }
+StopMatcher::StopMatcher(std::vector<std::string> stop) : stop_(std::move(stop)) {
+    std::erase(stop_, std::string());
+}
 
 StopMatcher::Match StopMatcher::push(std::string_view text) {
     if (stop_.empty()) {
@@ -39,6 +41,8 @@ StopMatcher::Match StopMatcher::push(std::string_view text) {
     return match;
 }
 
-std::string StopMatcher::flush() { return std::exchange(held_, {}); }
+std::string StopMatcher::flush() {
+    return std::exchange(held_, {});
+}
 
 }  // namespace shimmy

@@ -16,7 +16,9 @@
 namespace shimmy {
 namespace {
 
-std::string text(int64_t number) { return std::to_string(number); }
+std::string text(int64_t number) {
+    return std::to_string(number);
+}
 
 }  // namespace
 
@@ -53,21 +55,38 @@ Context::Context(std::shared_ptr<Model> model, const ContextParams & params)
     kv_cache_ = KvCache(ctx_, model_->get());
 }
 
-Context::~Context() { llama_free(ctx_); }
+Context::~Context() {
+    llama_free(ctx_);
+}
 
-uint32_t Context::n_ctx() const { return llama_n_ctx(ctx_); }
-uint32_t Context::n_ctx_seq() const { return llama_n_ctx_seq(ctx_); }
-uint32_t Context::n_batch() const { return llama_n_batch(ctx_); }
-uint32_t Context::n_ubatch() const { return llama_n_ubatch(ctx_); }
-uint32_t Context::n_seq_max() const { return llama_n_seq_max(ctx_); }
+uint32_t Context::n_ctx() const {
+    return llama_n_ctx(ctx_);
+}
+uint32_t Context::n_ctx_seq() const {
+    return llama_n_ctx_seq(ctx_);
+}
+uint32_t Context::n_batch() const {
+    return llama_n_batch(ctx_);
+}
+uint32_t Context::n_ubatch() const {
+    return llama_n_ubatch(ctx_);
+}
+uint32_t Context::n_seq_max() const {
+    return llama_n_seq_max(ctx_);
+}
 
 std::string Context::pooling() const {
     switch (llama_pooling_type(ctx_)) {
-        case LLAMA_POOLING_TYPE_MEAN: return "mean";
-        case LLAMA_POOLING_TYPE_CLS: return "cls";
-        case LLAMA_POOLING_TYPE_LAST: return "last";
-        case LLAMA_POOLING_TYPE_RANK: return "rank";
-        default: return "none";
+        case LLAMA_POOLING_TYPE_MEAN:
+            return "mean";
+        case LLAMA_POOLING_TYPE_CLS:
+            return "cls";
+        case LLAMA_POOLING_TYPE_LAST:
+            return "last";
+        case LLAMA_POOLING_TYPE_RANK:
+            return "rank";
+        default:
+            return "none";
     }
 }
 
@@ -97,9 +116,9 @@ void Context::check(Call call, const Batch & batch) const {
                                   "batch");
     }
     if (call == Call::Decode && static_cast<uint32_t>(batch.n_outputs()) > n_outputs_max_) {
-        throw InvalidRequestError("the batch asks for " + text(batch.n_outputs()) + " outputs, n_outputs_max is " +
-                                      text(n_outputs_max_),
-                                  "batch");
+        throw InvalidRequestError(
+            "the batch asks for " + text(batch.n_outputs()) + " outputs, n_outputs_max is " + text(n_outputs_max_),
+            "batch");
     }
     const int32_t n_vocab = llama_vocab_n_tokens(model_->vocab());
     const int32_t n_seq_max = static_cast<int32_t>(llama_n_seq_max(ctx_));
@@ -124,9 +143,13 @@ void Context::check(Call call, const Batch & batch) const {
     }
 }
 
-DecodeStatus Context::decode(const Batch & batch) { return run(Call::Decode, batch); }
+DecodeStatus Context::decode(const Batch & batch) {
+    return run(Call::Decode, batch);
+}
 
-DecodeStatus Context::encode(const Batch & batch) { return run(Call::Encode, batch); }
+DecodeStatus Context::encode(const Batch & batch) {
+    return run(Call::Encode, batch);
+}
 
 DecodeStatus Context::run(Call call, const Batch & batch) {
     check(call, batch);
@@ -160,9 +183,12 @@ DecodeStatus Context::run(Call call, const Batch & batch) {
         return DecodeStatus::Aborted;
     }
     switch (result) {
-        case 0: return DecodeStatus::Ok;
-        case 1: return DecodeStatus::NoKvSlot;
-        case -1: return DecodeStatus::Invalid;
+        case 0:
+            return DecodeStatus::Ok;
+        case 1:
+            return DecodeStatus::NoKvSlot;
+        case -1:
+            return DecodeStatus::Invalid;
         default:
             fatal_ = log.text().empty() ? "llama.cpp returned " + text(result) : log.text();
             return DecodeStatus::Failed;
@@ -173,8 +199,9 @@ std::span<const float> Context::logits(int32_t i) const {
     check_alive();
     const float * row = llama_get_logits_ith(ctx_, i);
     if (!row) {
-        throw InvalidRequestError("token " + text(i) + " of the last batch has no logits: it asked for no output, or "
-                                  "there was no successful decode",
+        throw InvalidRequestError("token " + text(i) +
+                                      " of the last batch has no logits: it asked for no output, or "
+                                      "there was no successful decode",
                                   "i");
     }
     return {row, static_cast<size_t>(llama_vocab_n_tokens(model_->vocab()))};
@@ -197,8 +224,9 @@ std::span<const float> Context::embeddings_seq(SeqId seq_id) const {
     const float * row =
         params_.embeddings && pooling != LLAMA_POOLING_TYPE_NONE ? llama_get_embeddings_seq(ctx_, seq_id) : nullptr;
     if (!row) {
-        throw InvalidRequestError("sequence " + text(seq_id) + " has no pooled embedding: the context needs "
-                                  "embeddings=True and a pooling, and the sequence must be in the last batch",
+        throw InvalidRequestError("sequence " + text(seq_id) +
+                                      " has no pooled embedding: the context needs "
+                                      "embeddings=True and a pooling, and the sequence must be in the last batch",
                                   "seq_id");
     }
     const auto n = pooling == LLAMA_POOLING_TYPE_RANK ? static_cast<int64_t>(llama_model_n_cls_out(model_->get()))

@@ -39,8 +39,9 @@ class Context {
     Context(const Context &) = delete;
     Context & operator=(const Context &) = delete;
 
-    // Compute a batch with the KV cache, respectively without it (encoders, embedding models). Everything that llama.cpp
-    // asserts is checked first and thrown as InvalidRequestError. After Failed every further call throws DecodeError.
+    // Compute a batch with the KV cache, respectively without it (encoders, embedding models). Everything that
+    // llama.cpp asserts is checked first and thrown as InvalidRequestError. After Failed every further call throws
+    // DecodeError.
     DecodeStatus decode(const Batch & batch);
     DecodeStatus encode(const Batch & batch);
 
@@ -56,7 +57,8 @@ class Context {
     std::span<const float> embeddings(int32_t i) const;
     std::span<const float> embeddings_seq(SeqId seq_id) const;
 
-    // Replace the adapters that apply to all following calls. Throws InvalidRequestError for an adapter of another model.
+    // Replace the adapters that apply to all following calls. Throws InvalidRequestError for an adapter of another
+    // model.
     void set_adapters(const std::vector<std::pair<std::shared_ptr<LoraAdapter>, double>> & adapters);
 
     KvCache & kv_cache() { return kv_cache_; }

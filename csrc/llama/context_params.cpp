@@ -12,8 +12,8 @@
 namespace shimmy {
 namespace {
 
-constexpr uint32_t max_seqs = 256;     // LLAMA_MAX_SEQ
-constexpr int32_t max_threads = 512;   // GGML_MAX_N_THREADS
+constexpr uint32_t max_seqs = 256;    // LLAMA_MAX_SEQ
+constexpr int32_t max_threads = 512;  // GGML_MAX_N_THREADS
 constexpr uint32_t max_batch = 65536;
 constexpr uint32_t max_ctx = 1U << 26;
 
@@ -42,7 +42,9 @@ Number in_range(const char * param, Number value, Number low, Number high) {
     return value;
 }
 
-std::string mib(uint64_t bytes) { return std::to_string(bytes >> 20) + " MiB"; }
+std::string mib(uint64_t bytes) {
+    return std::to_string(bytes >> 20) + " MiB";
+}
 
 }  // namespace
 
@@ -79,20 +81,20 @@ llama_context_params native_context_params(const Model & model, const ContextPar
     in_range("poll", params.poll, 0, 100);
 
     native.pooling_type = choose<enum llama_pooling_type>("pooling", params.pooling,
-                                                     {{"", LLAMA_POOLING_TYPE_UNSPECIFIED},
-                                                      {"none", LLAMA_POOLING_TYPE_NONE},
-                                                      {"mean", LLAMA_POOLING_TYPE_MEAN},
-                                                      {"cls", LLAMA_POOLING_TYPE_CLS},
-                                                      {"last", LLAMA_POOLING_TYPE_LAST},
-                                                      {"rank", LLAMA_POOLING_TYPE_RANK}});
+                                                          {{"", LLAMA_POOLING_TYPE_UNSPECIFIED},
+                                                           {"none", LLAMA_POOLING_TYPE_NONE},
+                                                           {"mean", LLAMA_POOLING_TYPE_MEAN},
+                                                           {"cls", LLAMA_POOLING_TYPE_CLS},
+                                                           {"last", LLAMA_POOLING_TYPE_LAST},
+                                                           {"rank", LLAMA_POOLING_TYPE_RANK}});
     native.attention_type = choose<enum llama_attention_type>("attention", params.attention,
-                                                         {{"", LLAMA_ATTENTION_TYPE_UNSPECIFIED},
-                                                          {"causal", LLAMA_ATTENTION_TYPE_CAUSAL},
-                                                          {"non-causal", LLAMA_ATTENTION_TYPE_NON_CAUSAL}});
+                                                              {{"", LLAMA_ATTENTION_TYPE_UNSPECIFIED},
+                                                               {"causal", LLAMA_ATTENTION_TYPE_CAUSAL},
+                                                               {"non-causal", LLAMA_ATTENTION_TYPE_NON_CAUSAL}});
     native.flash_attn_type = choose<enum llama_flash_attn_type>("flash_attn", params.flash_attn,
-                                                           {{"auto", LLAMA_FLASH_ATTN_TYPE_AUTO},
-                                                            {"on", LLAMA_FLASH_ATTN_TYPE_ENABLED},
-                                                            {"off", LLAMA_FLASH_ATTN_TYPE_DISABLED}});
+                                                                {{"auto", LLAMA_FLASH_ATTN_TYPE_AUTO},
+                                                                 {"on", LLAMA_FLASH_ATTN_TYPE_ENABLED},
+                                                                 {"off", LLAMA_FLASH_ATTN_TYPE_DISABLED}});
     native.type_k = kv_type("type_k", params.type_k);
     native.type_v = kv_type("type_v", params.type_v);
     if (ggml_is_quantized(native.type_k) && params.flash_attn == "off") {
@@ -117,7 +119,8 @@ llama_context_params native_context_params(const Model & model, const ContextPar
     const bool on_host = model.params().n_gpu_layers == 0 || !llama_supports_gpu_offload();
     if (on_host && memory.total > 0 && kv_bytes > memory.total) {
         throw InvalidRequestError("a KV cache of " + std::to_string(native.n_ctx) + " cells takes " + mib(kv_bytes) +
-                                      ", this machine has " + mib(memory.total) + ": lower n_ctx or quantise type_k and type_v",
+                                      ", this machine has " + mib(memory.total) +
+                                      ": lower n_ctx or quantise type_k and type_v",
                                   "n_ctx");
     }
     return native;

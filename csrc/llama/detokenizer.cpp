@@ -76,6 +76,8 @@ std::string Detokenizer::push(Token token) {
     return text;
 }
 
-std::string Detokenizer::flush() { return valid_utf8(std::exchange(pending_, {})); }
+std::string Detokenizer::flush() {
+    return valid_utf8(std::exchange(pending_, {}));
+}
 
 }  // namespace shimmy

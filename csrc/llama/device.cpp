@@ -23,11 +23,16 @@ namespace {
 
 const char * type_name(enum ggml_backend_dev_type type) {
     switch (type) {
-        case GGML_BACKEND_DEVICE_TYPE_CPU: return "cpu";
-        case GGML_BACKEND_DEVICE_TYPE_GPU: return "gpu";
-        case GGML_BACKEND_DEVICE_TYPE_IGPU: return "igpu";
-        case GGML_BACKEND_DEVICE_TYPE_ACCEL: return "accel";
-        default: return "meta";
+        case GGML_BACKEND_DEVICE_TYPE_CPU:
+            return "cpu";
+        case GGML_BACKEND_DEVICE_TYPE_GPU:
+            return "gpu";
+        case GGML_BACKEND_DEVICE_TYPE_IGPU:
+            return "igpu";
+        case GGML_BACKEND_DEVICE_TYPE_ACCEL:
+            return "accel";
+        default:
+            return "meta";
     }
 }
 
@@ -78,7 +83,8 @@ std::vector<ggml_backend_device *> find_devices(const std::vector<std::string> &
             for (const auto & device : devices()) {
                 known += (known.empty() ? "" : ", ") + device.name;
             }
-            throw InvalidRequestError("unknown device '" + name + "': this build and machine offer " + known, "devices");
+            throw InvalidRequestError("unknown device '" + name + "': this build and machine offer " + known,
+                                      "devices");
         }
         handles.push_back(dev);
     }

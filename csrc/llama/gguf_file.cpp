@@ -30,16 +30,17 @@ constexpr uint64_t first_read_bytes = 1ull << 16;
 constexpr uint64_t min_key_bytes = 8 + 1 + 4 + 1;
 constexpr uint64_t min_tensor_bytes = 8 + 1 + 4 + 4 + 8;
 
-std::string printable(std::string_view text) {
+// What a file says may be anything: only short, printable ASCII of it goes into a message.
+std::string printable(std::string_view text, size_t limit) {
     std::string shown;
-    for (const char c : text.substr(0, 80)) {
+    for (const char c : text.substr(0, limit)) {
         shown += c >= 0x20 && c < 0x7f ? c : '?';
     }
-    return text.size() > 80 ? shown + "..." : shown;
+    return text.size() > limit ? shown + "..." : shown;
 }
 
 std::string quoted(std::string_view kind, std::string_view name) {
-    return std::string(kind) + " '" + printable(name) + "'";
+    return std::string(kind) + " '" + printable(name, 80) + "'";
 }
 
 }  // namespace
@@ -90,7 +91,7 @@ GgufFile::GgufFile(const std::string & path) : path_(path) {
 }
 
 void GgufFile::fail(std::string_view field, const std::string & what) const {
-    throw ModelLoadError(name_ + ": " + std::string(field) + " " + what);
+    throw ModelLoadError(name_ + ": " + printable(field, 120) + " " + printable(what, 400));
 }
 
 void GgufFile::need(std::string_view field, uint64_t n_bytes) {

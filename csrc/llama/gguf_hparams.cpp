@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <set>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -18,7 +20,10 @@ constexpr uint32_t max_width = 1u << 24;  // elements of any vector that a layer
 class HparamsCheck {
   public:
     HparamsCheck(const GgufFile & file, const std::string & architecture)
-        : file_(file), prefix_(architecture + "."), rules_(architecture_rules(architecture)) {}
+        : file_(file),
+          architecture_(architecture),
+          prefix_(architecture + "."),
+          rules_(architecture_rules(architecture)) {}
 
     void run() {
         check_sizes();
@@ -27,6 +32,7 @@ class HparamsCheck {
         check_rope();
         check_choices();
         check_epsilons();
+        check_positive();
     }
 
   private:
@@ -117,34 +123,41 @@ class HparamsCheck {
     }
 
     void check_heads() {
-        const auto heads = per_layer("attention.head_count");
-        auto kv_heads = per_layer("attention.head_count_kv");
-        if (kv_heads.empty()) {
-            kv_heads = heads;
+        heads_ = per_layer("attention.head_count");
+        kv_heads_ = per_layer("attention.head_count_kv");
+        if (kv_heads_.empty()) {
+            kv_heads_ = heads_;
         }
-        for (size_t i = 0; i < heads.size(); i++) {
+        if (n_layers_ > 0 && heads_.empty() && rules_.has(ArchitectureRules::needs_heads)) {
+            fail("attention.head_count", "is missing");
+        }
+        const int64_t least = rules_.has(ArchitectureRules::needs_heads) ? 1 : 0;
+        for (size_t i = 0; i < heads_.size(); i++) {
             for (const auto & [name, count] :
-                 {std::pair{"attention.head_count", heads[i]}, {"attention.head_count_kv", kv_heads[i]}}) {
-                if (count < (rules_.needs_heads ? 1 : 0) || count > max_width) {
+                 {std::pair{"attention.head_count", heads_[i]}, {"attention.head_count_kv", kv_heads_[i]}}) {
+                if (count < least || count > max_width) {
                     fail(name, "is " + text(count) + " in layer " + text(static_cast<int64_t>(i)));
                 }
             }
-            if (heads[i] > 0 && kv_heads[i] > 0 && heads[i] % kv_heads[i] != 0) {
+            if (heads_[i] > 0 && kv_heads_[i] > 0 && heads_[i] % kv_heads_[i] != 0) {
                 fail("attention.head_count_kv",
-                     "is " + text(kv_heads[i]) + " and must divide the " + text(heads[i]) + " heads");
+                     "is " + text(kv_heads_[i]) + " and must divide the " + text(heads_[i]) + " heads");
             }
         }
-        if (heads.empty() || heads[0] == 0) {
+        if (heads_.empty() || heads_[0] == 0) {
             return;
         }
+        check_head_lengths();
+        check_projections();
+    }
+
+    void check_head_lengths() {
         const auto width = static_cast<int64_t>(value_or("embedding_length", 0));
-        const auto head_width = static_cast<uint32_t>(width / heads[0]);
+        const auto head_width = static_cast<uint32_t>(width / heads_[0]);
         key_length_ = value_or("attention.key_length", head_width);
+        key_length_swa_ = value_or("attention.key_length_swa", key_length_);
         const uint32_t value_length = value_or("attention.value_length", head_width);
-        if (!has("attention.key_length") && width % heads[0] != 0 && rules_.needs_heads) {
-            fail("embedding_length",
-                 "is " + text(width) + " and must be a multiple of the " + text(heads[0]) + " heads");
-        }
+        const uint32_t value_length_swa = value_or("attention.value_length_swa", value_length);
         for (const char * name :
              {"attention.key_length", "attention.value_length", "attention.key_length_swa",
               "attention.value_length_swa", "attention.key_length_mla", "attention.value_length_mla"}) {
@@ -152,25 +165,74 @@ class HparamsCheck {
                 fail(name, "is " + text(value_or(name, 0)) + ", longer than any head");
             }
         }
-        const bool has_swa_heads = has("attention.key_length_swa") || has("attention.value_length_swa");
-        if (rules_.equal_heads && !has_swa_heads && key_length_ != value_length) {
+        if (!rules_.has(ArchitectureRules::needs_heads)) {
+            return;
+        }
+        if (!has("attention.key_length") && width % heads_[0] != 0) {
+            fail("embedding_length",
+                 "is " + text(width) + " and must be a multiple of the " + text(heads_[0]) + " heads");
+        }
+        if (key_length_ == 0 || key_length_swa_ == 0) {
+            fail(key_length_ == 0 ? "attention.key_length" : "attention.key_length_swa", "is 0");
+        }
+        if (key_length_ != value_length) {
             fail("attention.value_length",
                  "is " + text(value_length) + " and must be the key length, " + text(key_length_));
         }
-        if (rules_.needs_heads && key_length_ == 0) {
-            fail("attention.key_length", "is 0");
+        if (key_length_swa_ != value_length_swa) {
+            fail("attention.value_length_swa",
+                 "is " + text(value_length_swa) + " and must be the key length, " + text(key_length_swa_));
+        }
+    }
+
+    // The graph cuts what a projection gives into heads. Queries may come with a gate of their own size.
+    void check_projections() const {
+        if (!rules_.has(ArchitectureRules::needs_heads)) {
+            return;
+        }
+        for (uint32_t i = 0; i < n_layers_; i++) {
+            const auto layer = "blk." + text(i) + ".";
+            check_projection(layer + "attn_q.weight", heads_[i], true);
+            check_projection(layer + "attn_k.weight", kv_heads_[i], false);
+            check_projection(layer + "attn_v.weight", kv_heads_[i], false);
+        }
+    }
+
+    void check_projection(const std::string & name, int64_t n_heads, bool may_have_gate) const {
+        const auto * tensor = file_.find_tensor(name);
+        if (tensor == nullptr) {
+            return;
+        }
+        const auto rows = static_cast<int64_t>(tensor->shape[1]);
+        for (const int64_t length : {key_length_, key_length_swa_}) {
+            if (rows == n_heads * length || (may_have_gate && rows == 2 * n_heads * length)) {
+                return;
+            }
+        }
+        file_.fail("tensor '" + name + "'", "has " + text(rows) + " rows for " + text(n_heads) + " heads of " +
+                                                text(key_length_) +
+                                                ": the file is damaged, convert or download it again");
+    }
+
+    void check_rope_length(const std::string & name, uint32_t rule, uint32_t key_length) const {
+        const auto rotated = file_.u32(prefix_ + name);
+        if (!rotated || key_length == 0 || !rules_.has(rule)) {
+            return;
+        }
+        if (*rotated == 0 || *rotated % 2 != 0 || *rotated > key_length) {
+            fail(name, "is " + text(*rotated) + " and must be even, at least 2 and at most the key length, " +
+                           text(key_length));
         }
     }
 
     void check_rope() const {
-        const char * name = "rope.dimension_count";
-        if (const auto rotated = file_.u32(prefix_ + name); rotated && key_length_ > 0) {
-            if (rules_.rotates_whole_head && *rotated != key_length_) {
-                fail(name, "is " + text(*rotated) + " and must be the key length, " + text(key_length_));
-            }
-            if (*rotated > key_length_ || *rotated % 2 != 0) {
-                fail(name,
-                     "is " + text(*rotated) + " and must be even and at most the key length, " + text(key_length_));
+        check_rope_length("rope.dimension_count", ArchitectureRules::rope, key_length_);
+        check_rope_length("rope.dimension_count_swa", ArchitectureRules::swa_rope, key_length_swa_);
+        if (rules_.has(ArchitectureRules::whole_head_rope)) {
+            const auto rotated = file_.u32(prefix_ + "rope.dimension_count");
+            if (rotated && key_length_ > 0 && *rotated != key_length_) {
+                fail("rope.dimension_count",
+                     "is " + text(*rotated) + " and must be the key length, " + text(key_length_));
             }
         }
         if (const auto type = file_.string(prefix_ + "rope.scaling.type")) {
@@ -198,6 +260,11 @@ class HparamsCheck {
         if (const auto gating = file_.u32(prefix_ + "expert_gating_func"); gating && *gating > 4) {
             fail("expert_gating_func", "is " + text(*gating) + " and can be 0 to 4");
         }
+        const auto indexers = per_layer("attention.indexer.types");
+        const bool shares_indexers = prefix_ == "glm-dsa." || prefix_ == "glm5-next." || prefix_ == "hy_v4.";
+        if (shares_indexers && !indexers.empty() && indexers[0] == 0) {
+            fail("attention.indexer.types", "says that layer 0 shares an indexer and there is none before it");
+        }
     }
 
     void check_epsilons() const {
@@ -210,11 +277,30 @@ class HparamsCheck {
         }
     }
 
+    void check_positive() const {
+        for (const auto key : positive_keys(architecture_)) {
+            const std::string name(key);
+            if (n_layers_ > 0 && value_or(name, 0) == 0) {
+                fail(name, has(name) ? "is 0 and must be at least 1" : "is missing");
+            }
+        }
+        if (file_.u32(prefix_ + "full_attention_interval") == 0u && full_attention_every_.count(architecture_) > 0) {
+            fail("full_attention_interval", "is 0 and must be at least 1");
+        }
+    }
+
+    // Architectures that divide by the interval; their default is not 0.
+    const std::set<std::string> full_attention_every_ = {"minimax-01", "qwen35", "qwen35moe", "qwen3next", "qwen4exp"};
+
     const GgufFile & file_;
+    std::string architecture_;
     std::string prefix_;
     ArchitectureRules rules_;
     uint32_t n_layers_ = 0;
+    std::vector<int64_t> heads_;     // per layer
+    std::vector<int64_t> kv_heads_;  // per layer
     uint32_t key_length_ = 0;
+    uint32_t key_length_swa_ = 0;
 };
 
 }  // namespace

@@ -51,8 +51,8 @@ void KvCache::seq_cp(SeqId src, SeqId dst, Pos p0, Pos p1) {
     const bool whole = p0 <= 0 && (p1 < 0 || p1 > seq_pos_max(src));
     const bool unified = llama_n_ctx_seq(ctx_) == llama_n_ctx(ctx_);
     if (!unified && !whole) {
-        throw InvalidRequestError("with kv_unified off only a whole sequence can be copied: copy all, then seq_rm the rest",
-                                  "p1");
+        throw InvalidRequestError(
+            "with kv_unified off only a whole sequence can be copied: copy all, then seq_rm the rest", "p1");
     }
     AbortGuard guard;
     llama_memory_seq_cp(llama_get_memory(ctx_), src, dst, whole ? -1 : p0, whole ? -1 : p1);
@@ -124,7 +124,8 @@ std::vector<Token> KvCache::seq_restore(SeqId dst, std::span<const uint8_t> stat
     if (llama_state_seq_set_data(ctx_, frame.data.data(), frame.data.size(), dst) == 0) {
         llama_memory_seq_rm(llama_get_memory(ctx_), dst, -1, -1);
         throw InvalidRequestError(
-            "the state does not fit: it was saved with other KV cache types, or there are not enough free cells", "state");
+            "the state does not fit: it was saved with other KV cache types, or there are not enough free cells",
+            "state");
     }
     return frame.tokens;
 }

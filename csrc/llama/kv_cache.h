@@ -30,11 +30,11 @@ class KvCache {
     // copied, and `dst` is overwritten.
     void seq_cp(SeqId src, SeqId dst, Pos p0 = -1, Pos p1 = -1);
 
-    void seq_keep(SeqId seq_id);                             // remove every other sequence
-    void seq_add(SeqId seq_id, Pos p0, Pos p1, Pos delta);   // shift positions; needs can_shift()
-    void seq_div(SeqId seq_id, Pos p0, Pos p1, int32_t d);   // divide positions by d > 1; needs can_shift()
-    Pos seq_pos_min(SeqId seq_id) const;                     // -1: empty
-    Pos seq_pos_max(SeqId seq_id) const;                     // -1: empty
+    void seq_keep(SeqId seq_id);                            // remove every other sequence
+    void seq_add(SeqId seq_id, Pos p0, Pos p1, Pos delta);  // shift positions; needs can_shift()
+    void seq_div(SeqId seq_id, Pos p0, Pos p1, int32_t d);  // divide positions by d > 1; needs can_shift()
+    Pos seq_pos_min(SeqId seq_id) const;                    // -1: empty
+    Pos seq_pos_max(SeqId seq_id) const;                    // -1: empty
     bool can_shift() const;
 
     // One sequence with the tokens that it holds, framed with a checksum and the model's fingerprint. restore replaces

@@ -21,11 +21,16 @@ thread_local LogLevel unfinished_level = LogLevel::Info;
 
 LogLevel level_of(ggml_log_level level, LogLevel previous) {
     switch (level) {
-        case GGML_LOG_LEVEL_ERROR: return LogLevel::Error;
-        case GGML_LOG_LEVEL_WARN: return LogLevel::Warning;
-        case GGML_LOG_LEVEL_CONT: return previous;
-        case GGML_LOG_LEVEL_DEBUG: return LogLevel::Debug;
-        default: return LogLevel::Info;
+        case GGML_LOG_LEVEL_ERROR:
+            return LogLevel::Error;
+        case GGML_LOG_LEVEL_WARN:
+            return LogLevel::Warning;
+        case GGML_LOG_LEVEL_CONT:
+            return previous;
+        case GGML_LOG_LEVEL_DEBUG:
+            return LogLevel::Debug;
+        default:
+            return LogLevel::Info;
     }
 }
 
@@ -82,7 +87,8 @@ class LogSink {
             }
             auto lines = std::exchange(lines_, {});
             if (dropped_ > 0) {
-                lines.emplace_back(LogLevel::Warning, std::to_string(std::exchange(dropped_, 0)) + " log lines dropped");
+                lines.emplace_back(LogLevel::Warning,
+                                   std::to_string(std::exchange(dropped_, 0)) + " log lines dropped");
             }
             lock.unlock();
             for (const auto & [level, line] : lines) {
@@ -143,10 +149,16 @@ void set_log_callback(LogCallback callback) {
     sink().set(std::move(callback));
 }
 
-LogCapture::LogCapture() : previous_(capture) { capture = &lines_; }
+LogCapture::LogCapture() : previous_(capture) {
+    capture = &lines_;
+}
 
-LogCapture::~LogCapture() { capture = previous_; }
+LogCapture::~LogCapture() {
+    capture = previous_;
+}
 
-std::string LogCapture::text() const { return lines_; }
+std::string LogCapture::text() const {
+    return lines_;
+}
 
 }  // namespace shimmy

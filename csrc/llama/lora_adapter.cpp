@@ -52,7 +52,9 @@ std::shared_ptr<LoraAdapter> LoraAdapter::load(std::shared_ptr<Model> model, con
 LoraAdapter::LoraAdapter(std::shared_ptr<Model> model, std::string path, llama_adapter_lora * adapter)
     : model_(std::move(model)), path_(std::move(path)), adapter_(adapter) {}
 
-LoraAdapter::~LoraAdapter() { llama_adapter_lora_free(adapter_); }
+LoraAdapter::~LoraAdapter() {
+    llama_adapter_lora_free(adapter_);
+}
 
 std::map<std::string, std::string> LoraAdapter::metadata() const {
     std::map<std::string, std::string> values;

@@ -96,9 +96,8 @@ std::shared_ptr<Model> Model::load(const std::string & path, const ModelParams &
     native.split_mode = split_mode_of(params.split_mode);
     native.main_gpu = params.main_gpu;
     native.tensor_split = params.tensor_split.empty() ? nullptr : split.data();
-    native.load_mode = params.use_mmap
-                           ? (params.use_mlock ? LLAMA_LOAD_MODE_MMAP_MLOCK : LLAMA_LOAD_MODE_MMAP)
-                           : (params.use_mlock ? LLAMA_LOAD_MODE_MLOCK : LLAMA_LOAD_MODE_NONE);
+    native.load_mode = params.use_mmap ? (params.use_mlock ? LLAMA_LOAD_MODE_MMAP_MLOCK : LLAMA_LOAD_MODE_MMAP)
+                                       : (params.use_mlock ? LLAMA_LOAD_MODE_MLOCK : LLAMA_LOAD_MODE_NONE);
     native.use_extra_bufts = params.use_extra_bufts;
     native.check_tensors = params.check_tensors;
     native.vocab_only = params.vocab_only;
@@ -128,9 +127,10 @@ std::shared_ptr<Model> Model::load(const std::string & path, const ModelParams &
         std::rethrow_exception(watch.error);
     }
     if (!model) {
-        throw ModelLoadError(path + ": " + (watch.stopped       ? "loading was stopped by the progress callback"
-                                            : log.text().empty() ? "llama.cpp could not load it"
-                                                                 : log.text()));
+        throw ModelLoadError(path + ": " +
+                             (watch.stopped        ? "loading was stopped by the progress callback"
+                              : log.text().empty() ? "llama.cpp could not load it"
+                                                   : log.text()));
     }
     return std::shared_ptr<Model>(new Model(model, path, params));
 }
@@ -138,9 +138,13 @@ std::shared_ptr<Model> Model::load(const std::string & path, const ModelParams &
 Model::Model(llama_model * model, std::string path, ModelParams params)
     : model_(model), path_(std::move(path)), params_(std::move(params)) {}
 
-Model::~Model() { llama_model_free(model_); }
+Model::~Model() {
+    llama_model_free(model_);
+}
 
-std::string Model::architecture() const { return metadata_value("general.architecture").value_or(""); }
+std::string Model::architecture() const {
+    return metadata_value("general.architecture").value_or("");
+}
 
 std::string Model::description() const {
     char text[256];
@@ -168,19 +172,45 @@ std::optional<std::string> Model::chat_template() const {
     return source ? std::optional<std::string>(source) : std::nullopt;
 }
 
-uint64_t Model::size_bytes() const { return llama_model_size(model_); }
-uint64_t Model::n_params() const { return llama_model_n_params(model_); }
-int32_t Model::n_ctx_train() const { return llama_model_n_ctx_train(model_); }
-int32_t Model::n_embd() const { return llama_model_n_embd(model_); }
-int32_t Model::n_layer() const { return llama_model_n_layer(model_); }
-int32_t Model::n_head() const { return llama_model_n_head(model_); }
-int32_t Model::n_head_kv() const { return llama_model_n_head_kv(model_); }
-int32_t Model::n_vocab() const { return llama_vocab_n_tokens(vocab()); }
-int32_t Model::n_swa() const { return llama_model_n_swa(model_); }
-bool Model::has_encoder() const { return llama_model_has_encoder(model_); }
-bool Model::has_decoder() const { return llama_model_has_decoder(model_); }
-bool Model::is_recurrent() const { return llama_model_is_recurrent(model_) || llama_model_is_hybrid(model_); }
-const llama_vocab * Model::vocab() const { return llama_model_get_vocab(model_); }
+uint64_t Model::size_bytes() const {
+    return llama_model_size(model_);
+}
+uint64_t Model::n_params() const {
+    return llama_model_n_params(model_);
+}
+int32_t Model::n_ctx_train() const {
+    return llama_model_n_ctx_train(model_);
+}
+int32_t Model::n_embd() const {
+    return llama_model_n_embd(model_);
+}
+int32_t Model::n_layer() const {
+    return llama_model_n_layer(model_);
+}
+int32_t Model::n_head() const {
+    return llama_model_n_head(model_);
+}
+int32_t Model::n_head_kv() const {
+    return llama_model_n_head_kv(model_);
+}
+int32_t Model::n_vocab() const {
+    return llama_vocab_n_tokens(vocab());
+}
+int32_t Model::n_swa() const {
+    return llama_model_n_swa(model_);
+}
+bool Model::has_encoder() const {
+    return llama_model_has_encoder(model_);
+}
+bool Model::has_decoder() const {
+    return llama_model_has_decoder(model_);
+}
+bool Model::is_recurrent() const {
+    return llama_model_is_recurrent(model_) || llama_model_is_hybrid(model_);
+}
+const llama_vocab * Model::vocab() const {
+    return llama_model_get_vocab(model_);
+}
 
 uint64_t Model::kv_bytes_per_cell(const std::string & type_k, const std::string & type_v) const {
     const auto head_dim = [&](const char * which) -> uint64_t {

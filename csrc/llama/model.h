@@ -21,8 +21,8 @@ using ProgressCallback = std::function<bool(float)>;
 class Model {
   public:
     // Load a file, or all shards of a split model when `path` is its first one. Checks the file before libllama sees
-    // it. Throws ModelLoadError (also when `progress` stopped it) or InvalidRequestError (parameters); an exception from
-    // `progress` is passed on.
+    // it. Throws ModelLoadError (also when `progress` stopped it) or InvalidRequestError (parameters); an exception
+    // from `progress` is passed on.
     static std::shared_ptr<Model> load(const std::string & path, const ModelParams & params = {},
                                        const ProgressCallback & progress = {});
 

@@ -24,8 +24,12 @@ void install_abort_hook() {
     std::call_once(once, [] { ggml_set_abort_callback(on_abort); });
 }
 
-AbortGuard::AbortGuard() { ++guard_depth; }
+AbortGuard::AbortGuard() {
+    ++guard_depth;
+}
 
-AbortGuard::~AbortGuard() { --guard_depth; }
+AbortGuard::~AbortGuard() {
+    --guard_depth;
+}
 
 }  // namespace shimmy

@@ -41,7 +41,9 @@ Sampler::~Sampler() {
 
 Sampler::Sampler() = default;
 
-Sampler::Sampler(Sampler && other) noexcept { *this = std::move(other); }
+Sampler::Sampler(Sampler && other) noexcept {
+    *this = std::move(other);
+}
 
 Sampler & Sampler::operator=(Sampler && other) noexcept {
     std::swap(tokenizer_, other.tokenizer_);
@@ -69,7 +71,9 @@ Sampler Sampler::clone() const {
     return copy;
 }
 
-void Sampler::add(llama_sampler * native, bool looks_back) { stages_.push_back({native, looks_back}); }
+void Sampler::add(llama_sampler * native, bool looks_back) {
+    stages_.push_back({native, looks_back});
+}
 
 void Sampler::add_by_name(const std::string & name) {
     const auto keep = static_cast<size_t>(params_.min_keep);
@@ -77,7 +81,8 @@ void Sampler::add_by_name(const std::string & name) {
     const bool greedy = params_.temperature <= 0;
     if (name == "penalties" && penalties_.enabled()) {
         add(nullptr, true);
-    } else if (name == "dry" && params_.dry_multiplier != 0 && params_.dry_base >= 1 && params_.dry_penalty_last_n != 0) {
+    } else if (name == "dry" && params_.dry_multiplier != 0 && params_.dry_base >= 1 &&
+               params_.dry_penalty_last_n != 0) {
         std::vector<const char *> breakers;
         for (const auto & breaker : params_.dry_sequence_breakers) {
             breakers.push_back(breaker.c_str());

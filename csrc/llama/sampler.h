@@ -32,8 +32,8 @@ class Sampler {
     // A copy with its own random state, history and counters, equal to this one's.
     Sampler clone() const;
 
-    // The next token. Does not accept it. Throws DecodeError when the logits hold nothing to choose from (all -inf, NaN),
-    // InvalidRequestError when their number is not n_vocab.
+    // The next token. Does not accept it. Throws DecodeError when the logits hold nothing to choose from (all -inf,
+    // NaN), InvalidRequestError when their number is not n_vocab.
     Token sample(std::span<const float> logits);
 
     // Take a token into the history that penalties and DRY look back on (prompt tokens too).

@@ -21,7 +21,8 @@ std::string show(double value) {
 void range(const char * param, double value, double low, double high) {
     if (!(value >= low && value <= high)) {
         throw InvalidRequestError(
-            std::string(param) + " is " + show(value) + ", it must be between " + show(low) + " and " + show(high), param);
+            std::string(param) + " is " + show(value) + ", it must be between " + show(low) + " and " + show(high),
+            param);
     }
 }
 
@@ -84,7 +85,7 @@ void check_sampling_params(const SamplingParams & params, int32_t n_vocab) {
                                       "logit_bias");
         }
     }
-    const std::set<std::string> known = {"penalties", "dry",   "top_n_sigma", "top_k", "typical_p",
+    const std::set<std::string> known = {"penalties", "dry",   "top_n_sigma", "top_k",       "typical_p",
                                          "top_p",     "min_p", "xtc",         "temperature", "infill"};
     std::set<std::string> seen;
     for (const auto & name : params.samplers) {

@@ -13,7 +13,8 @@ namespace {
 template <typename Function>
 Function * cpu_function(const char * name) {
     auto * dev = ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU);
-    return dev ? reinterpret_cast<Function *>(ggml_backend_reg_get_proc_address(ggml_backend_dev_backend_reg(dev), name))
+    return dev ? reinterpret_cast<Function *>(
+                     ggml_backend_reg_get_proc_address(ggml_backend_dev_backend_reg(dev), name))
                : nullptr;
 }
 
@@ -55,6 +56,8 @@ ThreadPool::~ThreadPool() {
     stop(batch_);
 }
 
-void ThreadPool::attach(llama_context * ctx) const { llama_attach_threadpool(ctx, decode_, batch_); }
+void ThreadPool::attach(llama_context * ctx) const {
+    llama_attach_threadpool(ctx, decode_, batch_);
+}
 
 }  // namespace shimmy

@@ -4,8 +4,8 @@
 
 #include <algorithm>
 
+#include "deep_stack.h"
 #include "errors.h"
-#include "llama/deep_stack.h"
 #include "llama/native_abort.h"
 
 namespace shimmy {
@@ -17,7 +17,9 @@ constexpr size_t shallow_text_bytes = 8192;
 constexpr size_t stack_bytes_per_text_byte = 1024;
 constexpr size_t max_stack_bytes = size_t{4} << 30;
 
-std::optional<Token> present(Token token) { return token == LLAMA_TOKEN_NULL ? std::nullopt : std::optional(token); }
+std::optional<Token> present(Token token) {
+    return token == LLAMA_TOKEN_NULL ? std::nullopt : std::optional(token);
+}
 
 }  // namespace
 
@@ -94,18 +96,42 @@ bool Tokenizer::is_control(Token token) const {
     return llama_vocab_is_control(vocab_, token);
 }
 
-bool Tokenizer::add_bos() const { return llama_vocab_get_add_bos(vocab_); }
-bool Tokenizer::add_eos() const { return llama_vocab_get_add_eos(vocab_); }
-std::optional<Token> Tokenizer::bos() const { return present(llama_vocab_bos(vocab_)); }
-std::optional<Token> Tokenizer::eos() const { return present(llama_vocab_eos(vocab_)); }
-std::optional<Token> Tokenizer::eot() const { return present(llama_vocab_eot(vocab_)); }
-std::optional<Token> Tokenizer::sep() const { return present(llama_vocab_sep(vocab_)); }
-std::optional<Token> Tokenizer::nl() const { return present(llama_vocab_nl(vocab_)); }
-std::optional<Token> Tokenizer::pad() const { return present(llama_vocab_pad(vocab_)); }
-std::optional<Token> Tokenizer::mask() const { return present(llama_vocab_mask(vocab_)); }
-std::optional<Token> Tokenizer::fim_pre() const { return present(llama_vocab_fim_pre(vocab_)); }
-std::optional<Token> Tokenizer::fim_suf() const { return present(llama_vocab_fim_suf(vocab_)); }
-std::optional<Token> Tokenizer::fim_mid() const { return present(llama_vocab_fim_mid(vocab_)); }
+bool Tokenizer::add_bos() const {
+    return llama_vocab_get_add_bos(vocab_);
+}
+bool Tokenizer::add_eos() const {
+    return llama_vocab_get_add_eos(vocab_);
+}
+std::optional<Token> Tokenizer::bos() const {
+    return present(llama_vocab_bos(vocab_));
+}
+std::optional<Token> Tokenizer::eos() const {
+    return present(llama_vocab_eos(vocab_));
+}
+std::optional<Token> Tokenizer::eot() const {
+    return present(llama_vocab_eot(vocab_));
+}
+std::optional<Token> Tokenizer::sep() const {
+    return present(llama_vocab_sep(vocab_));
+}
+std::optional<Token> Tokenizer::nl() const {
+    return present(llama_vocab_nl(vocab_));
+}
+std::optional<Token> Tokenizer::pad() const {
+    return present(llama_vocab_pad(vocab_));
+}
+std::optional<Token> Tokenizer::mask() const {
+    return present(llama_vocab_mask(vocab_));
+}
+std::optional<Token> Tokenizer::fim_pre() const {
+    return present(llama_vocab_fim_pre(vocab_));
+}
+std::optional<Token> Tokenizer::fim_suf() const {
+    return present(llama_vocab_fim_suf(vocab_));
+}
+std::optional<Token> Tokenizer::fim_mid() const {
+    return present(llama_vocab_fim_mid(vocab_));
+}
 
 std::vector<Token> Tokenizer::eog_tokens() const {
     std::vector<Token> tokens;
