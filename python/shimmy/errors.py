@@ -51,7 +51,7 @@ class ShimmyError(Exception):
 class InvalidRequestError(ShimmyError, ValueError):
     """The request can never succeed as it is. `param` is the name of the field at fault, when there is one."""
 
-    fields = ("param",)
+    fields: ClassVar[tuple[str, ...]] = ("param",)
 
     def __init__(self, message: str, param: str | None = None) -> None:
         super().__init__(message)
@@ -61,11 +61,9 @@ class InvalidRequestError(ShimmyError, ValueError):
 class PromptTooLongError(InvalidRequestError):
     """The prompt has `n_prompt_tokens` tokens and the context holds `n_ctx`."""
 
-    fields = ("param", "n_prompt_tokens", "n_ctx")
+    fields: ClassVar[tuple[str, ...]] = ("param", "n_prompt_tokens", "n_ctx")
 
-    def __init__(
-        self, message: str, param: str | None = "messages", n_prompt_tokens: int = 0, n_ctx: int = 0
-    ) -> None:
+    def __init__(self, message: str, param: str | None = "messages", n_prompt_tokens: int = 0, n_ctx: int = 0) -> None:
         super().__init__(message, param)
         self.n_prompt_tokens = n_prompt_tokens
         self.n_ctx = n_ctx

@@ -48,6 +48,9 @@ class ModelInfo(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     n_gpu_layers: int = 0
     """Layers actually offloaded."""
     has_chat_template: bool = False
+    """Whether the file brings one of its own; otherwise its family's is used."""
+    llama_cpp_commit: str = ""
+    cpu_features: list[str] = []
     load_seconds: float = 0.0
 
 

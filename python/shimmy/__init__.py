@@ -1,0 +1,116 @@
+"""shimmy: local language models with a native runtime of their own.
+
+    from shimmy import LLM, demo_model_path
+
+    with LLM(demo_model_path()) as llm:
+        print(llm.chat([{"role": "user", "content": "Who are you?"}]).text)
+
+Names are imported when they are first used: `import shimmy` itself loads no native code.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from shimmy._core import build_info, devices
+    from shimmy.async_engine import AsyncEngine
+    from shimmy.completion import Completion, ToolCall
+    from shimmy.demo_model import demo_adapter_paths, demo_draft_path, demo_model_path
+    from shimmy.errors import (
+        DecodeError,
+        EngineDeadError,
+        InvalidRequestError,
+        ModelLoadError,
+        ModelNotFoundError,
+        ModelNotReadyError,
+        PromptTooLongError,
+        QueueFullError,
+        RequestCancelledError,
+        ShimmyError,
+        TemplateError,
+    )
+    from shimmy.llm import LLM
+    from shimmy.model_info import EngineStats, LoadSpec, ModelInfo
+    from shimmy.output import RequestOutput, TokenLogprob, ToolCallDelta, Usage
+    from shimmy.request import ChatPrompt, GenerateRequest
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "LLM": "llm",
+    "AsyncEngine": "async_engine",
+    "ChatPrompt": "request",
+    "Completion": "completion",
+    "DecodeError": "errors",
+    "EngineDeadError": "errors",
+    "EngineStats": "model_info",
+    "GenerateRequest": "request",
+    "InvalidRequestError": "errors",
+    "LoadSpec": "model_info",
+    "ModelInfo": "model_info",
+    "ModelLoadError": "errors",
+    "ModelNotFoundError": "errors",
+    "ModelNotReadyError": "errors",
+    "PromptTooLongError": "errors",
+    "QueueFullError": "errors",
+    "RequestCancelledError": "errors",
+    "RequestOutput": "output",
+    "ShimmyError": "errors",
+    "TemplateError": "errors",
+    "TokenLogprob": "output",
+    "ToolCall": "completion",
+    "ToolCallDelta": "output",
+    "Usage": "output",
+    "build_info": "_core",
+    "demo_adapter_paths": "demo_model",
+    "demo_draft_path": "demo_model",
+    "demo_model_path": "demo_model",
+    "devices": "_core",
+}
+
+__all__ = [
+    "LLM",
+    "AsyncEngine",
+    "ChatPrompt",
+    "Completion",
+    "DecodeError",
+    "EngineDeadError",
+    "EngineStats",
+    "GenerateRequest",
+    "InvalidRequestError",
+    "LoadSpec",
+    "ModelInfo",
+    "ModelLoadError",
+    "ModelNotFoundError",
+    "ModelNotReadyError",
+    "PromptTooLongError",
+    "QueueFullError",
+    "RequestCancelledError",
+    "RequestOutput",
+    "ShimmyError",
+    "TemplateError",
+    "TokenLogprob",
+    "ToolCall",
+    "ToolCallDelta",
+    "Usage",
+    "build_info",
+    "demo_adapter_paths",
+    "demo_draft_path",
+    "demo_model_path",
+    "devices",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

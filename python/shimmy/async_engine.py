@@ -1,0 +1,131 @@
+"""The native engine on an asyncio event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from types import TracebackType
+
+from shimmy.errors import EngineDeadError, ShimmyError
+from shimmy.loaded_model import LoadedModel, Progress
+from shimmy.model_info import EngineStats, LoadSpec, ModelInfo
+from shimmy.output import RequestOutput
+from shimmy.pump import Delivery, Pump
+from shimmy.request import ChatPrompt, GenerateRequest
+
+
+class AsyncEngine:
+    """A model in this process that serves many requests at once (see `engine_client.EngineClient`).
+
+    Belongs to the event loop it was loaded on::
+
+        engine = await AsyncEngine.load(LoadSpec(name="mini", path="model.gguf"))
+        async with engine.stream(GenerateRequest(request_id="1", prompt="Hello")) as stream:
+            async for output in stream:
+                print(output.text, end="")
+    """
+
+    def __init__(self, model: LoadedModel) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._model = model
+        self._pump: Pump[RequestStream] = Pump(model, self._hand_over)
+        self._closed = False
+
+    @classmethod
+    async def load(cls, spec: LoadSpec, progress: Progress | None = None) -> AsyncEngine:
+        """Load a model on another thread, where `progress` is called with 0.0 to 1.0.
+
+        Raises ModelLoadError, InvalidRequestError (options) or TemplateError.
+        """
+        return cls(await asyncio.to_thread(LoadedModel, spec, progress))
+
+    @property
+    def info(self) -> ModelInfo:
+        return self._model.info
+
+    @property
+    def alive(self) -> bool:
+        return not self._closed and not self._model.engine.death
+
+    def stream(self, request: GenerateRequest) -> RequestStream:
+        """Run one request: `async with engine.stream(request) as stream`. Leaving the block cancels it."""
+        return RequestStream(self._model, self._pump, request)
+
+    async def tokenize(self, text: str, *, add_special: bool = True, parse_special: bool = True) -> list[int]:
+        return await asyncio.to_thread(
+            self._model.tokenizer.encode, text, add_special=add_special, parse_special=parse_special
+        )
+
+    async def detokenize(self, tokens: list[int]) -> str:
+        return self._model.tokenizer.decode(tokens)
+
+    async def render_chat(self, prompt: ChatPrompt) -> str:
+        return (await asyncio.to_thread(self._model.render, prompt)).prompt
+
+    async def stats(self) -> EngineStats:
+        return self._model.stats()
+
+    async def close(self) -> None:
+        """Cancel what runs and end the engine. Idempotent."""
+        self._closed = True
+        await asyncio.to_thread(self._pump.close)
+
+    def _hand_over(self, delivery: Delivery[RequestStream]) -> None:
+        try:
+            self._loop.call_soon_threadsafe(_deliver, delivery)
+        except RuntimeError:  # the loop is closed: nobody is left to read
+            self._closed = True
+
+
+def _deliver(delivery: Delivery[RequestStream]) -> None:
+    for stream, item in delivery:
+        stream.put(item)
+
+
+class RequestStream:
+    """The outputs of one request. Enter it to start the request, iterate it, leave it to cancel what still runs."""
+
+    def __init__(self, model: LoadedModel, pump: Pump[RequestStream], request: GenerateRequest) -> None:
+        self._model = model
+        self._pump = pump
+        self._request = request
+        self._items: deque[RequestOutput | ShimmyError] = deque()
+        self._ready = asyncio.Event()
+        self._engine_id: int | None = None
+        self._finished = False
+
+    async def __aenter__(self) -> RequestStream:
+        death = self._model.engine.death
+        if death:
+            raise EngineDeadError(death)
+        generation = await asyncio.to_thread(self._model.prepare, self._request)
+        self._engine_id = self._pump.submit(generation, self)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if not self._finished and self._engine_id is not None:
+            self._finished = True
+            self._pump.cancel(self._engine_id)
+
+    def __aiter__(self) -> RequestStream:
+        return self
+
+    async def __anext__(self) -> RequestOutput:
+        while not self._items:
+            if self._finished:
+                raise StopAsyncIteration
+            self._ready.clear()
+            await self._ready.wait()
+        item = self._items.popleft()
+        if isinstance(item, ShimmyError):
+            self._finished = True
+            raise item
+        self._finished = item.finished
+        return item
+
+    def put(self, item: RequestOutput | ShimmyError) -> None:
+        """Called on the event loop by the engine."""
+        self._items.append(item)
+        self._ready.set()

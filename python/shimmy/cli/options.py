@@ -1,0 +1,62 @@
+"""The options that every command takes, and the settings made of them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from shimmy.settings import GPU_BACKENDS, LogLevel, Settings, load_settings, split_paths
+
+
+def declare(
+    model_dirs: Annotated[
+        str | None, typer.Option("--model-dirs", metavar="DIRS", help='Folders to search for models: "a;b".')
+    ] = None,
+    gpu_backend: Annotated[
+        str | None, typer.Option("--gpu-backend", metavar="NAME", help=f"One of {', '.join(GPU_BACKENDS)}.")
+    ] = None,
+    ctx: Annotated[int | None, typer.Option("--ctx", metavar="N", help="Context of a model in tokens.")] = None,
+    chat_template: Annotated[
+        str | None,
+        typer.Option("--chat-template", metavar="NAME|FILE", help="Chat template instead of the model's own."),
+    ] = None,
+    log_level: Annotated[
+        str | None, typer.Option("--log-level", metavar="LEVEL", help="debug, info, warning or error.")
+    ] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Same as --log-level debug.")] = False,
+) -> dict[str, Any]:
+    """The global options as arguments of `load_settings`; this signature is their one declaration."""
+    return {
+        "model_dirs": None if model_dirs is None else split_paths(model_dirs),
+        "gpu_backend": None if gpu_backend is None else gpu_backend.lower(),
+        "ctx": ctx,
+        "chat_template": chat_template,
+        "log_level": "debug" if verbose and log_level is None else log_level and log_level.lower(),
+    }
+
+
+class Options:
+    """The global options of one invocation. `arguments` are those that were given."""
+
+    def __init__(self, arguments: dict[str, Any]) -> None:
+        self.arguments = {name: value for name, value in arguments.items() if value is not None}
+
+    def over(self, outer: Options) -> Options:
+        """These options, completed by those given before the command's name."""
+        return Options({**outer.arguments, **self.arguments})
+
+    @property
+    def verbose(self) -> bool:
+        return self.arguments.get("log_level") == "debug"
+
+    def settings(self, *, log_level: LogLevel = "warning", **arguments: Any) -> Settings:
+        """Settings of this process, with the command's own `arguments`; also sets up logging.
+
+        `log_level` holds where nothing sets one: commands that print an answer keep quiet.
+        """
+        from shimmy.logs import configure_logging
+
+        settings = load_settings({**self.arguments, **arguments}, defaults={"log_level": log_level})
+        configure_logging(settings.log_level, settings.log_format)
+        return settings

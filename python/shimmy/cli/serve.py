@@ -1,0 +1,78 @@
+"""shimmy serve: the HTTP server."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from shimmy import __version__
+from shimmy.cli.options import Options
+
+if TYPE_CHECKING:
+    from shimmy.models.registry import Registry
+    from shimmy.server.serve import Started
+
+
+def serve(
+    options: Options,
+    bind: Annotated[
+        str | None,
+        typer.Option(
+            "--bind",
+            metavar="HOST:PORT",
+            help="Address to listen on; auto is 127.0.0.1:11435 or the first free port after it.  [default: auto]",
+        ),
+    ] = None,
+    model_path: Annotated[
+        Path | None,
+        typer.Option("--model-path", metavar="FILE", help="GGUF model to serve first, under its file's stem."),
+    ] = None,
+) -> None:
+    """Serve the models over HTTP until SIGINT or SIGTERM."""
+    from shimmy.cli.hardware import inspect_in_child, needs_check, with_backend
+    from shimmy.models.registry import Registry
+    from shimmy.server.serve import serve as run_server
+
+    settings = options.settings(log_level="info", bind=bind, model_path=model_path)
+    if needs_check(settings):
+        settings = with_backend(settings, inspect_in_child())
+    registry = Registry(settings)
+    if registry.problems:
+        typer.echo(f"{len(registry.problems)} files or folders were skipped; shimmy discover -v says why", err=True)
+    preload = _obvious_model(registry)
+    # The processes that run models read it.
+    os.environ["SHIMMY_LOG_LEVEL"] = settings.log_level
+
+    def banner(started: Started) -> None:
+        typer.echo(banner_text(started, registry.names()))
+
+    run_server(settings, registry, preload=preload, banner=banner)
+
+
+def _obvious_model(registry: Registry) -> str | None:
+    """The model to load at once: the one given, or the only one."""
+    names = registry.names()
+    if names and (len(names) == 1 or registry.get(names[0]).source == "registered"):
+        return names[0]
+    return None
+
+
+def banner_text(started: Started, names: list[str]) -> str:
+    """What the server says when it is ready: address, models, device."""
+    lines = [f"shimmy {__version__} serves {started.url} (OpenAI API at {started.url}/v1)"]
+    info = started.model
+    if started.load_error is not None:
+        lines.append(f"  model   {started.load_error}")
+    elif info is not None:
+        lines.append(f"  model   {info.name}: {info.description}, context {info.n_ctx} tokens")
+        device = ", ".join(info.devices) or info.backend
+        # The output layer counts as one more.
+        lines.append(f"  device  {device} ({info.backend}), {info.n_gpu_layers} of {info.n_layer + 1} layers on a GPU")
+    others = [name for name in names if info is None or name != info.name]
+    if others:
+        label = "  also    " if info is not None else "  models  "
+        lines.append(f"{label}{', '.join(others)} (loaded when first asked for)")
+    return "\n".join(lines)

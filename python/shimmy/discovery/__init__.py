@@ -1,0 +1,1 @@
+"""Which models lie on disk: GGUF files to `LocalModel` records, in pure Python."""

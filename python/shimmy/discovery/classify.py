@@ -1,0 +1,69 @@
+"""What a GGUF file is for, told from its metadata."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+from shimmy.discovery.gguf_header import GgufHeader
+
+Kind = Literal["chat", "base", "embedding", "rerank", "projector", "adapter", "unknown"]
+GENERATIVE: frozenset[Kind] = frozenset({"chat", "base"})
+"""Kinds that generate text."""
+
+_ENCODERS = frozenset(
+    {
+        "bert",
+        "eurobert",
+        "gemma-embedding",
+        "jina-bert-v2",
+        "jina-bert-v3",
+        "llama-embed",
+        "modern-bert",
+        "neo-bert",
+        "nomic-bert",
+        "nomic-bert-moe",
+        "t5encoder",
+    }
+)
+# Heads, codecs and speech models: nothing that answers a prompt with text on its own.
+_NOT_TEXT = frozenset(
+    {
+        "dflash",
+        "eagle3",
+        "gemma4-assistant",
+        "pockettts",
+        "qwen3tts",
+        "vae",
+        "wav2vec2",
+        "wavtokenizer-dec",
+        "whisper",
+    }
+)
+_POOLING_RANK = 4
+_CHAT_WORDS = re.compile(r"(?:^|[^a-z0-9])(?:chat|instruct|it|assistant)(?:$|[^a-z0-9])")
+
+
+def classify(header: GgufHeader) -> Kind:
+    """The kind of model in a file. "unknown" is a GGUF that shimmy has no use for, such as a bare tokenizer."""
+    architecture = (header.text("general.architecture") or "").lower()
+    file_type = (header.text("general.type") or "model").lower()
+    if file_type == "adapter" or header.text("adapter.type"):
+        return "adapter"
+    if file_type == "mmproj" or architecture == "clip":
+        return "projector"
+    if file_type != "model" or not architecture or architecture in _NOT_TEXT or header.n_tensors == 0:
+        return "unknown"
+    pooling = header.integer(f"{architecture}.pooling_type") or 0
+    if pooling == _POOLING_RANK:
+        return "rerank"
+    if architecture in _ENCODERS or pooling > 0:
+        return "embedding"
+    return "chat" if _talks(header) else "base"
+
+
+def _talks(header: GgufHeader) -> bool:
+    if "tokenizer.chat_template" in header.metadata:
+        return True
+    words = " ".join(header.text(key) or "" for key in ("general.finetune", "general.name")).lower()
+    return bool(_CHAT_WORDS.search(words))

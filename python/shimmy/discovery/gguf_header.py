@@ -1,0 +1,293 @@
+"""What a GGUF file says about itself, read with bounded time and memory.
+
+Only the header is read (metadata and tensor list), a window at a time. Long arrays and strings are stepped over, so
+neither a large vocabulary nor a hostile length costs memory. The reader is stricter than llama.cpp on purpose: what it
+refuses is never handed to native code.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from shimmy.errors import ModelLoadError
+
+MAX_METADATA = 4096
+MAX_TENSORS = 16_384
+MAX_KEY_BYTES = 65_535
+MAX_STRING_BYTES = 16 * 1024 * 1024
+MAX_ARRAY_STRINGS = 1_000_000
+"""Strings in all arrays of a file together; the largest vocabularies known hold 780,000 with their merges."""
+MAX_HEADER_BYTES = 64 * 1024 * 1024
+KEPT_STRING_BYTES = 64 * 1024
+KEPT_ARRAY_LENGTH = 64
+
+_FIRST_WINDOW = 8 * 1024
+_WINDOW = 256 * 1024
+_STRING, _ARRAY = 8, 9
+_SCALARS = {
+    0: struct.Struct("<B"),
+    1: struct.Struct("<b"),
+    2: struct.Struct("<H"),
+    3: struct.Struct("<h"),
+    4: struct.Struct("<I"),
+    5: struct.Struct("<i"),
+    6: struct.Struct("<f"),
+    7: struct.Struct("<?"),
+    10: struct.Struct("<Q"),
+    11: struct.Struct("<q"),
+    12: struct.Struct("<d"),
+}
+_U32, _U64 = _SCALARS[4], _SCALARS[10]
+
+
+class GgufError(ModelLoadError):
+    """A file is not a usable GGUF file; the message names the file and what is wrong with it."""
+
+
+@dataclass(frozen=True)
+class Omitted:
+    """Stands for a string or an array that was stepped over: `length` in bytes or elements."""
+
+    length: int
+
+
+Scalar = str | int | float | bool
+Value = Scalar | tuple[Scalar, ...] | Omitted
+
+
+@dataclass(frozen=True)
+class GgufHeader:
+    """The header of one GGUF file."""
+
+    version: int
+    metadata: dict[str, Value]
+    """Strings over 64 KiB and arrays over 64 elements are `Omitted`."""
+    n_tensors: int
+    n_params: int
+    """Elements of all tensors in this file; a split model's other files hold more."""
+
+    def text(self, key: str) -> str | None:
+        """The string at `key`; None when there is none."""
+        value = self.metadata.get(key)
+        return value if isinstance(value, str) else None
+
+    def integer(self, key: str) -> int | None:
+        """The integer at `key`; None when there is none."""
+        value = self.metadata.get(key)
+        return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def read_header(path: Path) -> GgufHeader:
+    """Read the header of `path`. Raises GgufError, or OSError when the file cannot be read."""
+    with path.open("rb", buffering=0) as file:
+        cursor = _Cursor(file)
+        try:
+            return _read(cursor)
+        except GgufError as error:
+            raise GgufError(f"{path}: {error.message}") from None
+
+
+def _read(cursor: _Cursor) -> GgufHeader:
+    if cursor.size < 24:
+        raise GgufError(f"not a GGUF file: {cursor.size} bytes are too few")
+    if cursor.take(4) != b"GGUF":
+        raise GgufError("not a GGUF file: it does not start with the letters GGUF")
+    version = cursor.number(_U32)
+    if version not in (2, 3):
+        if version in (0x02000000, 0x03000000):
+            raise GgufError("this GGUF file is big-endian; convert it to little-endian")
+        raise GgufError(f"GGUF version {version} is not supported; versions 2 and 3 are")
+    n_tensors = cursor.number(_U64)
+    n_metadata = cursor.number(_U64)
+    if n_metadata > MAX_METADATA:
+        raise GgufError(f"it claims {n_metadata} metadata entries; at most {MAX_METADATA} are accepted")
+    if n_tensors > MAX_TENSORS:
+        raise GgufError(f"it claims {n_tensors} tensors; at most {MAX_TENSORS} are accepted")
+    metadata: dict[str, Value] = {}
+    for _ in range(n_metadata):
+        key = _key(cursor)
+        if key in metadata:
+            raise GgufError(f"metadata key {key!r} appears twice")
+        try:
+            metadata[key] = _value(cursor, cursor.number(_U32))
+        except GgufError as error:
+            raise GgufError(f"metadata {key!r}: {error.message}") from None
+    return GgufHeader(version, metadata, n_tensors, _tensors(cursor, n_tensors, _alignment(metadata)))
+
+
+def _key(cursor: _Cursor) -> str:
+    length = cursor.number(_U64)
+    if not 0 < length <= MAX_KEY_BYTES:
+        raise GgufError(
+            f"a metadata key of {length} bytes at offset {cursor.offset - 8}; 1 to {MAX_KEY_BYTES} are allowed"
+        )
+    try:
+        return cursor.take(length).decode()
+    except UnicodeDecodeError:
+        raise GgufError(f"a metadata key that is not UTF-8 before offset {cursor.offset}") from None
+
+
+def _value(cursor: _Cursor, kind: int) -> Value:
+    if kind in _SCALARS:
+        return cursor.number(_SCALARS[kind])
+    if kind == _STRING:
+        return _string(cursor)
+    if kind == _ARRAY:
+        return _array(cursor)
+    raise GgufError(f"unknown value type {kind}")
+
+
+def _string(cursor: _Cursor) -> str | Omitted:
+    length = cursor.number(_U64)
+    if length > MAX_STRING_BYTES:
+        raise GgufError(f"a string of {length} bytes; at most {MAX_STRING_BYTES} are accepted")
+    if length > KEPT_STRING_BYTES:
+        cursor.skip(length)
+        return Omitted(length)
+    return cursor.take(length).decode(errors="replace")
+
+
+def _array(cursor: _Cursor) -> Value:
+    kind = cursor.number(_U32)
+    length = cursor.number(_U64)
+    if kind == _STRING:
+        if length > MAX_ARRAY_STRINGS - cursor.strings_skipped:
+            raise GgufError(f"an array of {length} strings; at most {MAX_ARRAY_STRINGS} are accepted in one file")
+        if length > KEPT_ARRAY_LENGTH:
+            cursor.skip_strings(length)
+            return Omitted(length)
+        strings = [_string(cursor) for _ in range(length)]
+        kept = tuple(item for item in strings if isinstance(item, str))
+        return kept if len(kept) == length else Omitted(length)
+    if kind not in _SCALARS:
+        raise GgufError(f"an array of unknown value type {kind}" if kind != _ARRAY else "an array of arrays")
+    number = _SCALARS[kind]
+    if length > KEPT_ARRAY_LENGTH:
+        cursor.skip(length * number.size)
+        return Omitted(length)
+    return tuple(cursor.number(number) for _ in range(length))
+
+
+def _alignment(metadata: dict[str, Value]) -> int:
+    alignment = metadata.get("general.alignment", 32)
+    if not isinstance(alignment, int) or isinstance(alignment, bool) or alignment <= 0 or alignment & (alignment - 1):
+        raise GgufError(f"metadata 'general.alignment' is {alignment!r}; it must be a power of two")
+    return alignment
+
+
+def _tensors(cursor: _Cursor, count: int, alignment: int) -> int:
+    """Check the tensor list against the file's size; returns the number of elements of all tensors."""
+    n_params = 0
+    last, last_name = -1, ""
+    for _ in range(count):
+        length = cursor.number(_U64)
+        if length > MAX_KEY_BYTES:
+            raise GgufError(f"a tensor name of {length} bytes; at most {MAX_KEY_BYTES} are accepted")
+        name = cursor.take(length).decode(errors="replace")
+        n_dims = cursor.number(_U32)
+        if not 1 <= n_dims <= 4:
+            raise GgufError(f"tensor {name!r} has {n_dims} dimensions; 1 to 4 are allowed")
+        elements = 1
+        for _ in range(n_dims):
+            extent = cursor.number(_U64)
+            if extent == 0:
+                raise GgufError(f"tensor {name!r} has a dimension of zero")
+            elements *= extent
+        if elements >= 1 << 63:
+            raise GgufError(f"tensor {name!r} claims {elements} elements")
+        cursor.take(4)
+        offset = cursor.number(_U64)
+        if offset > last:
+            last, last_name = offset, name
+        n_params += elements
+    data = -(-cursor.offset // alignment) * alignment
+    if count and data + last >= cursor.size:
+        raise GgufError(
+            f"the file is truncated: tensor {last_name!r} starts at byte {data + last} of {cursor.size}; copy or "
+            "download it again"
+        )
+    return n_params
+
+
+class _Cursor:
+    """A forward reader over a window of the file."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._window = b""
+        self._position = 0
+        self._start = 0
+        self.size = os.fstat(file.fileno()).st_size
+        self.strings_skipped = 0
+
+    @property
+    def offset(self) -> int:
+        """Bytes from the start of the file."""
+        return self._start + self._position
+
+    def take(self, n: int) -> bytes:
+        """The next `n` bytes."""
+        self._require(n)
+        end = self._position + n
+        if end > len(self._window):
+            self._refill(n)
+            end = n
+        taken = self._window[self._position : end]
+        self._position = end
+        return taken
+
+    def number(self, kind: struct.Struct) -> int:
+        value: int = kind.unpack(self.take(kind.size))[0]
+        return value
+
+    def skip(self, n: int) -> None:
+        """Step over `n` bytes without reading them."""
+        self._require(n)
+        target = self.offset + n
+        if target <= self._start + len(self._window):
+            self._position += n
+        else:
+            self._start, self._position, self._window = target, 0, b""
+
+    def skip_strings(self, count: int) -> None:
+        """Step over `count` length-prefixed strings."""
+        self._require(count * 8)
+        self.strings_skipped += count
+        read_length = _U64.unpack_from
+        window, position = self._window, self._position
+        last = len(window) - 8
+        for _ in range(count):
+            if position > last:
+                self._position = min(position, len(window))
+                self.skip(position - self._position)
+                self._require(8)
+                self._refill(8)
+                window, position, last = self._window, 0, len(self._window) - 8
+            position += 8 + read_length(window, position)[0]
+        self._position = min(position, len(window))
+        self.skip(position - self._position)
+
+    def _require(self, n: int) -> None:
+        if n > self.size - self.offset:
+            raise GgufError(
+                f"the file is truncated: {n} bytes are needed at offset {self.offset} and it has {self.size}"
+            )
+        if n > MAX_HEADER_BYTES - self.offset:
+            raise GgufError(f"its header is longer than {MAX_HEADER_BYTES} bytes")
+
+    def _refill(self, n: int) -> None:
+        """Start the window at the current offset, with at least `n` bytes in it."""
+        offset = self.offset
+        self._file.seek(offset)
+        chunks = b""
+        size = max(n, _WINDOW if offset else _FIRST_WINDOW)
+        while len(chunks) < n:
+            chunk = self._file.read(size - len(chunks))
+            if not chunk:
+                raise GgufError(f"the file ended at offset {offset + len(chunks)} while it was being read")
+            chunks += chunk
+        self._window, self._start, self._position = chunks, offset, 0

@@ -1,0 +1,78 @@
+"""One request on its way through the native engine: what went in, and how its outputs are read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from shimmy import _core
+from shimmy.errors import DecodeError, EngineDeadError
+from shimmy.output import RequestOutput, TokenLogprob, ToolCallDelta, Usage
+from shimmy.request import GenerateRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_FINISH_REASONS = {
+    _core.FinishReason.STOP: "stop",
+    _core.FinishReason.LENGTH: "length",
+    _core.FinishReason.CANCELLED: "cancelled",
+}
+
+
+class Generation:
+    """A prepared request. `convert` is called with its outputs, in order, by one thread."""
+
+    def __init__(
+        self,
+        request: GenerateRequest,
+        tokens: list[int],
+        sampling: _core.SamplingParams,
+        stop: list[str],
+        preserved_tokens: list[int],
+        parser: _core.ChatParser | None,
+    ) -> None:
+        self.request = request
+        self.tokens = tokens
+        self.sampling = sampling
+        self.stop = stop
+        self.preserved_tokens = preserved_tokens
+        self._parser = parser
+
+    def convert(self, output: _core.Output, piece: Callable[[int], bytes], death: str) -> RequestOutput:
+        """The engine's output in the terms of the request. `death` is the engine's, empty while it lives.
+
+        Raises EngineDeadError or DecodeError for one that FAILED.
+        """
+        if output.finish_reason == _core.FinishReason.FAILED:
+            raise EngineDeadError(death) if death else DecodeError(output.error)
+        finish_reason = _FINISH_REASONS.get(output.finish_reason)
+        text, reasoning, tool_calls = output.text, "", []
+        if self._parser is not None:
+            delta = self._parser.feed(output.text, finish_reason is not None)
+            text, reasoning = delta.content, delta.reasoning
+            tool_calls = [ToolCallDelta(call.index, call.arguments, call.id, call.name) for call in delta.tool_calls]
+            if finish_reason == "stop" and self._parser.has_tool_calls:
+                finish_reason = "tool_calls"
+        tokens = output.tokens
+        return RequestOutput(
+            request_id=self.request.request_id,
+            text=text,
+            reasoning=reasoning,
+            tool_calls=tool_calls,
+            token_ids=tokens,
+            logprobs=_logprobs(output, tokens, piece) if self.request.logprobs is not None else [],
+            finish_reason=finish_reason,
+            stop_reason=output.stop_string if output.stop_string is not None else output.stop_token,
+            usage=_usage(output.usage) if finish_reason is not None else None,
+        )
+
+
+def _logprobs(output: _core.Output, tokens: list[int], piece: Callable[[int], bytes]) -> list[TokenLogprob]:
+    return [
+        TokenLogprob(token, piece(token), logprob, [(other, piece(other), value) for other, value in top])
+        for token, (logprob, top) in zip(tokens, output.logprobs, strict=True)
+    ]
+
+
+def _usage(usage: _core.Usage) -> Usage:
+    return Usage(**{name: getattr(usage, name) for name in Usage.__struct_fields__})

@@ -1,0 +1,55 @@
+"""Where log records go: stderr, as text or as one JSON object per line."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+
+from shimmy.settings import LogFormat, LogLevel
+
+_CHATTY = ("shimmy.llama", "uvicorn")
+_STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime"}
+
+
+def configure_logging(level: LogLevel, log_format: LogFormat) -> None:
+    """Send every record of `level` and above to stderr. Replaces handlers that an earlier call installed.
+
+    llama.cpp and the HTTP server tell about every load and request at level info; of them only warnings show, unless
+    `level` is debug.
+    """
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter() if log_format == "json" else _text_formatter())
+    handler.set_name("shimmy")
+    root = logging.getLogger()
+    for old in [old for old in root.handlers if old.get_name() == "shimmy"]:
+        root.removeHandler(old)
+    root.addHandler(handler)
+    root.setLevel(level.upper())
+    for name in _CHATTY:
+        logging.getLogger(name).setLevel(logging.DEBUG if level == "debug" else logging.WARNING)
+
+
+def _text_formatter() -> logging.Formatter:
+    formatter = logging.Formatter("%(asctime)s.%(msecs)03dZ %(levelname)-7s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%S")
+    formatter.converter = time.gmtime
+    return formatter
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object per record: time (RFC 3339, UTC), level, logger, message, error, and the record's extras."""
+
+    converter = staticmethod(time.gmtime)
+
+    def format(self, record: logging.LogRecord) -> str:
+        entry: dict[str, object] = {
+            "time": f"{self.formatTime(record, '%Y-%m-%dT%H:%M:%S')}.{int(record.msecs):03d}Z",
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            entry["error"] = self.formatException(record.exc_info)
+        entry.update({name: value for name, value in record.__dict__.items() if name not in _STANDARD})
+        return json.dumps(entry, default=str, ensure_ascii=False)

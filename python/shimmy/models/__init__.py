@@ -1,0 +1,1 @@
+"""Models by name: the registry of what exists, and the manager of what is loaded."""

@@ -1,0 +1,168 @@
+"""What is loaded: one engine per model, started on first use and again after it died."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from shimmy.engine_client import EngineClient
+from shimmy.errors import ModelLoadError, ModelNotReadyError, ShimmyError
+from shimmy.model_info import LoadSpec, ModelInfo
+from shimmy.models.registry import ModelEntry, Registry
+from shimmy.runner import RunnerClient
+
+Progress: TypeAlias = Callable[[float], None]
+Starter: TypeAlias = Callable[[LoadSpec, Progress | None], Awaitable[EngineClient]]
+State: TypeAlias = Literal["unloaded", "loading", "loaded", "failed", "dead"]
+
+logger = logging.getLogger("shimmy.models")
+
+
+class ModelStatus(msgspec.Struct, kw_only=True, frozen=True):
+    """One model as the manager sees it now."""
+
+    name: str
+    state: State
+    load_error: str | None = None
+    """Why the last load failed; None once a load succeeded."""
+    progress: float = 0.0
+    """0 to 1 while loading, 1 when loaded."""
+    in_use: int = 0
+    """Leases held now."""
+    last_used: float | None = None
+    """Unix time in seconds at which the last lease began or ended; None before the first."""
+    info: ModelInfo | None = None
+
+
+class _Slot:
+    """The life of one model: nothing, a load in flight, a client, or the error of the last load."""
+
+    def __init__(self) -> None:
+        self.loading: asyncio.Task[EngineClient] | None = None
+        self.client: EngineClient | None = None
+        self.error: ShimmyError | None = None
+        self.progress = 0.0
+        self.in_use = 0
+        self.last_used: float | None = None
+
+    def state(self) -> State:
+        if self.loading is not None:
+            return "loading"
+        if self.client is not None:
+            return "loaded" if self.client.alive else "dead"
+        return "failed" if self.error is not None else "unloaded"
+
+    def touch(self, leases: int) -> None:
+        self.in_use += leases
+        self.last_used = time.time()
+
+
+class ModelManager:
+    """Leases loaded models by name. `start` loads one; the default gives each a process of its own."""
+
+    def __init__(self, registry: Registry, start: Starter = RunnerClient.start) -> None:
+        self.registry = registry
+        self._start = start
+        self._slots: dict[str, _Slot] = {}
+        self._closed = False
+
+    @asynccontextmanager
+    async def use(self, name: str) -> AsyncIterator[EngineClient]:
+        """A loaded model for the length of a block, loading it first when it is not.
+
+        Concurrent callers share one load. Raises ModelNotFoundError, ModelLoadError (the next call tries again) and
+        ModelNotReadyError once the manager is closed.
+        """
+        slot, client = await self._loaded(name)
+        slot.touch(+1)
+        try:
+            yield client
+        finally:
+            slot.touch(-1)
+
+    async def get(self, name: str) -> EngineClient:
+        """The loaded model without a lease; see `use`. The client may be closed at any time."""
+        _, client = await self._loaded(name)
+        return client
+
+    def status(self, name: str) -> ModelStatus:
+        """Raises ModelNotFoundError for a name that the registry does not have."""
+        entry = self.registry.get(name)
+        return _status(entry.name, self._slots.get(entry.name) or _Slot())
+
+    def statuses(self) -> list[ModelStatus]:
+        """Every model that was used since the start."""
+        return [_status(name, slot) for name, slot in self._slots.items()]
+
+    async def close(self) -> None:
+        """End every model, whatever runs on it, and refuse new leases. Idempotent."""
+        self._closed = True
+        loads = [slot.loading for slot in self._slots.values() if slot.loading is not None]
+        for load in loads:
+            load.cancel()
+        await asyncio.gather(*loads, return_exceptions=True)
+        clients = [slot.client for slot in self._slots.values() if slot.client is not None]
+        await asyncio.gather(*(client.close() for client in clients))
+
+    async def _loaded(self, name: str) -> tuple[_Slot, EngineClient]:
+        if self._closed:
+            raise ModelNotReadyError("the server is shutting down")
+        entry = self.registry.get(name)
+        slot = self._slots.setdefault(entry.name, _Slot())
+        if slot.client is not None and slot.client.alive:
+            return slot, slot.client
+        if slot.loading is None:
+            slot.progress = 0.0
+            slot.loading = asyncio.ensure_future(self._load(slot, entry))
+            slot.loading.add_done_callback(_retrieve)
+        # A caller that goes away must not stop the load that others wait for.
+        return slot, await asyncio.shield(slot.loading)
+
+    async def _load(self, slot: _Slot, entry: ModelEntry) -> EngineClient:
+        def on_progress(fraction: float) -> None:
+            slot.progress = fraction
+
+        try:
+            if slot.client is not None:
+                logger.warning("model %s died and is loaded again", entry.name)
+                await slot.client.close()
+                slot.client = None
+            slot.client = await self._start(entry.load_spec(), on_progress)
+        except asyncio.CancelledError:
+            raise ModelNotReadyError("the server is shutting down") from None
+        except ModelLoadError as error:
+            slot.error = error
+            raise
+        except (ShimmyError, OSError) as error:
+            slot.error = ModelLoadError(f"model {entry.name!r} cannot be loaded: {error}")
+            raise slot.error from error
+        else:
+            slot.error = None
+            slot.progress = 1.0
+            return slot.client
+        finally:
+            slot.loading = None
+
+
+def _retrieve(load: asyncio.Task[EngineClient]) -> None:
+    """Look at the error of a load that nobody waits for any more, so that asyncio does not warn about it."""
+    if not load.cancelled():
+        load.exception()
+
+
+def _status(name: str, slot: _Slot) -> ModelStatus:
+    return ModelStatus(
+        name=name,
+        state=slot.state(),
+        load_error=None if slot.error is None else slot.error.message,
+        progress=slot.progress,
+        in_use=slot.in_use,
+        last_used=slot.last_used,
+        info=slot.client.info if slot.client is not None else None,
+    )

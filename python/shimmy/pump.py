@@ -1,0 +1,83 @@
+"""The one thread that takes outputs out of a native engine and hands them on, a step at a time."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Generic, TypeAlias, TypeVar
+
+from shimmy import _core
+from shimmy.errors import EngineDeadError, ShimmyError
+from shimmy.generation import Generation
+from shimmy.loaded_model import LoadedModel
+from shimmy.output import RequestOutput
+
+Consumer = TypeVar("Consumer")
+Delivery: TypeAlias = "list[tuple[Consumer, RequestOutput | ShimmyError]]"
+
+_WAIT_SECONDS = 1.0
+
+
+class Pump(Generic[Consumer]):
+    """Delivers the outputs of each step, per consumer, through one call of `deliver` on the pump's thread.
+
+    A request's last item is an output with a finish_reason, or the error that ended it.
+    """
+
+    def __init__(self, model: LoadedModel, deliver: Callable[[Delivery[Consumer]], None]) -> None:
+        self._model = model
+        self._deliver = deliver
+        self._lock = threading.Lock()  # held from queueing a request until it is known here
+        self._open: dict[int, tuple[Generation, Consumer]] = {}
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="shimmy-pump", daemon=True)
+        self._thread.start()
+
+    def submit(self, generation: Generation, consumer: Consumer) -> int:
+        """Queue a prepared request. Returns the engine's id for `cancel`. Raises what the engine raises."""
+        with self._lock:
+            if self._closed:
+                raise EngineDeadError("the engine was closed")
+            engine_id = self._model.add(generation)
+            self._open[engine_id] = (generation, consumer)
+        return engine_id
+
+    def cancel(self, engine_id: int) -> None:
+        """End a request within one step; its last output says so. Unknown ids are ignored."""
+        self._model.engine.cancel(engine_id)
+
+    def close(self) -> None:
+        """Cancel everything, deliver the last outputs and end the thread. Idempotent."""
+        with self._lock:
+            self._closed = True
+        self._model.close()
+        if threading.current_thread() is not self._thread:
+            self._thread.join()
+
+    def _run(self) -> None:
+        engine = self._model.engine
+
+        def piece(token: int) -> bytes:
+            return self._model.tokenizer.piece(token, special=True)
+
+        while True:
+            closing = self._closed
+            outputs = engine.wait(_WAIT_SECONDS)
+            if outputs:
+                death = engine.death
+                with self._lock:
+                    items = [(output, *self._take(output.id, output.finish_reason)) for output in outputs]
+                delivery: Delivery[Consumer] = []
+                for output, generation, consumer in items:
+                    try:
+                        delivery.append((consumer, generation.convert(output, piece, death)))
+                    except ShimmyError as error:
+                        delivery.append((consumer, error))
+                self._deliver(delivery)
+            elif closing:
+                return
+
+    def _take(self, engine_id: int, finish_reason: _core.FinishReason) -> tuple[Generation, Consumer]:
+        if finish_reason == _core.FinishReason.NONE:
+            return self._open[engine_id]
+        return self._open.pop(engine_id)

@@ -1,0 +1,279 @@
+"""A loaded model in a process of its own: the same interface as `AsyncEngine`, spoken over a pipe."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
+from typing import TypeVar
+
+from shimmy.errors import EngineDeadError, InvalidRequestError, ModelLoadError, ShimmyError
+from shimmy.model_info import EngineStats, LoadSpec, ModelInfo
+from shimmy.output import RequestOutput
+from shimmy.request import ChatPrompt, GenerateRequest
+from shimmy.runner import frames
+from shimmy.runner.backlog import Backlog
+from shimmy.runner.process import COMMAND, RunnerProcess
+
+Answer = TypeVar("Answer", list[int], str, EngineStats)
+
+
+class RunnerClient:
+    """Implements `EngineClient`. Made by `start`; ended by `close`, or by the death of its process."""
+
+    CLOSE_SECONDS = 5.0
+    """How long a closing runner may take to free its model before it is terminated."""
+
+    def __init__(self, process: RunnerProcess, info: ModelInfo) -> None:
+        self._process = process
+        self._info = info
+        self._death: str | None = None
+        self._streams: dict[str, RunnerStream] = {}
+        self._calls: dict[int, asyncio.Future[frames.Reply]] = {}
+        self._numbers = itertools.count(1)
+        self._reading = asyncio.ensure_future(self._read())
+        self._ending: asyncio.Task[str] | None = None
+
+    @classmethod
+    async def start(
+        cls,
+        spec: LoadSpec,
+        progress: Callable[[float], None] | None = None,
+        *,
+        command: Sequence[str] = COMMAND,
+    ) -> RunnerClient:
+        """Start a runner process and load a model into it; `progress` gets fractions from 0 to 1.
+
+        Raises ModelLoadError (and what else the engine's load raises), also when the process dies meanwhile. Being
+        cancelled kills the process.
+        """
+        try:
+            process = await RunnerProcess.spawn(spec.name, command)
+        except OSError as error:
+            raise ModelLoadError(f"the runner process for model {spec.name!r} cannot be started: {error}") from error
+        try:
+            process.stdin.write(frames.encode(frames.Hello()) + frames.encode(frames.Load(spec)))
+            return cls(process, await _loaded(process, spec, progress))
+        except frames.FrameError as error:
+            await process.kill()
+            raise ModelLoadError(f"the runner of model {spec.name!r} failed to start: {error.message}") from error
+        except BaseException:
+            await process.kill()
+            raise
+
+    @property
+    def info(self) -> ModelInfo:
+        return self._info
+
+    @property
+    def alive(self) -> bool:
+        return self._death is None
+
+    @property
+    def pid(self) -> int:
+        """Process id of the runner."""
+        return self._process.pid
+
+    def stream(self, request: GenerateRequest) -> AbstractAsyncContextManager[AsyncIterator[RequestOutput]]:
+        return RunnerStream(self, request)
+
+    async def tokenize(self, text: str, *, add_special: bool = True, parse_special: bool = True) -> list[int]:
+        call = next(self._numbers)
+        reply = await self._call(call, frames.Tokenize(call, text, add_special, parse_special))
+        assert isinstance(reply, frames.Tokens)
+        return reply.tokens
+
+    async def detokenize(self, tokens: list[int]) -> str:
+        call = next(self._numbers)
+        reply = await self._call(call, frames.Detokenize(call, tokens))
+        assert isinstance(reply, frames.Text)
+        return reply.text
+
+    async def render_chat(self, prompt: ChatPrompt) -> str:
+        call = next(self._numbers)
+        reply = await self._call(call, frames.RenderChat(call, prompt))
+        assert isinstance(reply, frames.Text)
+        return reply.text
+
+    async def stats(self) -> EngineStats:
+        call = next(self._numbers)
+        reply = await self._call(call, frames.Stats(call))
+        assert isinstance(reply, frames.Counters)
+        return reply.stats
+
+    async def close(self) -> None:
+        self._die("was closed")
+        await self._end(self.CLOSE_SECONDS)
+        self._reading.cancel()
+
+    async def _call(self, call: int, command: frames.Command) -> frames.Reply:
+        answer: asyncio.Future[frames.Reply] = asyncio.get_running_loop().create_future()
+        self._send(command)
+        self._calls[call] = answer
+        try:
+            return await answer
+        finally:
+            self._calls.pop(call, None)
+
+    def _send(self, command: frames.Command) -> None:
+        if self._death is not None:
+            raise self._dead()
+        try:
+            frame = frames.encode(command)
+        except frames.FrameError as error:
+            raise InvalidRequestError(error.message) from error
+        # No drain: each command waits for its answer anyway, and a broken pipe is noticed by the reader.
+        self._process.stdin.write(frame)
+
+    def _dead(self) -> EngineDeadError:
+        return EngineDeadError(f"the runner of model {self._info.name!r} {self._death}")
+
+    def _die(self, reason: str) -> None:
+        """Mark the client dead and end every stream and call. The first reason stays."""
+        if self._death is not None:
+            return
+        self._death = reason
+        for stream in self._streams.values():
+            stream.fail(self._dead())
+        self._streams.clear()
+        for answer in self._calls.values():
+            if not answer.done():
+                answer.set_exception(self._dead())
+        self._calls.clear()
+
+    async def _end(self, patience: float) -> str:
+        if self._ending is None:
+            if not self._process.stdin.is_closing():
+                self._process.stdin.write(frames.encode(frames.Shutdown()))
+            self._ending = asyncio.ensure_future(self._process.end(patience))
+        return await asyncio.shield(self._ending)
+
+    async def _read(self) -> None:
+        try:
+            while reply := await frames.read_reply(self._process.stdout):
+                self._handle(reply)
+        except frames.FrameError as error:
+            self._die(f"sent garbage and was killed: {error.message}")
+            await self._process.kill()
+        self._die(await self._end(patience=1.0))
+
+    def _handle(self, reply: frames.Reply) -> None:
+        match reply:
+            case frames.Outputs(outputs):
+                for output in outputs:
+                    if stream := self._streams.get(output.request_id):
+                        stream.put(output)
+            case frames.Accepted(request_id):
+                if stream := self._streams.get(request_id):
+                    stream.accept()
+            case frames.Rejected(request_id, failure) | frames.StreamFailed(request_id, failure):
+                self._fail_stream(request_id, failure.exception())
+            case frames.Tokens(call) | frames.Text(call) | frames.Counters(call):
+                if (answer := self._calls.get(call)) and not answer.done():
+                    answer.set_result(reply)
+            case frames.CallFailed(call, failure):
+                self._fail_call(call, failure.exception())
+            case _:
+                raise frames.FrameError(f"an unexpected {type(reply).__name__} message")
+
+    def _fail_stream(self, request_id: str, error: ShimmyError) -> None:
+        if stream := self._streams.pop(request_id, None):
+            stream.fail(error)
+        self._die_of(error)
+
+    def _fail_call(self, call: int, error: ShimmyError) -> None:
+        if (answer := self._calls.get(call)) and not answer.done():
+            answer.set_exception(error)
+        self._die_of(error)
+
+    def _die_of(self, error: ShimmyError) -> None:
+        if isinstance(error, EngineDeadError):
+            self._die(f"died: {error.message}")
+
+    def _open(self, stream: RunnerStream) -> None:
+        request_id = stream.request.request_id
+        if request_id in self._streams:
+            raise InvalidRequestError(f"a request {request_id!r} is already running", "request_id")
+        self._send(frames.Start(stream.request))
+        self._streams[request_id] = stream
+
+    def _leave(self, stream: RunnerStream) -> None:
+        if self._streams.get(stream.request.request_id) is stream:
+            del self._streams[stream.request.request_id]
+            if not stream.finished:
+                self._send(frames.Cancel(stream.request.request_id))
+
+
+class RunnerStream:
+    """One request at a runner: entering waits until it is accepted, leaving cancels it."""
+
+    def __init__(self, client: RunnerClient, request: GenerateRequest) -> None:
+        self.request = request
+        self.finished = False
+        self._client = client
+        self._backlog = Backlog()
+        self._accepted: asyncio.Future[None] | None = None
+
+    async def __aenter__(self) -> AsyncIterator[RequestOutput]:
+        self._accepted = asyncio.get_running_loop().create_future()
+        self._client._open(self)
+        try:
+            await self._accepted
+        except BaseException:
+            self._client._leave(self)
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with contextlib.suppress(EngineDeadError):
+            self._client._leave(self)
+
+    def __aiter__(self) -> AsyncIterator[RequestOutput]:
+        return self
+
+    async def __anext__(self) -> RequestOutput:
+        if self.finished:
+            raise StopAsyncIteration
+        output = await self._backlog.take()
+        self.finished = output.finished
+        return output
+
+    def accept(self) -> None:
+        if self._accepted is not None and not self._accepted.done():
+            self._accepted.set_result(None)
+
+    def put(self, output: RequestOutput) -> None:
+        self._backlog.put(output)
+
+    def fail(self, error: ShimmyError) -> None:
+        if self._accepted is not None and not self._accepted.done():
+            self._accepted.set_exception(error)
+        else:
+            self._backlog.fail(error)
+
+
+async def _loaded(process: RunnerProcess, spec: LoadSpec, progress: Callable[[float], None] | None) -> ModelInfo:
+    """Wait for `Ready`, passing progress on."""
+    greeted = False
+    while reply := await frames.read_reply(process.stdout):
+        match reply:
+            case frames.Hello(protocol) if not greeted:
+                if protocol != frames.PROTOCOL:
+                    raise frames.FrameError(f"it speaks protocol {protocol}, not {frames.PROTOCOL}: reinstall shimmy")
+                greeted = True
+            case frames.Progress(fraction) if greeted:
+                if progress is not None:
+                    progress(fraction)
+            case frames.Ready(info) if greeted:
+                return info
+            case frames.LoadFailed(failure) if greeted:
+                await process.end(patience=1.0)
+                raise failure.exception()
+            case _:
+                raise frames.FrameError(f"an unexpected {type(reply).__name__} message")
+    raise ModelLoadError(f"the runner of model {spec.name!r} {await process.end(patience=1.0)} while loading")

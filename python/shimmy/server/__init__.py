@@ -1,0 +1,1 @@
+"""The HTTP server. It never imports the native extension: models live in runner processes."""

@@ -1,0 +1,106 @@
+"""The HTTP application: routes of every family under the guards that they share."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+
+from shimmy.errors import InvalidRequestError, ShimmyError
+from shimmy.models.manager import ModelManager
+from shimmy.server.endpoint import unexpected
+from shimmy.server.errors import HttpError, problem_of, shape_for
+from shimmy.server.guard import LOOPBACK_ORIGIN, Guard
+from shimmy.server.health import HealthRoutes
+from shimmy.server.native import NativeRoutes
+from shimmy.server.openai import OpenAiRoutes
+from shimmy.server.request_id import RequestId
+from shimmy.server.version import package_version
+from shimmy.settings import Settings, bind_address
+
+
+def create_app(manager: ModelManager, settings: Settings) -> FastAPI:
+    """An ASGI app that serves `manager`'s models and closes it at the end of its lifespan.
+
+    No OpenAPI document: bodies are decoded by msgspec, and a schema that does not show them would lie.
+    """
+    version = package_version()
+    bound = bind_address(settings.bind)
+    hosts = settings.allowed_hosts if bound is None else (*settings.allowed_hosts, bound[0])
+    return FastAPI(
+        title="shimmy",
+        version=version,
+        openapi_url=None,
+        routes=[
+            *OpenAiRoutes(manager, version, settings.max_body_bytes).routes(),
+            *NativeRoutes(manager, settings.max_body_bytes).routes(),
+            *HealthRoutes(manager, version).routes(),
+        ],
+        middleware=[
+            Middleware(RequestId),
+            Middleware(Guard, hosts=hosts, origins=settings.cors_origins),
+            Middleware(
+                CORSMiddleware,
+                allow_origins=settings.cors_origins,
+                allow_origin_regex=LOOPBACK_ORIGIN,
+                allow_methods=["GET", "POST", "DELETE", "HEAD", "OPTIONS"],
+                allow_headers=["*"],
+                expose_headers=["x-request-id"],
+            ),
+        ],
+        exception_handlers={
+            HTTPException: _http_exception,
+            RequestValidationError: _validation_error,
+            ShimmyError: _shimmy_error,
+            Exception: _unexpected_error,
+        },
+        lifespan=lambda _: _closing(manager),
+        redirect_slashes=False,
+    )
+
+
+@asynccontextmanager
+async def _closing(manager: ModelManager) -> AsyncIterator[None]:
+    try:
+        yield
+    finally:
+        await manager.close()
+
+
+def _answer(request: Request, error: ShimmyError, headers: dict[str, str] | None = None) -> Response:
+    problem = problem_of(error)
+    body = shape_for(request.url.path)(problem)
+    return Response(body, problem.status, {**problem.headers, **(headers or {})}, "application/json")
+
+
+async def _http_exception(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    path = request.url.path
+    if error.status_code == 404:
+        return _answer(request, HttpError(404, f"there is no route {path}", "route_not_found"))
+    allowed = dict(error.headers or {})
+    message = f"{request.method} is not allowed on {path}" if error.status_code == 405 else str(error.detail)
+    return _answer(request, HttpError(error.status_code, message), allowed)
+
+
+async def _validation_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"] if part != "body")
+    return _answer(request, InvalidRequestError(f"{place}: {first['msg']}", place or None))
+
+
+async def _shimmy_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ShimmyError)
+    return _answer(request, error)
+
+
+async def _unexpected_error(request: Request, error: Exception) -> Response:
+    return _answer(request, unexpected())

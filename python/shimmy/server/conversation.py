@@ -1,0 +1,112 @@
+"""Messages and tools as clients send them, made into what `ChatPrompt` holds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from shimmy.errors import InvalidRequestError
+from shimmy.server.schemas.chat import ChatCompletionRequest, ContentPart, MessageIn, ToolCallIn, ToolChoice, ToolIn
+from shimmy.server.schemas.decoding import check_size
+
+_ROLES = ("system", "developer", "user", "assistant", "tool", "function")
+_TEXT_PARTS = ("text", "input_text", "output_text", "refusal")
+
+
+def messages_of(messages: Sequence[MessageIn]) -> list[dict[str, Any]]:
+    """OpenAI's messages with text parts joined by line ends. InvalidRequestError names the message at fault."""
+    if not messages:
+        raise InvalidRequestError("messages must hold at least one message", "messages")
+    return [_message(message, f"messages[{index}]") for index, message in enumerate(messages)]
+
+
+def _message(message: MessageIn, place: str) -> dict[str, Any]:
+    if message.role not in _ROLES:
+        known = ", ".join(_ROLES)
+        raise InvalidRequestError(f"{place}.role must be one of {known}, got {message.role!r}", f"{place}.role")
+    out: dict[str, Any] = {"role": "tool" if message.role == "function" else message.role}
+    if message.content is None and message.role != "assistant":
+        raise InvalidRequestError(f"{place}.content is required for role {message.role}", f"{place}.content")
+    if isinstance(message.content, list):
+        out["content"] = _joined(message.content, f"{place}.content")
+    elif message.content is None and not message.tool_calls:
+        out["content"] = ""
+    else:
+        out["content"] = message.content
+    for name in ("name", "tool_call_id", "reasoning_content"):
+        if (value := getattr(message, name)) is not None:
+            out[name] = value
+    if message.tool_calls:
+        if message.role != "assistant":
+            raise InvalidRequestError(f"{place}.tool_calls belongs to role assistant only", f"{place}.tool_calls")
+        out["tool_calls"] = [_tool_call(call, f"{place}.tool_calls[{k}]") for k, call in enumerate(message.tool_calls)]
+    return out
+
+
+def _joined(parts: Sequence[ContentPart], place: str) -> str:
+    texts: list[str] = []
+    for index, part in enumerate(parts):
+        if part.type not in _TEXT_PARTS:
+            raise InvalidRequestError(
+                f"{place}[{index}].type {part.type!r} is not supported: this model reads text parts only",
+                f"{place}[{index}].type",
+            )
+        if part.text is None and part.type != "refusal":
+            raise InvalidRequestError(f"{place}[{index}].text is required", f"{place}[{index}].text")
+        texts.append(part.text or "")
+    return "\n".join(texts)
+
+
+def _tool_call(call: ToolCallIn, place: str) -> dict[str, Any]:
+    arguments = call.function.arguments or "{}"
+    if not isinstance(arguments, str):
+        check_size(arguments, f"{place}.function.arguments")
+        arguments = msgspec.json.encode(arguments).decode()
+    out: dict[str, Any] = {"type": "function", "function": {"name": call.function.name, "arguments": arguments}}
+    if call.id is not None:
+        out["id"] = call.id
+    return out
+
+
+def tools_of(body: ChatCompletionRequest) -> tuple[list[dict[str, Any]], str]:
+    """The tools that the model may see, and tool_choice: auto or none."""
+    tools = [_tool(tool, f"tools[{index}]") for index, tool in enumerate(body.tools or [])]
+    choice = body.tool_choice
+    if choice is None or choice == "auto":
+        return tools, "auto"
+    if choice == "none":
+        return tools, "none"
+    if isinstance(choice, ToolChoice) and choice.type == "allowed_tools":
+        allowed = choice.allowed_tools
+        if allowed is None:
+            raise InvalidRequestError("tool_choice.allowed_tools is required", "tool_choice.allowed_tools")
+        if allowed.mode == "auto":
+            names = {tool.function.name for tool in allowed.tools if tool.function is not None}
+            return [tool for tool in tools if tool["function"]["name"] in names], "auto"
+    elif isinstance(choice, ToolChoice) and choice.type != "function":
+        raise InvalidRequestError(
+            f"tool_choice.type must be function or allowed_tools, got {choice.type!r}", "tool_choice.type"
+        )
+    elif isinstance(choice, str) and choice != "required":
+        raise InvalidRequestError(
+            f"tool_choice must be none, auto, required or an object, got {choice!r}", "tool_choice"
+        )
+    raise InvalidRequestError("a tool_choice that demands a call is not supported yet: use auto or none", "tool_choice")
+
+
+def _tool(tool: ToolIn, place: str) -> dict[str, Any]:
+    if tool.type != "function":
+        raise InvalidRequestError(f"{place}.type {tool.type!r} is not supported: use function", f"{place}.type")
+    if tool.function is None:
+        raise InvalidRequestError(f"{place}.function is required", f"{place}.function")
+    parameters = tool.function.parameters or {"type": "object", "properties": {}}
+    check_size(parameters, f"{place}.function.parameters")
+    function: dict[str, Any] = {"name": tool.function.name}
+    if tool.function.description is not None:
+        function["description"] = tool.function.description
+    function["parameters"] = parameters
+    if tool.function.strict is not None:
+        function["strict"] = tool.function.strict
+    return {"type": "function", "function": function}

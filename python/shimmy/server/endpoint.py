@@ -1,0 +1,138 @@
+"""What every generating route shares: body in, work cancelled when the client leaves, errors in the right shape."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AsyncExitStack, aclosing
+from typing import NamedTuple, TypeAlias
+
+from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Scope, Send
+
+from shimmy.errors import ShimmyError
+from shimmy.server.body import read_body
+from shimmy.server.errors import ErrorShape, problem_of
+
+
+class Call(NamedTuple):
+    """One request. What `stack` holds is left after the answer was sent, or when the client went away."""
+
+    body: bytes
+    headers: Headers
+    stack: AsyncExitStack
+
+
+class Reply(NamedTuple):
+    """A whole answer, as JSON."""
+
+    body: bytes
+
+
+class StreamReply(NamedTuple):
+    """An answer in parts, sent as they come. `on_error` turns a late error, as JSON, into the last part."""
+
+    media_type: str
+    parts: AsyncGenerator[bytes, None]
+    on_error: Callable[[bytes], bytes]
+
+
+logger = logging.getLogger("shimmy.server")
+
+Handler: TypeAlias = Callable[[Call], Awaitable[Reply | StreamReply]]
+
+
+class Endpoint:
+    """An ASGI app around one handler. Errors before the first part are plain HTTP errors, also for streams."""
+
+    def __init__(self, handler: Handler, shape: ErrorShape, max_body_bytes: int) -> None:
+        self._handler = handler
+        self._shape = shape
+        self._max_body_bytes = max_body_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            body = await read_body(scope, receive, self._max_body_bytes)
+        except ClientDisconnect:
+            return
+        except ShimmyError as error:
+            await self._send_error(error, send)
+            return
+        work = asyncio.ensure_future(self._answer(body, scope, send))
+        gone = asyncio.ensure_future(_disconnect(receive))
+        try:
+            await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            gone.cancel()
+            work.cancel()
+            await asyncio.wait({work, gone})
+        if not work.cancelled():
+            work.result()
+
+    async def _answer(self, body: bytes, scope: Scope, send: Send) -> None:
+        begin = time.perf_counter()
+        async with AsyncExitStack() as stack:
+            try:
+                reply = await self._handler(Call(body, Headers(scope=scope), stack))
+            except ShimmyError as error:
+                await self._send_error(error, send)
+                return
+            except Exception:
+                logger.exception("a request failed unexpectedly")
+                await self._send_error(unexpected(), send)
+                return
+            spent = str(round((time.perf_counter() - begin) * 1000))
+            if isinstance(reply, Reply):
+                await _send_whole(send, 200, reply.body, {"openai-processing-ms": spent})
+                return
+            await self._send_parts(reply, spent, send)
+
+    async def _send_parts(self, reply: StreamReply, spent: str, send: Send) -> None:
+        headers = {
+            "content-type": reply.media_type,
+            "cache-control": "no-cache",
+            "x-accel-buffering": "no",
+            "openai-processing-ms": spent,
+        }
+        await send({"type": "http.response.start", "status": 200, "headers": _raw(headers)})
+        try:
+            async with aclosing(reply.parts) as parts:
+                async for part in parts:
+                    await send({"type": "http.response.body", "body": part, "more_body": True})
+        except ShimmyError as error:
+            await self._send_last(reply, error, send)
+        except Exception:
+            logger.exception("an answer failed unexpectedly")
+            await self._send_last(reply, unexpected(), send)
+        await send({"type": "http.response.body", "body": b""})
+
+    async def _send_last(self, reply: StreamReply, error: ShimmyError, send: Send) -> None:
+        last = reply.on_error(self._shape(problem_of(error)))
+        await send({"type": "http.response.body", "body": last, "more_body": True})
+
+    async def _send_error(self, error: ShimmyError, send: Send) -> None:
+        problem = problem_of(error)
+        await _send_whole(send, problem.status, self._shape(problem), problem.headers)
+
+
+def unexpected() -> ShimmyError:
+    """What a client hears of a bug of ours."""
+    return ShimmyError("internal server error: the server's log says more")
+
+
+async def _send_whole(send: Send, status: int, body: bytes, headers: dict[str, str]) -> None:
+    every = {"content-type": "application/json", "content-length": str(len(body)), **headers}
+    await send({"type": "http.response.start", "status": status, "headers": _raw(every)})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _raw(headers: dict[str, str]) -> list[tuple[bytes, bytes]]:
+    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+
+
+async def _disconnect(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

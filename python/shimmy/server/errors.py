@@ -1,0 +1,132 @@
+"""The one table from errors to HTTP, and the two shapes that our protocols give them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeAlias
+
+import msgspec
+
+from shimmy import errors
+from shimmy.errors import ShimmyError
+
+
+class Row(NamedTuple):
+    """How one class of errors is told; `type` and `code` are OpenAI's fields of those names."""
+
+    error: type[ShimmyError]
+    status: int
+    type: str
+    code: str | None
+    permanent: bool = False
+    """True when a retry cannot help although the status says 5xx."""
+
+
+class HttpError(ShimmyError):
+    """What the HTTP layer itself refuses."""
+
+    def __init__(self, status: int, message: str, code: str | None = None, param: str | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.param = param
+
+
+TABLE = (
+    Row(errors.PromptTooLongError, 400, "invalid_request_error", "context_length_exceeded"),
+    Row(errors.InvalidRequestError, 400, "invalid_request_error", None),
+    Row(errors.TemplateError, 400, "invalid_request_error", "template_error"),
+    Row(errors.ModelNotFoundError, 404, "not_found_error", "model_not_found"),
+    Row(errors.QueueFullError, 429, "rate_limit_exceeded", "rate_limit_exceeded"),
+    Row(errors.RequestCancelledError, 499, "cancelled", "cancelled"),
+    Row(errors.ModelLoadError, 502, "server_error", "model_load_failed", permanent=True),
+    Row(errors.EngineDeadError, 502, "server_error", "engine_dead"),
+    Row(errors.ModelNotReadyError, 503, "unavailable_error", "model_not_ready"),
+    Row(ShimmyError, 500, "server_error", None),
+)
+"""First match wins, so subclasses stand before their bases."""
+
+_HTTP_TYPES = {
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    429: "rate_limit_exceeded",
+    501: "not_supported_error",
+    503: "unavailable_error",
+}
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True):
+    """An error as HTTP tells it, before a protocol gives it its shape."""
+
+    status: int
+    message: str
+    type: str
+    code: str | None = None
+    param: str | None = None
+    headers: dict[str, str] = {}
+    n_prompt_tokens: int | None = None
+    n_ctx: int | None = None
+
+
+def problem_of(error: ShimmyError) -> Problem:
+    """Look an error up in the table."""
+    if isinstance(error, HttpError):
+        kind = "server_error" if error.status >= 500 else "invalid_request_error"
+        return Problem(
+            status=error.status,
+            message=error.message,
+            type=_HTTP_TYPES.get(error.status, kind),
+            code=error.code,
+            param=error.param,
+        )
+    row = next(row for row in TABLE if isinstance(error, row.error))
+    headers: dict[str, str] = {}
+    if isinstance(error, errors.QueueFullError):
+        headers["retry-after"] = str(max(1, math.ceil(error.retry_after)))
+    elif row.status == 503:
+        headers["retry-after"] = "1"
+    elif row.permanent:
+        headers["x-should-retry"] = "false"
+    numbers: dict[str, Any] = {}
+    if isinstance(error, errors.PromptTooLongError):
+        numbers = {"n_prompt_tokens": error.n_prompt_tokens, "n_ctx": error.n_ctx}
+    param = error.param if isinstance(error, errors.InvalidRequestError) else None
+    if isinstance(error, errors.ModelNotFoundError):
+        param = "model"
+    return Problem(
+        status=row.status,
+        message=error.message,
+        type=row.type,
+        code=row.code,
+        param=param,
+        headers=headers,
+        **numbers,
+    )
+
+
+ErrorShape: TypeAlias = Callable[[Problem], bytes]
+
+
+def openai_error(problem: Problem) -> bytes:
+    """{"error": {"message", "type", "param", "code"}}, with both numbers when a prompt is too long."""
+    error: dict[str, Any] = {
+        "message": problem.message,
+        "type": problem.type,
+        "param": problem.param,
+        "code": problem.code,
+    }
+    if problem.n_ctx is not None:
+        error |= {"n_prompt_tokens": problem.n_prompt_tokens, "n_ctx": problem.n_ctx}
+    return msgspec.json.encode({"error": error})
+
+
+def native_error(problem: Problem) -> bytes:
+    """{"error": "what happened"}"""
+    return msgspec.json.encode({"error": problem.message})
+
+
+def shape_for(path: str) -> ErrorShape:
+    """The shape that callers of `path` understand, for errors that no route raised."""
+    return native_error if path.startswith(("/api/", "/ws/")) else openai_error

@@ -1,0 +1,119 @@
+"""From a decoded request to a running stream."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import AsyncExitStack
+from typing import Any, NamedTuple, TypeVar
+
+from shimmy.errors import ShimmyError
+from shimmy.models.manager import ModelManager
+from shimmy.output import RequestOutput
+from shimmy.request import ChatPrompt, GenerateRequest
+from shimmy.runner.merge import merge_outputs
+from shimmy.server.schemas.sampling import GenerationFields
+
+Item = TypeVar("Item")
+
+
+class Identity(NamedTuple):
+    """What every part of one answer says about it."""
+
+    id: str
+    created: int
+    """Unix time in seconds."""
+    model: str
+    system_fingerprint: str
+
+    @classmethod
+    def new(cls, prefix: str, model: str, version: str) -> Identity:
+        return cls(f"{prefix}-{secrets.token_hex(12)}", int(time.time()), model, f"shimmy-{version}")
+
+
+def generate_request(
+    request_id: str,
+    fields: GenerationFields,
+    prompt: str | list[int] | ChatPrompt,
+    *,
+    max_tokens: int | None,
+    logprobs: int | None = None,
+    defaults: dict[str, Any] | None = None,
+) -> GenerateRequest:
+    """What the engine gets. `defaults` are sampling fields that apply where the client said nothing."""
+    return GenerateRequest(
+        request_id=request_id,
+        prompt=prompt,
+        sampling=fields.sampling(defaults),
+        max_tokens=max_tokens,
+        stop=fields.stop_strings(),
+        stop_token_ids=fields.stop_token_ids or [],
+        ignore_eos=bool(fields.ignore_eos),
+        logprobs=logprobs,
+        lora=fields.lora or {},
+    )
+
+
+async def open_streams(
+    manager: ModelManager, model: str, requests: Sequence[GenerateRequest], stack: AsyncExitStack
+) -> list[AsyncIterator[RequestOutput]]:
+    """Start `requests` on one model, loading it when needed; leaving `stack` cancels what still runs."""
+    client = await stack.enter_async_context(manager.use(model))
+    return [await stack.enter_async_context(client.stream(request)) for request in requests]
+
+
+def whole(outputs: Sequence[RequestOutput]) -> RequestOutput:
+    """All outputs of one request as one."""
+    if not outputs or not outputs[-1].finished:
+        raise _cut_off()
+    return merge_outputs(outputs)
+
+
+async def collect(stream: AsyncIterator[RequestOutput]) -> RequestOutput:
+    """The whole answer of one request."""
+    return whole([output async for output in stream])
+
+
+async def first_of(stream: AsyncIterator[Item]) -> Item:
+    """The first item, awaited before an answer begins, so that an error before it is still a plain HTTP error."""
+    async for item in stream:
+        return item
+    raise _cut_off()
+
+
+async def interleave(
+    streams: Sequence[AsyncIterator[RequestOutput]],
+) -> AsyncGenerator[tuple[int, RequestOutput], None]:
+    """Outputs of several streams as they come, each with the number of its stream."""
+    if len(streams) == 1:
+        async for output in streams[0]:
+            yield 0, output
+        return
+    waiting = {asyncio.ensure_future(_next(stream)): number for number, stream in enumerate(streams)}
+    try:
+        while waiting:
+            done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            for task in sorted(done, key=lambda task: waiting[task]):
+                number = waiting.pop(task)
+                if (taken := task.result()) is not None:
+                    if not taken.finished:
+                        waiting[asyncio.ensure_future(_next(streams[number]))] = number
+                    yield number, taken
+    finally:
+        for task in waiting:
+            task.cancel()
+        if waiting:
+            await asyncio.wait(waiting)
+
+
+async def _next(stream: AsyncIterator[RequestOutput]) -> RequestOutput | None:
+    try:
+        return await stream.__anext__()
+    except StopAsyncIteration:
+        return None
+
+
+def _cut_off() -> ShimmyError:
+    return ShimmyError("the engine ended the answer without a finish reason")

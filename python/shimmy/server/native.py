@@ -1,0 +1,87 @@
+"""shimmy's own API: POST /api/generate."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncGenerator, AsyncIterator
+
+from starlette.routing import BaseRoute, Route, WebSocketRoute
+
+from shimmy.errors import InvalidRequestError
+from shimmy.models.manager import ModelManager
+from shimmy.output import RequestOutput
+from shimmy.request import ChatPrompt, GenerateRequest
+from shimmy.server.conversation import messages_of
+from shimmy.server.endpoint import Call, Endpoint, Reply, StreamReply
+from shimmy.server.errors import native_error
+from shimmy.server.generation import collect, first_of, generate_request, open_streams
+from shimmy.server.native_answer import EventWriter, LineWriter, PartWriter, native_response
+from shimmy.server.native_socket import NativeSocket
+from shimmy.server.schemas.chat import MessageIn
+from shimmy.server.schemas.decoding import decode
+from shimmy.server.schemas.native import NATIVE_DEFAULTS, NativeRequest
+
+
+class NativeRoutes:
+    """The handler, and the list of routes that lead here."""
+
+    def __init__(self, manager: ModelManager, max_body_bytes: int) -> None:
+        self._manager = manager
+        self._max_body_bytes = max_body_bytes
+
+    def routes(self) -> list[BaseRoute]:
+        generate = Endpoint(self._generate, native_error, self._max_body_bytes)
+        socket = NativeSocket(self._manager, native_request)
+        return [
+            Route("/api/generate", generate, methods=["POST"]),
+            WebSocketRoute("/ws/generate", socket.serve),
+        ]
+
+    async def _generate(self, call: Call) -> Reply | StreamReply:
+        body = decode(call.body, NativeRequest)
+        request = native_request(body)
+        (stream,) = await open_streams(self._manager, body.model, [request], call.stack)
+        if body.stream is False:
+            return Reply(native_response(body.model, await collect(stream)))
+        lines = "application/x-ndjson" in call.headers.get("accept", "")
+        writer: PartWriter = LineWriter(body.model) if lines else EventWriter()
+        return StreamReply(writer.media_type, await _parts(stream, writer), writer.write_error)
+
+
+def native_request(body: NativeRequest) -> GenerateRequest:
+    """What the engine gets. InvalidRequestError when there is nothing to answer."""
+    prompt: str | ChatPrompt
+    if body.messages is not None:
+        if body.prompt:
+            raise InvalidRequestError("prompt and messages exclude each other", "prompt")
+        prompt = _conversation(body.messages, body.system)
+    elif body.prompt is None:
+        raise InvalidRequestError("prompt or messages is required", "prompt")
+    elif body.system:
+        prompt = _conversation([MessageIn(role="user", content=body.prompt)], body.system)
+    else:
+        prompt = body.prompt
+    if body.max_tokens == 0:
+        raise InvalidRequestError("max_tokens must be at least 1", "max_tokens")
+    request_id = f"gen-{secrets.token_hex(12)}"
+    return generate_request(request_id, body, prompt, max_tokens=body.max_tokens, defaults=NATIVE_DEFAULTS)
+
+
+def _conversation(messages: list[MessageIn], system: str | None) -> ChatPrompt:
+    converted = messages_of(messages)
+    if system:
+        converted.insert(0, {"role": "system", "content": system})
+    return ChatPrompt(messages=converted)
+
+
+async def _parts(stream: AsyncIterator[RequestOutput], writer: PartWriter) -> AsyncGenerator[bytes, None]:
+    first = await first_of(stream)
+
+    async def parts() -> AsyncGenerator[bytes, None]:
+        if part := writer.write(first):
+            yield part
+        async for output in stream:
+            if part := writer.write(output):
+                yield part
+
+    return parts()

@@ -1,0 +1,1 @@
+"""What travels over HTTP, as msgspec structs: null means absent, unknown fields are ignored."""

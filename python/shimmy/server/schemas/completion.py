@@ -1,0 +1,50 @@
+"""POST /v1/completions: what comes in and what goes out."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from shimmy.server.schemas.chat import StreamOptions, UsageOut
+from shimmy.server.schemas.sampling import Count, GenerationFields
+
+
+class CompletionRequest(GenerationFields, kw_only=True):
+    model: str
+    prompt: str | list[str | int | list[Count]]
+    """Text, token ids, or a list of either."""
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    max_tokens: Count | None = None
+    logprobs: Annotated[int, Meta(ge=0, le=20)] | None = None
+    n: int | None = None
+    best_of: int | None = None
+    echo: bool | None = None
+    suffix: str | None = None
+
+
+class LegacyLogprobs(msgspec.Struct):
+    tokens: list[str]
+    token_logprobs: list[float]
+    top_logprobs: list[dict[str, float]]
+    text_offset: list[int]
+    """In characters, from the beginning of the completion."""
+
+
+class CompletionChoice(msgspec.Struct, kw_only=True):
+    index: int
+    text: str
+    logprobs: LegacyLogprobs | None
+    finish_reason: str | None
+
+
+class Completion(msgspec.Struct, kw_only=True):
+    id: str
+    object: str = "text_completion"
+    created: int
+    model: str
+    system_fingerprint: str
+    choices: list[CompletionChoice]
+    usage: UsageOut

@@ -1,0 +1,113 @@
+"""Run the server in this process until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import sys
+from collections.abc import Callable
+from types import FrameType
+from typing import TypeAlias
+
+import msgspec
+import uvicorn
+
+from shimmy.errors import ShimmyError
+from shimmy.model_info import ModelInfo
+from shimmy.models.manager import ModelManager
+from shimmy.models.registry import Registry
+from shimmy.server.address import BACKLOG, listen, url_of
+from shimmy.server.app import create_app
+from shimmy.settings import Settings
+
+DRAIN_SECONDS = 30
+"""How long running answers may take after SIGTERM; then they end with an error."""
+
+_LAST_WORDS_SECONDS = 5
+
+logger = logging.getLogger("shimmy.server")
+
+
+class Started(msgspec.Struct, frozen=True, kw_only=True):
+    """What there is to tell once the server listens and the preloaded model, if any, is ready or has failed."""
+
+    url: str
+    model: ModelInfo | None = None
+    load_error: str | None = None
+
+
+Banner: TypeAlias = Callable[[Started], None]
+
+
+def serve(settings: Settings, registry: Registry, *, preload: str | None = None, banner: Banner | None = None) -> None:
+    """Listen as `settings.bind` says and serve `registry`'s models; returns after SIGINT or SIGTERM.
+
+    `preload` names a model to load at once; requests are answered meanwhile, and a failure only shows in `banner` and
+    the log. Raises BindError when the address cannot be used. A second signal stops without waiting for answers.
+    """
+    listener = listen(settings.bind)
+    manager = ModelManager(registry)
+    config = uvicorn.Config(
+        create_app(manager, settings),
+        loop="asyncio" if sys.platform == "win32" else "uvloop",
+        http="httptools",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        backlog=BACKLOG,
+        ws_max_size=settings.max_body_bytes,
+        timeout_keep_alive=30,
+        timeout_graceful_shutdown=DRAIN_SECONDS + _LAST_WORDS_SECONDS,
+    )
+    _Server(config, manager, preload, banner).run(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    """uvicorn that preloads, announces itself, ends what outlives the drain, and exits with code 0 on a signal."""
+
+    def __init__(
+        self, config: uvicorn.Config, manager: ModelManager, preload: str | None, banner: Banner | None
+    ) -> None:
+        super().__init__(config)
+        self._manager = manager
+        self._preload = preload
+        self._banner = banner
+        self._announcing: asyncio.Task[None] | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        url = url_of(sockets[0]) if sockets else ""
+        self._announcing = asyncio.ensure_future(self._announce(url))
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        deadline = asyncio.ensure_future(self._end_streams())
+        try:
+            await super().shutdown(sockets)
+        finally:
+            deadline.cancel()
+            if self._announcing is not None:
+                self._announcing.cancel()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        # uvicorn's own would raise the signal again at the end, and the process would not exit with code 0.
+        self.force_exit = self.should_exit
+        self.should_exit = True
+
+    async def _announce(self, url: str) -> None:
+        model, load_error = None, None
+        if self._preload is not None:
+            try:
+                model = (await self._manager.get(self._preload)).info
+            except ShimmyError as error:
+                load_error = error.message
+                logger.error("model %s: %s", self._preload, load_error)
+        if self._banner is not None:
+            self._banner(Started(url=url, model=model, load_error=load_error))
+
+    async def _end_streams(self) -> None:
+        await asyncio.sleep(DRAIN_SECONDS)
+        logger.warning("answers still running after %d s are ended", DRAIN_SECONDS)
+        await self._manager.close()

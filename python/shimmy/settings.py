@@ -1,0 +1,184 @@
+"""Every option of the server and the command line, declared once.
+
+Values come from four places; the first that sets one wins: command-line arguments, SHIMMY_* environment variables, the
+config file (`shimmy/config.toml` in the platform's config folder), the defaults here.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+
+import msgspec
+
+from shimmy.errors import ShimmyError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+GpuBackend = Literal["auto", "cpu", "cuda", "vulkan", "opencl", "metal"]
+LogLevel = Literal["debug", "info", "warning", "error"]
+LogFormat = Literal["text", "json"]
+
+GPU_BACKENDS: tuple[str, ...] = get_args(GpuBackend)
+
+
+class SettingsError(ShimmyError, ValueError):
+    """An option has a bad value or an unknown name; the message says where it was set."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Options of one shimmy process. Every field may be a key of the config file."""
+
+    bind: str = "auto"
+    """HOST:PORT, [IPV6]:PORT, or auto: 127.0.0.1:11435, else the first free port up to 11535, else any."""
+    model_path: Path | None = None
+    """A GGUF file to register under its own stem, first in the list. Its folder is searched too."""
+    lora: tuple[Path, ...] = ()
+    """LoRA adapter GGUFs for the model of `model_path`, each named by its stem."""
+    model_dirs: tuple[Path, ...] = ()
+    """Folders to search for models, besides ./models."""
+    demo_model: bool = False
+    """List the embedded shimmy-mini even when other models are found."""
+    gpu_backend: GpuBackend = "auto"
+    """The backend that must hold the weights; auto takes what there is."""
+    devices: tuple[str, ...] = ()
+    """Devices to load on, by the names that gpu-info shows; empty: as gpu_backend says."""
+    ctx: Annotated[int, msgspec.Meta(ge=16, le=16_777_216)] | None = None
+    """Context in tokens; None: what the model was trained with, as far as memory holds it."""
+    chat_template: str | None = None
+    """A template family or a Jinja file, instead of the model's own template."""
+    log_level: LogLevel = "info"
+    log_format: LogFormat = "text"
+    cors_origins: tuple[str, ...] = ()
+    """Origins that browsers may call from, besides loopback ones."""
+    allowed_hosts: tuple[str, ...] = ()
+    """Host header values to accept, besides loopback names and the bound address."""
+    max_waiting: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] | None = None
+    """Most requests waiting for one model, more get 429; None: the engine's own limit."""
+    max_body_bytes: Annotated[int, msgspec.Meta(ge=1024, le=1 << 40)] = 32 * 1024 * 1024
+    """Largest request body; more gets 413."""
+
+    def __post_init__(self) -> None:
+        bind_address(self.bind)
+        if self.lora and self.model_path is None:
+            raise SettingsError(
+                "lora (SHIMMY_LORA_GGUF) needs the model that it belongs to: set model_path, --model-path or "
+                "SHIMMY_BASE_GGUF too"
+            )
+
+
+def bind_address(text: str) -> tuple[str, int] | None:
+    """Split HOST:PORT or [IPV6]:PORT; None for auto. Port 0 lets the system choose. Raises SettingsError."""
+    if text == "auto":
+        return None
+    host, colon, port = text.rpartition(":")
+    bracketed = host.startswith("[") and host.endswith("]")
+    if not colon or not host or not (port.isascii() and port.isdigit()) or int(port) > 65535:
+        raise SettingsError(f"bind address {text!r} is not auto or HOST:PORT with a port of 0 to 65535")
+    if ":" in host and not bracketed:
+        raise SettingsError(f"bind address {text!r}: write an IPv6 host in brackets, as in [::1]:11435")
+    return (host[1:-1] if bracketed else host), int(port)
+
+
+def split_paths(text: str) -> tuple[Path, ...]:
+    """Split a list of folders at ";" and at the platform's own separator, with "~" expanded."""
+    parts = text.replace(os.pathsep, ";").split(";")
+    return tuple(Path(part.strip()).expanduser() for part in parts if part.strip())
+
+
+def config_path() -> Path:
+    """Where the config file is looked for; it need not exist."""
+    import platformdirs
+
+    return Path(platformdirs.user_config_dir("shimmy", appauthor=False)) / "config.toml"
+
+
+def load_settings(
+    arguments: Mapping[str, Any] | None = None,
+    *,
+    environ: Mapping[str, str] | None = None,
+    config: Path | None = None,
+    defaults: Mapping[str, Any] | None = None,
+) -> Settings:
+    """Settings from `arguments` (field name -> value, None meaning not given), environment and config file.
+
+    `environ` and `config` default to the process's environment and `config_path()`; `defaults` stands in for the
+    defaults of Settings. Raises SettingsError naming the source of a bad value.
+    """
+    values = {**(defaults or {}), **_from_config(config_path() if config is None else config)}
+    values.update(_from_environment(os.environ if environ is None else environ))
+    for name, value in (arguments or {}).items():
+        if value is not None and (name, value) != ("bind", "auto"):
+            values[name] = _field(name, value, "argument")
+    return Settings(**values)
+
+
+def _from_config(path: Path) -> dict[str, Any]:
+    try:
+        source = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except OSError as error:
+        raise SettingsError(f"config file {path}: {error.strerror}") from error
+    try:
+        values: dict[str, Any] = tomllib.loads(source.decode())
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SettingsError(f"config file {path}: {error}") from error
+    return {name: _rooted(_field(name, value, f"config file {path}"), path.parent) for name, value in values.items()}
+
+
+def _rooted(value: Any, folder: Path) -> Any:
+    """Paths with "~" expanded, relative ones taken from `folder`; other values as they are."""
+    if isinstance(value, Path):
+        return folder / value.expanduser()
+    if isinstance(value, tuple):
+        return tuple(_rooted(item, folder) for item in value)
+    return value
+
+
+_VARIABLES: dict[str, tuple[str, Callable[[str], Any]]] = {
+    "SHIMMY_BASE_GGUF": ("model_path", lambda text: Path(text).expanduser()),
+    "SHIMMY_LORA_GGUF": ("lora", split_paths),
+    "SHIMMY_MODEL_PATHS": ("model_dirs", split_paths),
+    "SHIMMY_BIND_ADDRESS": ("bind", str),
+    "SHIMMY_LOG_LEVEL": ("log_level", str.lower),
+    "SHIMMY_LOG_FORMAT": ("log_format", str.lower),
+}
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        field: _field(field, convert(environ[variable].strip()), f"environment variable {variable}")
+        for variable, (field, convert) in _VARIABLES.items()
+        if environ.get(variable, "").strip()
+    }
+
+
+def _field(name: str, value: Any, source: str) -> Any:
+    """`value` converted to the type of field `name`. Raises SettingsError naming `source`."""
+    kind = get_type_hints(Settings, include_extras=True).get(name)
+    if kind is None:
+        known = ", ".join(Settings.__struct_fields__)
+        raise SettingsError(f"{source}: unknown key {name!r}; known keys: {known}")
+    try:
+        converted = msgspec.convert(value, kind, dec_hook=_path)
+        if name == "bind":
+            bind_address(converted)
+    except (msgspec.ValidationError, SettingsError) as error:
+        reason = f"{value!r} is not one of {', '.join(get_args(kind))}" if get_origin(kind) is Literal else error
+        raise SettingsError(f"{source}: {name}: {reason}") from error
+    return converted
+
+
+def _path(kind: type, value: Any) -> Path:
+    if kind is not Path or not isinstance(value, str | Path):
+        raise TypeError(f"expected a path, got {type(value).__name__}")
+    if not str(value):
+        raise ValueError("a path may not be empty")
+    return Path(value)
