@@ -1,0 +1,97 @@
+"""The real server in a real process, with the embedded model, on a free port."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import pytest
+from openai import OpenAI
+
+MODEL = "shimmy-mini"
+
+
+class ServerProcess:
+    """`python -m shimmy serve`, started; `url` is where it listens."""
+
+    def __init__(self, process: subprocess.Popen[str], url: str) -> None:
+        self.process = process
+        self.url = url
+
+    def openai(self) -> OpenAI:
+        return OpenAI(base_url=f"{self.url}/v1", api_key="none", max_retries=0, timeout=60)
+
+    def runners(self) -> list[int]:
+        """Process ids of the server's children."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
+        return [int(pid) for pid in children.split()]
+
+    def terminate(self) -> int:
+        """SIGTERM; returns the exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(40)
+
+
+@contextmanager
+def serve(home: Path, *arguments: str) -> Iterator[ServerProcess]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("SHIMMY_", "HF_", "XDG_"))}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "shimmy", "serve", "--bind", "127.0.0.1:0", *arguments],
+        env={**environment, "HOME": str(home)},
+        cwd=home,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    log: list[str] = []
+    reading = threading.Thread(target=log.extend, args=(process.stderr,), daemon=True)
+    reading.start()
+    try:
+        lines: list[str] = []
+        for line in process.stdout:
+            lines.append(line)
+            if found := re.search(r"http://\S+:\d+", line):
+                yield ServerProcess(process, found[0])
+                break
+        else:
+            reading.join(5)
+            raise AssertionError("the server did not start:\n" + "".join(lines + log))
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+        reading.join(5)
+        process.stderr.close()
+
+
+@pytest.fixture(scope="session")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty home, so that no model of this machine is found."""
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="session")
+def server(home: Path) -> Iterator[ServerProcess]:
+    with serve(home) as process:
+        yield process
+
+
+@pytest.fixture(scope="session")
+def client(server: ServerProcess) -> Iterator[OpenAI]:
+    with server.openai() as client:
+        yield client
+
+
+@pytest.fixture
+def start(home: Path) -> Callable[..., AbstractContextManager[ServerProcess]]:
+    """Starts a server of the test's own: `with start("--ctx", "256") as server`."""
+    return lambda *arguments: serve(home, *arguments)

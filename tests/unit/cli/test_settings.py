@@ -1,0 +1,192 @@
+from __future__ import annotations
+
+import json
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from shimmy.logs import configure_logging
+from shimmy.settings import Settings, SettingsError, bind_address, load_settings, split_paths
+
+
+def load(
+    config: str | Path = Path("none.toml"), environ: dict[str, str] | None = None, **arguments: object
+) -> Settings:
+    return load_settings(arguments, environ=environ or {}, config=Path(config))
+
+
+def test_defaults(tmp_path: Path) -> None:
+    assert load(tmp_path / "missing.toml") == Settings()
+
+
+def test_arguments_beat_environment_beats_file(tmp_path: Path) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text('bind = "127.0.0.1:1"\nlog_level = "error"\nctx = 1024\nlog_format = "json"\n')
+    environ = {"SHIMMY_BIND_ADDRESS": "127.0.0.1:2", "SHIMMY_LOG_LEVEL": "DEBUG"}
+    settings = load(config, environ, bind="127.0.0.1:3", ctx=None)
+    assert (settings.bind, settings.log_level, settings.ctx, settings.log_format) == (
+        "127.0.0.1:3",
+        "debug",
+        1024,
+        "json",
+    )
+
+
+def test_bind_auto_still_takes_the_environment() -> None:
+    assert load(environ={"SHIMMY_BIND_ADDRESS": "127.0.0.1:2"}, bind="auto").bind == "127.0.0.1:2"
+
+
+def test_every_variable() -> None:
+    environ = {
+        "SHIMMY_BASE_GGUF": "/m/base.gguf",
+        "SHIMMY_LORA_GGUF": "/m/lora.gguf",
+        "SHIMMY_MODEL_PATHS": f"/a;/b{os.pathsep}/c; ",
+        "SHIMMY_LOG_FORMAT": "json",
+        "SHIMMY_UNRELATED": "x",
+    }
+    settings = load(environ=environ)
+    assert settings.model_path == Path("/m/base.gguf")
+    assert settings.lora == (Path("/m/lora.gguf"),)
+    assert settings.model_dirs == (Path("/a"), Path("/b"), Path("/c"))
+    assert settings.log_format == "json"
+
+
+def test_paths_of_the_file_start_at_its_folder(tmp_path: Path) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text('model_path = "m.gguf"\nmodel_dirs = ["/abs", "rel"]\nlora = ["l.gguf"]\n')
+    settings = load(config)
+    assert settings.model_path == tmp_path / "m.gguf"
+    assert settings.model_dirs == (Path("/abs"), tmp_path / "rel")
+    assert settings.lora == (tmp_path / "l.gguf",)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("contex = 1", "unknown key 'contex'; known keys: bind,"),
+        ("ctx = 'many'", "ctx: Expected `int"),
+        ("ctx = 1", "ctx: Expected `int` >= 16"),
+        ("gpu_backend = 'tpu'", "'tpu' is not one of auto, cpu, cuda"),
+        ("bind = 'here'", "bind address 'here'"),
+        ("model_path = ''", "a path may not be empty"),
+        ("= broken", "config.toml"),
+        ("[server]\nbind = 'auto'", "unknown key 'server'"),
+    ],
+)
+def test_a_bad_file_is_named(tmp_path: Path, text: str, words: str) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text(text)
+    with pytest.raises(SettingsError) as caught:
+        load(config)
+    assert words in str(caught.value)
+    assert str(config) in str(caught.value)
+
+
+def test_a_file_that_is_no_text(tmp_path: Path) -> None:
+    config = tmp_path / "config.toml"
+    config.write_bytes(b"\xff\xfe")
+    with pytest.raises(SettingsError, match=r"config\.toml"):
+        load(config)
+    with pytest.raises(SettingsError, match="directory"):
+        load(tmp_path)
+
+
+def test_bad_variables_and_arguments_are_named() -> None:
+    with pytest.raises(
+        SettingsError, match="environment variable SHIMMY_LOG_LEVEL: log_level: 'loud' is not one of debug"
+    ):
+        load(environ={"SHIMMY_LOG_LEVEL": "loud"})
+    with pytest.raises(SettingsError, match="argument: gpu_backend"):
+        load(gpu_backend="tpu")
+
+
+def test_lora_needs_a_model() -> None:
+    with pytest.raises(SettingsError, match="SHIMMY_BASE_GGUF"):
+        load(environ={"SHIMMY_LORA_GGUF": "l.gguf"})
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("auto", None),
+        ("127.0.0.1:0", ("127.0.0.1", 0)),
+        ("[::1]:8080", ("::1", 8080)),
+        ("localhost:80", ("localhost", 80)),
+    ],
+)
+def test_bind_addresses(text: str, address: tuple[str, int] | None) -> None:
+    assert bind_address(text) == address
+
+
+@pytest.mark.parametrize(
+    "text", ["", "127.0.0.1", ":80", "host:", "host:65536", "host:-1", "host:²", "::1:80", "host:80x"]
+)
+def test_bad_bind_addresses(text: str) -> None:
+    with pytest.raises(SettingsError):
+        bind_address(text)
+
+
+def test_split_paths_expands_home() -> None:
+    assert split_paths("~/m; /x ") == (Path.home() / "m", Path("/x"))
+
+
+def test_settings_import_is_light() -> None:
+    code = "import sys, shimmy.settings; print(' '.join(sys.modules))"
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    modules = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env
+    ).stdout.split()
+    assert {"typer", "rich", "fastapi", "uvicorn", "numpy", "platformdirs"}.isdisjoint(modules)
+
+
+@pytest.fixture
+def root_logger() -> object:
+    loggers = [logging.getLogger(name) for name in ("root", "uvicorn", "shimmy.llama")]
+    levels = [logger.level for logger in loggers]
+    handlers = list(loggers[0].handlers)
+    yield
+    loggers[0].handlers[:] = handlers
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
+
+
+@pytest.mark.usefixtures("root_logger")
+class TestLogs:
+    def test_json_records(self, capsys: pytest.CaptureFixture[str]) -> None:
+        configure_logging("info", "json")
+        configure_logging("info", "json")
+        logger = logging.getLogger("shimmy.test")
+        try:
+            raise ValueError("why")
+        except ValueError:
+            logger.exception("it %s", "broke", extra={"model": "m"})
+        logger.debug("unseen")
+        lines = capsys.readouterr().err.splitlines()
+        assert len(lines) == 1
+        record = json.loads(lines[0])
+        assert (record["level"], record["logger"], record["message"], record["model"]) == (
+            "error",
+            "shimmy.test",
+            "it broke",
+            "m",
+        )
+        assert "ValueError: why" in record["error"]
+        assert record["time"].endswith("Z")
+
+    def test_text_records(self, capsys: pytest.CaptureFixture[str]) -> None:
+        configure_logging("warning", "text")
+        logging.getLogger("shimmy.test").warning("hello")
+        logging.getLogger("shimmy.test").info("unseen")
+        assert capsys.readouterr().err.endswith("Z WARNING shimmy.test: hello\n")
+
+    @pytest.mark.parametrize("name", ["uvicorn.access", "shimmy.llama"])
+    def test_chatty_loggers_show_at_debug_only(self, name: str) -> None:
+        configure_logging("info", "text")
+        assert not logging.getLogger(name).isEnabledFor(logging.INFO)
+        assert logging.getLogger(name).isEnabledFor(logging.WARNING)
+        configure_logging("debug", "text")
+        assert logging.getLogger(name).isEnabledFor(logging.INFO)

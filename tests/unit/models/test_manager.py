@@ -1,0 +1,157 @@
+"""ModelManager over scripted engines."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from fake_registry import FakeEntry, FakeRegistry
+from scripted_engine import ScriptedEngine
+
+from shimmy.errors import ModelLoadError, ModelNotFoundError, ModelNotReadyError, TemplateError
+from shimmy.model_info import LoadSpec
+from shimmy.models.manager import ModelManager
+
+
+class Starter:
+    """Counts loads; `error` is raised by the next ones, `gate` holds them back."""
+
+    def __init__(self) -> None:
+        self.engines: list[ScriptedEngine] = []
+        self.error: Exception | None = None
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.cancelled = False
+
+    async def __call__(self, spec: LoadSpec, progress: Callable[[float], None] | None) -> ScriptedEngine:
+        if progress is not None:
+            progress(0.5)
+        try:
+            await self.gate.wait()
+        except asyncio.CancelledError:
+            self.cancelled = True
+            raise
+        if self.error is not None:
+            raise self.error
+        self.engines.append(ScriptedEngine(spec.name))
+        return self.engines[-1]
+
+
+def run(test: Callable[[ModelManager, Starter], Awaitable[None]]) -> None:
+    async def body() -> None:
+        starter = Starter()
+        manager = ModelManager(FakeRegistry(FakeEntry("m", "m.gguf"), FakeEntry("other", "o.gguf")), starter)
+        await test(manager, starter)
+        await manager.close()
+
+    asyncio.run(body())
+
+
+def test_the_first_use_loads_and_the_rest_share() -> None:
+    async def test(manager: ModelManager, starter: Starter) -> None:
+        assert manager.status("m").state == "unloaded"
+        clients = await asyncio.gather(*(manager.get("m") for _ in range(10)))
+        assert len(starter.engines) == 1
+        assert set(map(id, clients)) == {id(starter.engines[0])}
+        async with manager.use("m") as client:
+            assert client is starter.engines[0]
+            status = manager.status("m")
+            assert (status.state, status.in_use, status.progress) == ("loaded", 1, 1.0)
+            assert status.last_used is not None
+            assert status.info is client.info
+        assert manager.status("m").in_use == 0
+        await manager.get("other")
+        assert [status.name for status in manager.statuses()] == ["m", "other"]
+
+    run(test)
+
+
+def test_status_while_loading() -> None:
+    async def test(manager: ModelManager, starter: Starter) -> None:
+        starter.gate.clear()
+        waiting = asyncio.ensure_future(manager.get("m"))
+        await asyncio.sleep(0.01)
+        status = manager.status("m")
+        assert (status.state, status.progress) == ("loading", 0.5)
+        starter.gate.set()
+        await waiting
+
+    run(test)
+
+
+def test_a_dead_client_is_replaced() -> None:
+    async def test(manager: ModelManager, starter: Starter) -> None:
+        first = await manager.get("m")
+        starter.engines[0].alive = False
+        assert manager.status("m").state == "dead"
+        second = await manager.get("m")
+        assert second is not first
+        assert len(starter.engines) == 2
+
+    run(test)
+
+
+@pytest.mark.parametrize("error", [ModelLoadError("bad magic"), TemplateError("bad magic"), OSError("bad magic")])
+def test_a_failed_load_is_told_and_tried_again(error: Exception) -> None:
+    async def test(manager: ModelManager, starter: Starter) -> None:
+        starter.error = error
+        results = await asyncio.gather(manager.get("m"), manager.get("m"), return_exceptions=True)
+        for result in results:
+            assert isinstance(result, ModelLoadError)
+            assert "bad magic" in str(result)
+        status = manager.status("m")
+        assert status.state == "failed"
+        assert "bad magic" in (status.load_error or "")
+        starter.error = None
+        await manager.get("m")
+        assert manager.status("m").load_error is None
+
+    run(test)
+
+
+def test_a_caller_that_leaves_does_not_stop_the_load() -> None:
+    async def test(manager: ModelManager, starter: Starter) -> None:
+        starter.gate.clear()
+        leaving = asyncio.ensure_future(manager.get("m"))
+        staying = asyncio.ensure_future(manager.get("m"))
+        await asyncio.sleep(0.01)
+        leaving.cancel()
+        await asyncio.sleep(0.01)
+        starter.gate.set()
+        assert await staying is starter.engines[0]
+
+    run(test)
+
+
+def test_unknown_names_are_the_registry_s_error() -> None:
+    async def test(manager: ModelManager, starter: Starter) -> None:
+        with pytest.raises(ModelNotFoundError, match="available: m, other"):
+            await manager.get("nope")
+        with pytest.raises(ModelNotFoundError):
+            manager.status("nope")
+
+    run(test)
+
+
+def test_close_ends_clients_and_loads() -> None:
+    async def test(manager: ModelManager, starter: Starter) -> None:
+        await manager.get("m")
+        starter.gate.clear()
+        loading = asyncio.ensure_future(manager.get("other"))
+        await asyncio.sleep(0.01)
+        await manager.close()
+        await manager.close()
+        assert starter.cancelled
+        assert not starter.engines[0].alive
+        with pytest.raises(ModelNotReadyError, match="shutting down"):
+            await loading
+        with pytest.raises(ModelNotReadyError, match="shutting down"):
+            await manager.get("m")
+
+    run(test)

@@ -1,0 +1,333 @@
+"""RunnerClient against a real child process over real pipes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from shimmy import errors
+from shimmy.model_info import LoadSpec
+from shimmy.output import RequestOutput
+from shimmy.request import ChatPrompt, GenerateRequest
+from shimmy.runner import RunnerClient
+
+CHILD = (sys.executable, str(Path(__file__).with_name("scripted_child.py")))
+T = TypeVar("T")
+
+
+@asynccontextmanager
+async def runner(path: str = "model.gguf") -> AsyncIterator[RunnerClient]:
+    client = await RunnerClient.start(LoadSpec(name="m", path=path), command=CHILD)
+    try:
+        yield client
+    finally:
+        await client.close()
+        assert not running(client.pid)
+
+
+def with_runner(test: Callable[[RunnerClient], Awaitable[T]]) -> T:
+    async def body() -> T:
+        async with runner() as client:
+            return await asyncio.wait_for(test(client), 20)
+
+    return asyncio.run(body())
+
+
+def running(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists() and "Z" not in Path(f"/proc/{pid}/stat").read_text().split(")")[1][:3]
+
+
+async def generate(client: RunnerClient, prompt: str | list[int] | ChatPrompt, request_id: str = "r") -> str:
+    async with client.stream(GenerateRequest(request_id=request_id, prompt=prompt)) as outputs:
+        return "".join([output.text async for output in outputs])
+
+
+def test_start_reports_progress_and_info() -> None:
+    async def body() -> None:
+        fractions: list[float] = []
+        client = await RunnerClient.start(LoadSpec(name="m", path="x"), fractions.append, command=CHILD)
+        assert fractions == [0.25, 0.5, 0.75, 1.0]
+        assert client.info.name == "m"
+        assert client.alive
+        await client.close()
+        await client.close()
+        assert not client.alive
+        with pytest.raises(errors.EngineDeadError, match="was closed"):
+            await client.stats()
+
+    asyncio.run(body())
+
+
+def test_calls_answer() -> None:
+    async def body(client: RunnerClient) -> None:
+        assert await client.tokenize("ab") == [1, 97, 98]
+        assert await client.tokenize("ab", add_special=False) == [97, 98]
+        assert await client.detokenize([104, 105]) == "hi"
+        assert await client.render_chat(ChatPrompt(messages=[{"role": "user", "content": "x"}])) == "<user>x"
+        assert (await client.stats()).running == 0
+        with pytest.raises(errors.TemplateError, match="begin with a tool"):
+            await client.render_chat(ChatPrompt(messages=[{"role": "tool", "content": "x"}]))
+
+    with_runner(body)
+
+
+def test_many_streams_at_once_keep_apart() -> None:
+    async def body(client: RunnerClient) -> None:
+        prompts = [f"p{i} " + "word " * (i % 7) for i in range(50)]
+        texts = await asyncio.gather(*(generate(client, text, f"r{i}") for i, text in enumerate(prompts)))
+        assert texts == prompts
+
+    with_runner(body)
+
+
+def test_outputs_carry_everything() -> None:
+    async def body(client: RunnerClient) -> list[RequestOutput]:
+        request = GenerateRequest(request_id="r", prompt="a b", logprobs=2)
+        async with client.stream(request) as outputs:
+            return [output async for output in outputs]
+
+    outputs = with_runner(body)
+    assert [lp.piece for output in outputs for lp in output.logprobs] == [b"a", b" b"]
+    assert outputs[-1].finish_reason == "stop"
+    assert outputs[-1].usage is not None
+    assert outputs[-1].usage.completion_tokens == 2
+
+
+def test_a_slow_reader_gets_merged_outputs_and_blocks_nobody() -> None:
+    async def body(client: RunnerClient) -> None:
+        async with client.stream(GenerateRequest(request_id="slow", prompt="count 5000")) as outputs:
+            assert await generate(client, "fast one") == "fast one"
+            await asyncio.sleep(0.5)
+            seen = [output async for output in outputs]
+        assert "".join(output.text for output in seen) == "".join(f"{i} " for i in range(5000))
+        assert sum(len(output.token_ids) for output in seen) == 5000
+        assert len(seen) < 100
+
+    with_runner(body)
+
+
+def test_leaving_a_stream_cancels_it() -> None:
+    async def body(client: RunnerClient) -> None:
+        async with client.stream(GenerateRequest(request_id="r", prompt="slow 10000")) as outputs:
+            async for _ in outputs:
+                break
+        for _ in range(100):
+            if (await client.stats()).running == 0:
+                break
+            await asyncio.sleep(0.01)
+        assert (await client.stats()).running == 0
+        assert await generate(client, "again", "r") == "again"
+
+    with_runner(body)
+
+
+def test_cancelling_the_task_cancels_the_request() -> None:
+    async def body(client: RunnerClient) -> None:
+        task = asyncio.ensure_future(generate(client, "hang"))
+        await asyncio.sleep(0.1)
+        assert (await client.stats()).running == 1
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert (await client.stats()).running == 0
+
+    with_runner(body)
+
+
+@pytest.mark.parametrize("name", [name for name in errors.__all__ if name not in ("EngineDeadError", "ShimmyError")])
+def test_errors_come_back_as_their_class(name: str) -> None:
+    async def body(client: RunnerClient) -> None:
+        with pytest.raises(getattr(errors, name), match="as asked"):
+            await generate(client, f"refuse {name}")
+        with pytest.raises(getattr(errors, name), match="as asked"):
+            await generate(client, f"fail {name}")
+        assert client.alive
+
+    with_runner(body)
+
+
+def test_error_fields_survive() -> None:
+    async def body(client: RunnerClient) -> None:
+        with pytest.raises(errors.PromptTooLongError) as caught:
+            await generate(client, "long")
+        assert (caught.value.param, caught.value.n_prompt_tokens, caught.value.n_ctx) == ("messages", 999, 256)
+
+    with_runner(body)
+
+
+def test_a_bug_in_one_request_is_an_error_of_that_request() -> None:
+    async def body(client: RunnerClient) -> None:
+        with pytest.raises(errors.ShimmyError, match="internal error in the runner: KeyError"):
+            await generate(client, "bug")
+        assert await generate(client, "fine") == "fine"
+
+    with_runner(body)
+
+
+def test_the_same_id_twice_is_refused() -> None:
+    async def body(client: RunnerClient) -> None:
+        async with client.stream(GenerateRequest(request_id="r", prompt="slow 100")):
+            with pytest.raises(errors.InvalidRequestError, match="'r' is already running"):
+                await generate(client, "x", "r")
+
+    with_runner(body)
+
+
+def test_what_msgpack_cannot_express_is_the_request_s_fault() -> None:
+    async def body(client: RunnerClient) -> None:
+        with pytest.raises(errors.InvalidRequestError, match="cannot be encoded"):
+            await generate(client, [2**70])
+        with pytest.raises(errors.InvalidRequestError, match="a frame holds at most"):
+            await generate(client, "x" * (65 * 1024 * 1024))
+        assert await generate(client, "fine") == "fine"
+
+    with_runner(body)
+
+
+def test_a_request_of_ten_megabytes_passes() -> None:
+    async def body(client: RunnerClient) -> None:
+        text = "x" * 10_000_000
+        assert await generate(client, text) == text
+
+    with_runner(body)
+
+
+def test_stray_output_of_native_code_harms_nothing() -> None:
+    assert with_runner(lambda client: generate(client, "print")) == "print"
+
+
+@pytest.mark.parametrize(
+    ("prompt", "reason"),
+    [
+        ("exit 7", "ended with exit code 7"),
+        ("kill SIGKILL", "was killed by signal SIGKILL"),
+        ("kill SIGSEGV", "was killed by signal SIGSEGV"),
+        ("garbage", "sent garbage and was killed"),
+        ("oversize", "sent garbage and was killed: a frame claims 2147483647 bytes"),
+        ("break", "died: as asked"),
+    ],
+)
+def test_death_ends_every_stream_and_call(prompt: str, reason: str) -> None:
+    async def body(client: RunnerClient) -> None:
+        others = [asyncio.ensure_future(generate(client, "hang", f"other{i}")) for i in range(3)]
+        await asyncio.sleep(0.1)
+        results = await asyncio.gather(generate(client, prompt), *others, return_exceptions=True)
+        for result in results:
+            assert isinstance(result, errors.EngineDeadError)
+        assert re.search(re.escape(reason), str(results[-1]))
+        assert not client.alive
+        with pytest.raises(errors.EngineDeadError):
+            await generate(client, "more")
+
+    with_runner(body)
+
+
+def test_kill_9_from_outside_is_noticed_at_once() -> None:
+    async def body(client: RunnerClient) -> float:
+        async with client.stream(GenerateRequest(request_id="r", prompt="slow 100000")) as outputs:
+            async for _ in outputs:
+                break
+            begin = time.monotonic()
+            os.kill(client.pid, signal.SIGKILL)
+            with pytest.raises(errors.EngineDeadError, match=r"model 'm' was killed by signal SIGKILL"):
+                async for _ in outputs:
+                    pass
+            return time.monotonic() - begin
+
+    assert with_runner(body) < 0.25
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [("broken", "m: bad magic"), ("crash", "was killed by signal SIGSEGV while loading")],
+)
+def test_a_failed_load_says_why(path: str, reason: str) -> None:
+    async def body() -> None:
+        with pytest.raises(errors.ModelLoadError, match=reason):
+            await RunnerClient.start(LoadSpec(name="m", path=path), command=CHILD)
+
+    asyncio.run(body())
+
+
+def test_a_missing_program_is_a_load_error() -> None:
+    async def body() -> None:
+        with pytest.raises(errors.ModelLoadError, match="cannot be started"):
+            await RunnerClient.start(LoadSpec(name="m", path="x"), command=("/no/such/program",))
+
+    asyncio.run(body())
+
+
+def test_a_program_that_is_no_runner_is_a_load_error() -> None:
+    async def body() -> None:
+        with pytest.raises(errors.ModelLoadError, match="failed to start"):
+            await RunnerClient.start(LoadSpec(name="m", path="x"), command=("echo", "hello world"))
+
+    asyncio.run(body())
+
+
+def test_a_cancelled_load_leaves_no_process() -> None:
+    async def body() -> None:
+        task = asyncio.ensure_future(RunnerClient.start(LoadSpec(name="m", path="stuck"), command=CHILD))
+        await asyncio.sleep(0.5)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await asyncio.sleep(0.2)
+
+    before = children()
+    asyncio.run(body())
+    assert children() == before
+
+
+def test_closing_a_hung_runner_kills_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(RunnerClient, "CLOSE_SECONDS", 0.2)
+
+    async def body() -> None:
+        async with runner() as client:
+            with pytest.raises(asyncio.TimeoutError):
+                await asyncio.wait_for(generate(client, "block"), 0.2)
+
+    asyncio.run(body())
+
+
+def test_the_runner_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
+    async def body() -> int:
+        script = tmp_path / "parent.py"
+        script.write_text(
+            "import asyncio\n"
+            "from shimmy.model_info import LoadSpec\n"
+            "from shimmy.runner import RunnerClient\n"
+            "async def main():\n"
+            f"    client = await RunnerClient.start(LoadSpec(name='m', path='x'), command={CHILD!r})\n"
+            "    print(client.pid, flush=True)\n"
+            "    await asyncio.sleep(60)\n"
+            "asyncio.run(main())\n"
+        )
+        parent = await asyncio.create_subprocess_exec(sys.executable, str(script), stdout=asyncio.subprocess.PIPE)
+        assert parent.stdout is not None
+        pid = int(await parent.stdout.readline())
+        assert running(pid)
+        parent.kill()
+        await parent.wait()
+        for _ in range(200):
+            if not running(pid):
+                break
+            await asyncio.sleep(0.01)
+        return pid
+
+    assert not running(asyncio.run(body()))
+
+
+def children() -> set[str]:
+    mine = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    return {pid for pid in mine if running(int(pid))}

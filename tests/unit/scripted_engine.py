@@ -1,0 +1,204 @@
+"""An engine without a model: it does what the prompt says, so that tests of server and runner know what must happen."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from typing import TypeAlias
+
+from shimmy import errors
+from shimmy.model_info import EngineStats, LoadSpec, ModelInfo
+from shimmy.output import RequestOutput, TokenLogprob, ToolCallDelta, Usage
+from shimmy.request import ChatPrompt, GenerateRequest
+
+Step: TypeAlias = RequestOutput | Exception | float
+"""What a script yields: an output, an error to raise, or seconds to sleep."""
+
+Script: TypeAlias = Callable[[GenerateRequest], Iterator[Step]]
+
+N_CTX = 256
+
+
+def info_of(name: str) -> ModelInfo:
+    return ModelInfo(
+        name=name,
+        path=f"{name}.gguf",
+        architecture="scripted",
+        description="scripted 1K",
+        n_params=1000,
+        size_bytes=2000,
+        n_ctx_train=N_CTX,
+        n_ctx=N_CTX,
+        n_seq_max=4,
+        n_vocab=256,
+        devices=["CPU"],
+        n_layer=2,
+    )
+
+
+def text_of(request: GenerateRequest) -> str:
+    """The prompt, or the content of the last message."""
+    if isinstance(request.prompt, ChatPrompt):
+        return str(request.prompt.messages[-1].get("content") or "")
+    if isinstance(request.prompt, list):
+        return " ".join(map(str, request.prompt))
+    return request.prompt
+
+
+def say(request: GenerateRequest, words: list[str], *, finish: str = "stop", pause: float = 0.0) -> Iterator[Step]:
+    """One output per word, as an engine without stop strings would; `max_tokens` cuts."""
+    n_prompt = len(text_of(request).split())
+    limit = len(words) if request.max_tokens is None else min(len(words), request.max_tokens)
+    for index, word in enumerate(words[:limit]):
+        if pause:
+            yield pause
+        yield RequestOutput(
+            request_id=request.request_id,
+            text=word,
+            token_ids=[index],
+            logprobs=[logprob(index, word, request.logprobs)] if request.logprobs is not None else [],
+        )
+    yield RequestOutput(
+        request_id=request.request_id,
+        finish_reason=finish if limit == len(words) else "length",
+        usage=Usage(prompt_tokens=n_prompt, cached_tokens=min(1, n_prompt), completion_tokens=limit),
+    )
+
+
+def logprob(token: int, word: str, n_top: int) -> TokenLogprob:
+    top = [(token + k, word.encode() if k == 0 else b"alt%d" % k, -0.5 - k) for k in range(n_top)]
+    return TokenLogprob(token, word.encode(), -0.5, top)
+
+
+def call_tool(request: GenerateRequest, name: str) -> Iterator[Step]:
+    """Two calls of `name`, the first in fragments."""
+    for delta in (
+        ToolCallDelta(0, "", "call_a", name),
+        ToolCallDelta(0, '{"city": '),
+        ToolCallDelta(0, '"Rome"}'),
+        ToolCallDelta(1, '{"city": "Oslo"}', "call_b", name),
+    ):
+        yield RequestOutput(request_id=request.request_id, tool_calls=[delta], token_ids=[1])
+    yield RequestOutput(
+        request_id=request.request_id,
+        finish_reason="tool_calls",
+        usage=Usage(prompt_tokens=3, completion_tokens=4),
+    )
+
+
+def obey(request: GenerateRequest) -> Iterator[Step]:
+    """The script of the prompt: its first word chooses, the rest are arguments; anything else is echoed."""
+    command, *arguments = text_of(request).split() or [""]
+    match command:
+        case "count":
+            yield from say(request, [f"{i} " for i in range(int(arguments[0]))])
+        case "slow":
+            yield from say(request, [f"{i} " for i in range(int(arguments[0]))], pause=0.01)
+        case "hang":
+            yield from say(request, ["start", "end"], pause=0.01) if arguments else iter([3600.0])
+            yield 3600.0
+        case "think":
+            yield RequestOutput(request_id=request.request_id, reasoning="hmm ", token_ids=[1])
+            yield from say(request, ["so", " it is"])
+        case "tool":
+            yield from call_tool(request, arguments[0])
+        case "fail":
+            yield getattr(errors, arguments[0])("as asked")
+        case "break":
+            yield RequestOutput(request_id=request.request_id, text="partial", token_ids=[1])
+            yield errors.EngineDeadError("as asked")
+        case _:
+            words = text_of(request).split(" ")
+            yield from say(request, [words[0], *(f" {word}" for word in words[1:])])
+
+
+class ScriptedEngine:
+    """Implements `EngineClient`. `requests` holds what was asked, `cancelled` the ids left before their end."""
+
+    def __init__(self, name: str = "scripted", script: Script = obey) -> None:
+        self.info = info_of(name)
+        self.alive = True
+        self.requests: list[GenerateRequest] = []
+        self.cancelled: list[str] = []
+        self.running = 0
+        self._script = script
+
+    @classmethod
+    async def load(cls, spec: LoadSpec, progress: Callable[[float], None] | None = None) -> ScriptedEngine:
+        for step in range(1, 5):
+            await asyncio.sleep(0)
+            if progress is not None:
+                progress(step / 4)
+        if "broken" in spec.path:
+            raise errors.ModelLoadError(f"{spec.name}: bad magic")
+        return cls(spec.name)
+
+    @asynccontextmanager
+    async def stream(self, request: GenerateRequest) -> AsyncIterator[AsyncIterator[RequestOutput]]:
+        self._check_alive()
+        self.requests.append(request)
+        self._refuse(request)
+        steps = self._steps(request)
+        self.running += 1
+        finished = False
+
+        async def outputs() -> AsyncIterator[RequestOutput]:
+            nonlocal finished
+            async for output in steps:
+                finished = output.finished
+                yield output
+
+        try:
+            yield outputs()
+        finally:
+            self.running -= 1
+            if not finished:
+                self.cancelled.append(request.request_id)
+
+    async def tokenize(self, text: str, *, add_special: bool = True, parse_special: bool = True) -> list[int]:
+        self._check_alive()
+        return ([1] if add_special else []) + list(text.encode())
+
+    async def detokenize(self, tokens: list[int]) -> str:
+        return bytes(tokens).decode("utf-8", "replace")
+
+    async def render_chat(self, prompt: ChatPrompt) -> str:
+        if prompt.messages[0]["role"] == "tool":
+            raise errors.TemplateError("a conversation cannot begin with a tool message")
+        return "".join(f"<{message['role']}>{message.get('content')}" for message in prompt.messages)
+
+    async def stats(self) -> EngineStats:
+        return EngineStats(running=self.running, requests_finished=len(self.requests))
+
+    async def close(self) -> None:
+        self.alive = False
+
+    async def _steps(self, request: GenerateRequest) -> AsyncIterator[RequestOutput]:
+        for step in self._script(request):
+            await asyncio.sleep(step if isinstance(step, float) else 0)
+            self._check_alive()
+            if isinstance(step, errors.EngineDeadError):
+                self.alive = False
+            if isinstance(step, Exception):
+                raise step
+            if isinstance(step, RequestOutput):
+                yield step
+
+    def _check_alive(self) -> None:
+        if not self.alive:
+            raise errors.EngineDeadError(f"the engine of {self.info.name!r} is dead")
+
+    def _refuse(self, request: GenerateRequest) -> None:
+        command, *arguments = text_of(request).split() or [""]
+        temperature = request.sampling.get("temperature", 1.0)
+        if temperature < 0:
+            raise errors.InvalidRequestError(f"temperature must be at least 0, got {temperature}", "temperature")
+        if command == "refuse":
+            raise getattr(errors, arguments[0])("as asked")
+        if command == "long":
+            raise errors.PromptTooLongError("the prompt has 999 tokens", n_prompt_tokens=999, n_ctx=N_CTX)
+        if command == "bug":
+            raise KeyError("bug")
+        for adapter in request.lora:
+            raise errors.ModelNotFoundError(f"no adapter {adapter!r}; loaded: none")

@@ -1,0 +1,93 @@
+"""POST /v1/completions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+
+def complete(server: Any, prompt: Any, **fields: Any) -> Any:
+    return server.http.post("/v1/completions", json={"model": "m", "prompt": prompt, **fields})
+
+
+def test_the_whole_answer(server: Any) -> None:
+    answer = complete(server, "a b").json()
+    assert answer["id"].startswith("cmpl-")
+    assert answer["object"] == "text_completion"
+    assert answer["choices"] == [{"index": 0, "text": "a b", "logprobs": None, "finish_reason": "stop"}]
+    assert answer["usage"]["total_tokens"] == 4
+
+
+def test_every_form_of_prompt(server: Any) -> None:
+    assert complete(server, [7, 8]).json()["choices"][0]["text"] == "7 8"
+    texts = [choice["text"] for choice in complete(server, ["one", "two words"]).json()["choices"]]
+    assert texts == ["one", "two words"]
+    answer = complete(server, [[1, 2], [3]]).json()
+    assert [(choice["index"], choice["text"]) for choice in answer["choices"]] == [(0, "1 2"), (1, "3")]
+    assert answer["usage"]["prompt_tokens"] == 3
+
+
+def test_stream_of_several_prompts(server: Any, events: Any) -> None:
+    response = complete(server, ["a b", "c d e"], stream=True, stream_options={"include_usage": True})
+    *chunks, usage, done = events(response)
+    assert done == "[DONE]"
+    assert usage["choices"] == []
+    assert usage["usage"]["completion_tokens"] == 5
+    texts = ["", ""]
+    finishes = []
+    for chunk in chunks:
+        (choice,) = chunk["choices"]
+        texts[choice["index"]] += choice["text"]
+        finishes += [choice["index"]] if choice["finish_reason"] else []
+    assert texts == ["a b", "c d e"]
+    assert sorted(finishes) == [0, 1]
+
+
+def test_legacy_logprobs(server: Any, events: Any) -> None:
+    expected = {
+        "tokens": ["é", " b"],
+        "token_logprobs": [-0.5, -0.5],
+        "top_logprobs": [{"é": -0.5, "alt1": -1.5}, {" b": -0.5, "alt1": -1.5}],
+        "text_offset": [0, 1],
+    }
+    assert complete(server, "é b", logprobs=2).json()["choices"][0]["logprobs"] == expected
+    chunks = events(complete(server, "é b", logprobs=2, stream=True))[:-1]
+    parts = [chunk["choices"][0]["logprobs"] for chunk in chunks if chunk["choices"][0]["logprobs"]]
+    assert [part["text_offset"] for part in parts] == [[0], [1]]
+
+
+def test_max_tokens_zero_is_legal(server: Any) -> None:
+    choice = complete(server, "a b", max_tokens=0).json()["choices"][0]
+    assert (choice["text"], choice["finish_reason"]) == ("", "length")
+
+
+@pytest.mark.parametrize(
+    ("fields", "param", "words"),
+    [
+        ({"prompt": []}, "prompt", "empty list"),
+        ({"prompt": [[]]}, "prompt", "empty token list"),
+        ({"prompt": ["a", 1]}, "prompt", "one kind"),
+        ({"prompt": [-1]}, "prompt", "no token id"),
+        ({"prompt": [[-1]]}, "prompt[0][0]", "at least 0"),
+        ({"prompt": ["x"] * 129}, "prompt", "at most 128"),
+        ({"prompt": {}}, "prompt", "must be a string or a list"),
+        ({"prompt": None}, "prompt", "must be"),
+        ({"echo": True}, "echo", "not supported yet"),
+        ({"suffix": "x"}, "suffix", "not supported yet"),
+        ({"best_of": 2}, "best_of", "not supported yet"),
+        ({"n": 3}, "n", "not supported yet"),
+        ({"logprobs": 21}, "logprobs", "at most 20"),
+    ],
+)
+def test_bad_fields_are_named(server: Any, fields: dict[str, Any], param: str, words: str) -> None:
+    response = complete(server, **({"prompt": "x"} | fields))
+    assert response.status_code == 400
+    error = response.json()["error"]
+    assert error["param"] == param
+    assert words in error["message"]
+
+
+def test_one_failing_prompt_fails_the_answer_and_cancels_the_rest(server: Any) -> None:
+    assert complete(server, ["hang", "fail DecodeError"]).status_code == 500
+    server.wait_until(lambda: len(server.engine.cancelled) == 2)

@@ -1,0 +1,184 @@
+"""serve() in a real process with a scripted runner: banner, answers, drain, exit code, no orphan."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+UNIT = Path(__file__).parents[1]
+
+PROGRAM = """
+import sys
+sys.path.insert(0, {unit!r})
+from fake_registry import FakeEntry, FakeRegistry
+from shimmy.runner import RunnerClient, process
+from shimmy.server import serve as module
+from shimmy.server.address import BindError
+from shimmy.settings import Settings
+import msgspec
+
+child = (sys.executable, {child!r})
+start = RunnerClient.start
+async def start_child(spec, progress=None):
+    return await start(spec, progress, command=child)
+manager = module.ModelManager
+module.ModelManager = lambda registry: manager(registry, start_child)
+registry = FakeRegistry(FakeEntry("m", "m.gguf"), FakeEntry("broken", "broken.gguf"))
+def banner(started):
+    print(msgspec.json.encode(started).decode(), flush=True)
+module.DRAIN_SECONDS = {drain}
+try:
+    module.serve(Settings(bind={bind!r}), registry, preload={preload!r}, banner=banner)
+except BindError as error:
+    sys.exit(error.message)
+"""
+
+
+@contextmanager
+def serving(preload: str | None = "m", bind: str = "127.0.0.1:0", drain: float = 30) -> Iterator[Any]:
+    child = str(UNIT / "runner" / "scripted_child.py")
+    program = PROGRAM.format(unit=str(UNIT), child=child, preload=preload, bind=bind, drain=drain)
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def started(process: Any) -> dict[str, Any]:
+    banner: dict[str, Any] = json.loads(process.stdout.readline())
+    return banner
+
+
+def chat(url: str, prompt: str, **fields: Any) -> httpx.Response:
+    body = {"model": "m", "messages": [{"role": "user", "content": prompt}], **fields}
+    return httpx.post(f"{url}/v1/chat/completions", json=body, timeout=20)
+
+
+def children_of(process: Any) -> list[str]:
+    return Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+
+
+def test_banner_answer_and_clean_exit() -> None:
+    with serving() as process:
+        banner = started(process)
+        assert banner["model"]["name"] == "m"
+        assert banner["load_error"] is None
+        assert chat(banner["url"], "hello").json()["choices"][0]["message"]["content"] == "hello"
+        (runner,) = children_of(process)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+        assert not Path(f"/proc/{runner}").exists()
+        assert process.stdout.read() == ""
+
+
+def test_a_failed_preload_does_not_stop_the_server() -> None:
+    with serving(preload="broken") as process:
+        banner = started(process)
+        assert "bad magic" in banner["load_error"]
+        assert chat(banner["url"], "hello").status_code == 200
+
+
+def test_sigterm_lets_a_stream_finish() -> None:
+    with serving() as process:
+        url = started(process)["url"]
+        answers: list[httpx.Response] = []
+        thread = threading.Thread(target=lambda: answers.append(chat(url, "slow 100", stream=True)))
+        thread.start()
+        runner = children_of(process)[0]
+        _wait_until_running(url)
+        process.send_signal(signal.SIGTERM)
+        thread.join(10)
+        assert process.wait(10) == 0
+        assert answers[0].text.endswith("data: [DONE]\n\n")
+        assert '"content":"99 "' in answers[0].text
+        assert not Path(f"/proc/{runner}").exists()
+
+
+def test_what_outlives_the_drain_ends_with_an_error() -> None:
+    with serving(drain=0.3) as process:
+        url = started(process)["url"]
+        answers: list[httpx.Response] = []
+        thread = threading.Thread(target=lambda: answers.append(chat(url, "slow 100000", stream=True)))
+        thread.start()
+        _wait_until_running(url)
+        process.send_signal(signal.SIGTERM)
+        thread.join(10)
+        assert process.wait(10) == 0
+        last = json.loads(answers[0].text.strip().split("\n\n")[-1][6:])
+        assert "was closed" in last["error"]["message"]
+
+
+def test_a_second_signal_does_not_wait() -> None:
+    with serving() as process:
+        url = started(process)["url"]
+        runner = children_of(process)[0]
+        errors: list[Exception] = []
+
+        def ask() -> None:
+            try:
+                chat(url, "slow 100000", stream=True)
+            except httpx.HTTPError as error:
+                errors.append(error)
+
+        thread = threading.Thread(target=ask)
+        thread.start()
+        _wait_until_running(url)
+        process.send_signal(signal.SIGTERM)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0.5)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(5) == 0
+        thread.join(5)
+        assert not Path(f"/proc/{runner}").exists() or _is_zombie(runner)
+
+
+def test_a_killed_runner_is_502_and_then_replaced() -> None:
+    with serving() as process:
+        url = started(process)["url"]
+        (runner,) = children_of(process)
+        answers: list[httpx.Response] = []
+        thread = threading.Thread(target=lambda: answers.append(chat(url, "hang")))
+        thread.start()
+        _wait_until_running(url)
+        os.kill(int(runner), signal.SIGKILL)
+        thread.join(5)
+        assert answers[0].status_code == 502
+        assert "was killed by signal SIGKILL" in answers[0].json()["error"]["message"]
+        assert chat(url, "again").status_code == 200
+
+
+def test_a_taken_port_is_one_line() -> None:
+    with serving() as first:
+        port = started(first)["url"].rpartition(":")[2]
+        with serving(bind=f"127.0.0.1:{port}") as second:
+            assert second.wait(10) == 1
+            assert second.stderr.read().strip() == (
+                f"port {port} on 127.0.0.1 is in use by another program: stop it, or choose another with --bind"
+            )
+
+
+def _wait_until_running(url: str) -> None:
+    for _ in range(500):
+        models = httpx.get(f"{url}/diag").json()["models"]
+        if any(model["in_use"] for model in models):
+            return
+    raise AssertionError("the request did not start")
+
+
+def _is_zombie(pid: str) -> bool:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
