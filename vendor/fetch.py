@@ -11,7 +11,6 @@ Standard library only: it runs inside an isolated build environment, from CMake.
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import shutil
 import subprocess
@@ -59,8 +58,7 @@ def read_pin(lock: Path = LOCK) -> Pin:
     commit = re.search(r"^# llama\.cpp commit: ([0-9a-f]{40})$", text, re.MULTILINE)
     if requirement is None or commit is None:
         raise FetchError(
-            f"{lock}: expected a line 'name==version --hash=sha256:<64 hex>' and a line "
-            "'# llama.cpp commit: <40 hex>'"
+            f"{lock}: expected a line 'name==version --hash=sha256:<64 hex>' and a line '# llama.cpp commit: <40 hex>'"
         )
     return Pin(*requirement.groups(), commit=commit.group(1))
 
@@ -68,10 +66,11 @@ def read_pin(lock: Path = LOCK) -> Pin:
 def wanted(path: PurePosixPath) -> bool:
     """Whether a path relative to the llama.cpp root belongs to what we unpack."""
     parts = path.parts
-    if not parts or ".." in parts:
+    # A backslash or colon is a path of its own on Windows.
+    if not parts or any(part == ".." or "\\" in part or ":" in part for part in parts):
         return False
     if parts[0] == "tools":
-        return len(parts) > 2 and parts[1] in KEEP_TOOLS or parts == ("tools", "CMakeLists.txt")
+        return (len(parts) > 2 and parts[1] in KEEP_TOOLS) or parts == ("tools", "CMakeLists.txt")
     return parts[0] in KEEP
 
 
@@ -86,18 +85,26 @@ def download(pin: Pin, folder: Path) -> Path:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         reason = (done.stderr.strip() or done.stdout.strip()).splitlines()
-        hint = (
-            "the archive on the index differs from the pinned hash; do not build it"
-            if "DO NOT MATCH" in done.stderr
-            else "check the network and pip's index settings and run again, or build an existing checkout with "
-            "-DSHIMMY_LLAMA_CPP_DIR=/path/to/llama.cpp"
-        )
+        hint = _hint(done.stderr)
         detail = "\n  ".join(reason[-6:]) or f"pip ended with {done.returncode}"
         raise FetchError(f"could not download {pin.name}=={pin.version}: {hint}\n  {detail}")
     archives = sorted(folder.glob("*.tar.gz"))
     if len(archives) != 1:
         raise FetchError(f"pip left {len(archives)} archives for {pin.requirement!r}, expected one")
     return archives[0]
+
+
+def _hint(pip_errors: str) -> str:
+    if "DO NOT MATCH" in pip_errors:
+        return "the archive on the index differs from the pinned hash; do not build it"
+    if "No module named pip" in pip_errors:
+        return f"{sys.executable} has no pip; install it (python -m ensurepip)"
+    if "scikit_build_core" in pip_errors:
+        return f"{sys.executable} has no scikit-build-core; install it (pip install scikit-build-core)"
+    return (
+        "check the network and pip's index settings and run again, or build an existing checkout with "
+        "-DSHIMMY_LLAMA_CPP_DIR=/path/to/llama.cpp"
+    )
 
 
 def check_hash(archive: Path, pin: Pin) -> None:
@@ -156,15 +163,15 @@ def fetch(lock: Path = LOCK, target: Path = TARGET) -> bool:
         unpack(archive, fresh)
         (fresh / STAMP).write_text(pin.stamp)
         if target.exists():
-            os.replace(target, folder / "previous")
-        os.replace(fresh, target)
+            target.replace(folder / "previous")
+        fresh.replace(target)
     return True
 
 
 def main() -> int:
     try:
         changed = fetch()
-    except FetchError as error:
+    except (FetchError, OSError, tarfile.TarError) as error:
         print(f"vendor/fetch.py: {error}", file=sys.stderr)
         return 1
     print(f"vendor/llama.cpp: {'filled' if changed else 'up to date'} ({read_pin().commit[:8]})")
