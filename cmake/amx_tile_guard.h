@@ -8,7 +8,7 @@
 #include <immintrin.h>
 
 static inline void shimmy_tile_loadconfig(const void * config) {
-    __asm__ volatile("ldtilecfg\t%0" : : "m"(*(const char (*)[64]) config) : "memory");
+    __asm__ volatile("ldtilecfg\t%0" : : "m"(*(const char (*)[64])config) : "memory");
 }
 
 #undef _tile_loadconfig
