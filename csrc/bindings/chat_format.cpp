@@ -2,6 +2,7 @@
 
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
+#include <pybind11/typing.h>
 
 #include <string>
 #include <vector>
@@ -13,8 +14,8 @@
 namespace shimmy::bindings {
 namespace {
 
-py::list list_of(const std::vector<std::string> & strings) {
-    py::list list;
+py::typing::List<py::str> list_of(const std::vector<std::string> & strings) {
+    py::typing::List<py::str> list;
     for (const std::string & string : strings) {
         list.append(str_of(string));
     }
@@ -39,8 +40,8 @@ const char * kind_name(GrammarTrigger::Kind kind) {
     return "word";
 }
 
-py::list triggers(const ChatPrompt & prompt) {
-    py::list list;
+py::typing::List<py::typing::Tuple<py::str, py::str>> triggers(const ChatPrompt & prompt) {
+    py::typing::List<py::typing::Tuple<py::str, py::str>> list;
     for (const GrammarTrigger & trigger : prompt.triggers) {
         list.append(py::make_tuple(kind_name(trigger.kind), str_of(trigger.value)));
     }
@@ -68,9 +69,9 @@ ChatDelta feed(ChatParser & parser, const py::object & text, bool is_final) {
     return parser.feed(bytes, is_final);
 }
 
-py::dict caps(const ChatFormat & format) {
+py::typing::Dict<py::str, bool> caps(const ChatFormat & format) {
     const ChatCaps & found = format.caps();
-    py::dict dict;
+    py::typing::Dict<py::str, bool> dict;
     dict["system_role"] = found.system_role;
     dict["tools"] = found.tools;
     dict["tool_calls"] = found.tool_calls;

@@ -1,6 +1,7 @@
 #include "llama/device.h"
 
 #include <pybind11/stl.h>
+#include <pybind11/typing.h>
 
 #include "bindings/bind.h"
 #include "build_info.h"
@@ -21,7 +22,7 @@ void bind_device(py::module_ & m) {
     m.def(
         "build_info",
         [] {
-            py::dict info;
+            py::typing::Dict<py::str, py::object> info;
             info["version"] = SHIMMY_VERSION;
             info["llama_cpp_commit"] = SHIMMY_LLAMA_CPP_COMMIT;
             info["backends"] = backends();

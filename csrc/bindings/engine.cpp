@@ -12,9 +12,8 @@ RequestId add_request(Engine & engine, std::vector<Token> prompt, const Sampling
                       std::vector<Token> stop_token_ids, bool ignore_eos, std::optional<int32_t> logprobs,
                       std::vector<std::pair<std::string, double>> lora, std::vector<Token> preserved_tokens) {
     py::gil_scoped_release unlocked;
-    return engine.add_request({std::move(prompt), sampling, max_tokens.value_or(-1), std::move(stop),
-                               std::move(stop_token_ids), ignore_eos, logprobs.value_or(-1), std::move(lora),
-                               std::move(preserved_tokens)});
+    return engine.add_request({std::move(prompt), sampling, max_tokens, std::move(stop), std::move(stop_token_ids),
+                               ignore_eos, logprobs, std::move(lora), std::move(preserved_tokens)});
 }
 
 void bind_stats(py::module_ & m) {
@@ -44,7 +43,8 @@ void bind_engine(py::module_ & m) {
              }),
              py::arg("model"), py::arg("context") = ContextParams{}, py::arg("params") = EngineParams{},
              "Makes its own context. Raises InvalidRequestError (parameters) and ModelLoadError (no memory).")
-        .def("start", &Engine::start, "Run steps on a thread of the engine's own, whenever there is work.")
+        .def("start", &Engine::start, ReleaseGil(),
+             "Run steps on a thread of the engine's own, whenever there is work.")
         .def("shutdown", &Engine::shutdown, ReleaseGil(),
              "Cancel everything and end the thread. Later requests raise EngineDeadError. Idempotent.")
         .def("add_request", &add_request, py::arg("prompt"), py::arg("sampling") = SamplingParams{}, py::kw_only(),

@@ -72,12 +72,21 @@ class ParamsClass {
     }
 
     void done() {
+        const auto names = names_;
+        const std::string class_name = name_;
+        class_.def("__repr__", [names, class_name](const py::object & self) {
+            std::string text = class_name + "(";
+            for (const auto & name : names) {
+                text += (text.back() == '(' ? "" : ", ") + name + "=" +
+                        py::repr(self.attr(name.c_str())).template cast<std::string>();
+            }
+            return text + ")";
+        });
         py::options options;
         options.disable_function_signatures();
         const std::string signature = "__init__(self, *" + signature_ +
                                       ") -> None\n\nRaises InvalidRequestError for "
                                       "unknown names and values of the wrong type.";
-        const std::string class_name = name_;
         const auto setters = setters_;
         class_.def(py::init([setters, class_name](const py::kwargs & kwargs) {
                        Params params;
@@ -92,15 +101,6 @@ class ParamsClass {
                        return params;
                    }),
                    signature.c_str());
-        const auto names = names_;
-        class_.def("__repr__", [names, class_name](const py::object & self) {
-            std::string text = class_name + "(";
-            for (const auto & name : names) {
-                text += (text.back() == '(' ? "" : ", ") + name + "=" +
-                        py::repr(self.attr(name.c_str())).template cast<std::string>();
-            }
-            return text + ")";
-        });
     }
 
   private:

@@ -2,27 +2,31 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "errors.h"
 
 namespace shimmy {
 
 constexpr size_t max_sets = 1024;
+constexpr double max_scale = std::numeric_limits<float>::max();
 
 void AdapterSets::put(const std::string & name, std::shared_ptr<LoraAdapter> adapter) {
     std::lock_guard lock(mutex_);
     auto & place = adapters_[name];
     forget_sets_with(place.get());
-    place = std::move(adapter);
+    place.swap(adapter);  // the old one is freed after the lock
 }
 
 void AdapterSets::remove(const std::string & name) {
+    std::shared_ptr<LoraAdapter> removed;  // freed after the lock
     std::lock_guard lock(mutex_);
     const auto found = adapters_.find(name);
     if (found == adapters_.end()) {
         throw ModelNotFoundError("no adapter '" + name + "' is loaded");
     }
     forget_sets_with(found->second.get());
+    removed = std::move(found->second);
     adapters_.erase(found);
 }
 
@@ -55,8 +59,8 @@ AdapterSets::Interned AdapterSets::intern(const std::vector<std::pair<std::strin
             throw ModelNotFoundError("no adapter '" + name + "' is loaded; " +
                                      (known.empty() ? "there are none" : "there are: " + known));
         }
-        if (!std::isfinite(scale)) {
-            throw InvalidRequestError("the scale of adapter '" + name + "' is not a finite number", "lora");
+        if (!(std::abs(scale) <= max_scale)) {
+            throw InvalidRequestError("the scale of adapter '" + name + "' is not a finite 32-bit number", "lora");
         }
         if (std::any_of(set.begin(), set.end(), [&](const auto & other) { return other.first == found->second; })) {
             throw InvalidRequestError("adapter '" + name + "' is named twice", "lora");

@@ -33,7 +33,7 @@ class AdapterSets {
     // A set with its id. Equal sets have equal ids, the empty one has id 0, and ids are never reused, so that a prefix
     // computed with a replaced adapter is never taken for one of the new. Adapters with scale 0 are left out.
     // Throws ModelNotFoundError naming the unknown adapter and those there are, InvalidRequestError for a name given
-    // twice or a scale that is not finite.
+    // twice or a scale that is no finite float.
     Interned intern(const std::vector<std::pair<std::string, double>> & lora);
 
   private:

@@ -63,12 +63,14 @@ Engine::~Engine() {
 }
 
 void Engine::start() {
-    if (!started_.exchange(true)) {
+    std::scoped_lock lock(lifecycle_mutex_, step_mutex_);
+    if (!std::exchange(started_, true)) {
         thread_ = std::thread([this] { loop(); });
     }
 }
 
 void Engine::shutdown() {
+    std::lock_guard lifecycle(lifecycle_mutex_);
     {
         std::lock_guard lock(inbox_mutex_);
         stopping_ = true;
@@ -82,6 +84,8 @@ void Engine::shutdown() {
         std::lock_guard step_lock(step_mutex_);
         take_inbox();
         end_all(FinishReason::Cancelled, "");
+        publish_stats();
+        outbox_.put(std::exchange(step_outputs_, {}));
     }
     outbox_.close();
 }
@@ -99,12 +103,14 @@ void Engine::loop() {
                 return;
             }
         }
-        try {
-            run_step();
-        } catch (const std::exception & error) {
-            std::lock_guard step_lock(step_mutex_);
-            die(error.what());
-        }
+        std::lock_guard step_lock(step_mutex_);
+        run_step();
+    }
+}
+
+void Engine::check_open() const {
+    if (stopping_ || !death_.empty()) {
+        throw EngineDeadError(death_.empty() ? "the engine was shut down" : death_);
     }
 }
 
@@ -112,9 +118,7 @@ RequestId Engine::add_request(Request request) {
     RequestId id = 0;
     {
         std::lock_guard lock(inbox_mutex_);
-        if (stopping_ || !death_.empty()) {
-            throw EngineDeadError(death_.empty() ? "the engine was shut down" : death_);
-        }
+        check_open();
         if (n_waiting_ >= params_.max_waiting) {
             throw QueueFullError(std::to_string(n_waiting_) + " requests are waiting already, the queue holds " +
                                  std::to_string(params_.max_waiting));
@@ -124,18 +128,9 @@ RequestId Engine::add_request(Request request) {
     }
     try {
         auto adapters = adapters_.intern(request.lora);
-        const bool nothing_to_do = request.max_tokens == 0;
         auto sequence = std::make_unique<Sequence>(id, std::move(request), std::move(adapters), tokenizer_, n_ctx_);
-        if (nothing_to_do) {
-            Output output;
-            output.id = id;
-            sequence->finish(FinishReason::Length, output);
-            std::lock_guard lock(inbox_mutex_);
-            --n_waiting_;
-            outbox_.put({std::move(output)});
-            return id;
-        }
         std::lock_guard lock(inbox_mutex_);
+        check_open();  // again: nobody would answer what arrives after the end
         arrivals_.push_back(std::move(sequence));
     } catch (...) {
         std::lock_guard lock(inbox_mutex_);
@@ -158,23 +153,31 @@ void Engine::cancel(RequestId id) {
 }
 
 bool Engine::step() {
-    if (started_.load()) {
+    std::lock_guard step_lock(step_mutex_);
+    if (started_) {
         throw InvalidRequestError("the engine steps by itself since start()");
     }
     return run_step();
 }
 
 bool Engine::run_step() {
-    std::lock_guard step_lock(step_mutex_);
+    bool busy = true;
+    try {
+        busy = compute_step();
+    } catch (const std::exception & error) {
+        die(error.what());
+    }
+    publish_stats();
+    outbox_.put(std::exchange(step_outputs_, {}));
+    return busy;
+}
+
+bool Engine::compute_step() {
     const auto start = Clock::now();
-    take_inbox();
-    take_cancellations();
+    end_cancelled(take_inbox());
     admit();
     if (running_.empty()) {
-        publish_stats();
-        const bool answered = !step_outputs_.empty();
-        outbox_.put(std::exchange(step_outputs_, {}));
-        return answered;
+        return !step_outputs_.empty();
     }
     ++step_;
     const auto plan = this->plan();
@@ -200,25 +203,27 @@ bool Engine::run_step() {
     }
     ++counters_.steps;
     counters_.step_seconds += seconds_since(start);
-    publish_stats();
-    outbox_.put(std::exchange(step_outputs_, {}));
     return true;
 }
 
-void Engine::take_inbox() {
+std::set<RequestId> Engine::take_inbox() {
     std::lock_guard lock(inbox_mutex_);
     for (auto & sequence : arrivals_) {
-        queue_.push_back(std::move(sequence));
+        if (sequence->wants_tokens()) {
+            queue_.push_back(std::move(sequence));
+            continue;
+        }
+        Output output;
+        output.id = sequence->id();
+        sequence->finish(FinishReason::Length, output);
+        send(std::move(output));
+        --n_waiting_;
     }
     arrivals_.clear();
+    return std::exchange(cancellations_, {});
 }
 
-void Engine::take_cancellations() {
-    std::set<RequestId> ids;
-    {
-        std::lock_guard lock(inbox_mutex_);
-        ids.swap(cancellations_);
-    }
+void Engine::end_cancelled(const std::set<RequestId> & ids) {
     if (ids.empty()) {
         return;
     }
@@ -305,6 +310,11 @@ DecodeStatus Engine::decode(const StepPlan & plan) {
     }
     {
         std::lock_guard lock(inbox_mutex_);
+        // What came after the inbox was taken found nothing to abort.
+        const auto ended = [&](RequestId id) { return cancellations_.count(id) > 0; };
+        if (stopping_ || std::any_of(worth_aborting.begin(), worth_aborting.end(), ended)) {
+            return DecodeStatus::Aborted;
+        }
         in_flight_ = std::move(worth_aborting);
     }
     const auto start = Clock::now();
@@ -312,6 +322,7 @@ DecodeStatus Engine::decode(const StepPlan & plan) {
     counters_.decode_seconds += seconds_since(start);
     std::lock_guard lock(inbox_mutex_);
     in_flight_.clear();
+    context_.clear_abort();  // one that came too late for this decode is not meant for the next
     return status;
 }
 
@@ -331,7 +342,7 @@ void Engine::advance(const StepPlan & plan) {
         output.id = slot.sequence->id();
         try {
             slot.sequence->advance(context_.logits(token - 1), output);
-        } catch (const DecodeError & error) {
+        } catch (const std::exception & error) {
             output.error = error.what();
             slot.sequence->finish(FinishReason::Failed, output);
         }
@@ -402,19 +413,20 @@ void Engine::end_all(FinishReason reason, const std::string & error) {
         send(std::move(output));
     };
     for (const size_t index : running_) {
-        end(*slots_[index].sequence);
-        slots_[index].sequence.reset();
+        if (slots_[index].sequence) {
+            end(*slots_[index].sequence);
+            slots_[index].sequence.reset();
+        }
     }
     for (auto & sequence : queue_) {
         end(*sequence);
     }
     {
         std::lock_guard lock(inbox_mutex_);
-        n_waiting_ -= std::min(n_waiting_, queue_.size());
+        n_waiting_ -= queue_.size();
     }
     running_.clear();
     queue_.clear();
-    outbox_.put(std::exchange(step_outputs_, {}));
 }
 
 void Engine::die(const std::string & why) {

@@ -1,7 +1,6 @@
 #pragma once
 // Continuous batching: many requests share one context, one step at a time.
 
-#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <deque>
@@ -60,8 +59,8 @@ class Engine {
     // End a request, wherever it stands; unknown and finished ones are ignored. Its last output says Cancelled.
     void cancel(RequestId id);
 
-    // One step: plan, decode, advance. False when there was nothing to do. Throws InvalidRequestError while start()
-    // runs.
+    // One step: plan, decode, advance. False when there was nothing to do. Throws InvalidRequestError after
+    // start().
     bool step();
 
     // All outputs since the last call, waiting up to `timeout` for the first. Empty: time out or shut down.
@@ -83,9 +82,11 @@ class Engine {
 
   private:
     void loop();
-    bool run_step();
-    void take_inbox();
-    void take_cancellations();
+    void check_open() const;  // with inbox_mutex_ held
+    bool run_step();          // with step_mutex_ held, as is all that follows
+    bool compute_step();
+    std::set<RequestId> take_inbox();
+    void end_cancelled(const std::set<RequestId> & ids);
     void admit();
     StepPlan plan() const;
     DecodeStatus decode(const StepPlan & plan);
@@ -105,8 +106,12 @@ class Engine {
     AdapterSets adapters_;
     int64_t n_ctx_;
 
+    std::mutex lifecycle_mutex_;  // start() and shutdown(): thread_
+    std::thread thread_;
+
     // The step's own state, under step_mutex_.
     std::mutex step_mutex_;
+    bool started_ = false;
     Slots slots_;
     std::vector<size_t> running_;  // indices into slots_, in order of admission
     std::deque<std::unique_ptr<Sequence>> queue_;
@@ -129,8 +134,6 @@ class Engine {
     EngineStats published_;
 
     Outbox outbox_;
-    std::thread thread_;
-    std::atomic<bool> started_{false};
 };
 
 }  // namespace shimmy

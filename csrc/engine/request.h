@@ -18,11 +18,11 @@ using RequestId = uint64_t;
 struct Request {
     std::vector<Token> prompt;  // at least one token
     SamplingParams sampling;
-    int64_t max_tokens = -1;  // tokens to generate; -1: until the context is full
+    std::optional<int64_t> max_tokens;  // tokens to generate, at least 0; none: until the context is full
     std::vector<std::string> stop;
     std::vector<Token> stop_token_ids;
     bool ignore_eos = false;
-    int32_t logprobs = -1;                             // alternatives per token, 0 to 20; -1: off
+    std::optional<int32_t> logprobs;                   // alternatives per token, 0 to 20; none: off
     std::vector<std::pair<std::string, double>> lora;  // names of loaded adapters, with scales
     std::vector<Token> preserved_tokens;               // control tokens that are written out in the text
 };

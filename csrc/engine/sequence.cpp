@@ -8,7 +8,7 @@
 namespace shimmy {
 namespace {
 
-constexpr size_t max_stop_strings = 64;
+constexpr size_t max_stops = 64;
 constexpr size_t max_stop_bytes = 4096;
 constexpr int32_t max_logprobs = 20;
 
@@ -29,21 +29,24 @@ void check_request(const Request & request, const Tokenizer & tokenizer, int64_t
     for (const Token token : request.stop_token_ids) {
         tokenizer.check(token, "stop_token_ids");
     }
-    if (request.max_tokens < -1) {
-        throw InvalidRequestError("max_tokens is " + std::to_string(request.max_tokens) + ", it must be at least 0",
+    if (request.max_tokens && *request.max_tokens < 0) {
+        throw InvalidRequestError("max_tokens is " + std::to_string(*request.max_tokens) + ", it must be at least 0",
                                   "max_tokens");
     }
-    if (request.logprobs < -1 || request.logprobs > max_logprobs) {
-        throw InvalidRequestError("logprobs is " + std::to_string(request.logprobs) + ", it must be between 0 and " +
+    if (request.logprobs && (*request.logprobs < 0 || *request.logprobs > max_logprobs)) {
+        throw InvalidRequestError("logprobs is " + std::to_string(*request.logprobs) + ", it must be between 0 and " +
                                       std::to_string(max_logprobs),
                                   "logprobs");
     }
-    if (request.stop.size() > max_stop_strings || request.stop_token_ids.size() > max_stop_strings) {
-        throw InvalidRequestError(
-            "there are " + std::to_string(std::max(request.stop.size(), request.stop_token_ids.size())) +
-                " stop strings or tokens, at most " + std::to_string(max_stop_strings) + " are allowed",
-            "stop");
-    }
+    const auto check_number = [](const char * field, size_t n) {
+        if (n > max_stops) {
+            throw InvalidRequestError(std::string(field) + " has " + std::to_string(n) + " entries, at most " +
+                                          std::to_string(max_stops) + " are allowed",
+                                      field);
+        }
+    };
+    check_number("stop", request.stop.size());
+    check_number("stop_token_ids", request.stop_token_ids.size());
     for (const auto & stop : request.stop) {
         if (stop.empty() || stop.size() > max_stop_bytes) {
             throw InvalidRequestError("a stop string has " + std::to_string(stop.size()) +
@@ -117,8 +120,8 @@ void Sequence::take(Token token, std::span<const float> logits, Output & output)
     sampler_.accept(token);
     tokens_.push_back(token);
     output.tokens.push_back(token);
-    if (request_.logprobs >= 0) {
-        output.logprobs.push_back(logprobs(logits, token, request_.logprobs));
+    if (request_.logprobs) {
+        output.logprobs.push_back(logprobs(logits, token, *request_.logprobs));
     }
     auto match = stop_.push(detokenizer_.push(token));
     output.text += match.text;

@@ -29,6 +29,7 @@ class Sequence {
     const std::vector<Token> & tokens() const { return tokens_; }  // prompt and completion
     int32_t n_computed() const { return n_computed_; }             // of tokens(), in the KV cache
     int32_t n_pending() const { return static_cast<int32_t>(tokens_.size()) - n_computed_; }
+    bool wants_tokens() const { return request_.max_tokens != 0; }
     bool decoding() const { return n_pending() == 1 && tokens_.size() > n_prompt_; }
     std::span<const Token> pending(int32_t n) const;
 

@@ -34,6 +34,7 @@ std::optional<size_t> Slots::place(std::unique_ptr<Sequence> & sequence, uint64_
         n_reused = 0;
     }
     slot.kept.clear();
+    slot.n_shared = std::min(slot.n_shared, static_cast<size_t>(n_reused));
     slot.adapters = sequence->adapter_set_id();
     slot.last_step = step;
     sequence->admitted(n_reused);

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <shared_mutex>
+#include <utility>
 
 #include "errors.h"
 #include "llama/context_params.h"
@@ -36,6 +38,7 @@ Context::Context(std::shared_ptr<Model> model, const ContextParams & params)
     LogCapture log;
     try {
         AbortGuard guard;
+        std::shared_lock adapters(model_->adapters_mutex());
         ctx_ = llama_init_from_model(model_->get(), native);
     } catch (const std::exception & error) {
         throw ModelLoadError(model_->path() + ": no context: " + error.what());
@@ -172,6 +175,10 @@ DecodeStatus Context::run(Call call, const Batch & batch) {
     int32_t result = 0;
     try {
         AbortGuard guard;
+        std::shared_lock adapters(model_->adapters_mutex(), std::defer_lock);
+        if (std::exchange(adapters_changed_, false)) {
+            adapters.lock();
+        }
         result = call == Call::Decode ? llama_decode(ctx_, native) : llama_encode(ctx_, native);
         llama_synchronize(ctx_);
     } catch (const std::exception & error) {
@@ -250,6 +257,7 @@ void Context::set_adapters(const std::vector<std::pair<std::shared_ptr<LoraAdapt
     }
     llama_set_adapters_lora(ctx_, handles.data(), handles.size(), scales.data());
     adapters_ = adapters;
+    adapters_changed_ = true;
 }
 
 std::vector<uint8_t> Context::save_state() const {

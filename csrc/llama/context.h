@@ -49,6 +49,9 @@ class Context {
     // Callable from any thread.
     void abort() { abort_.store(true, std::memory_order_relaxed); }
 
+    // Take an abort() back that has stopped nothing yet.
+    void clear_abort() { abort_.store(false, std::memory_order_relaxed); }
+
     // Logits of token `i` of the last batch (negative: counted from the last output), [n_vocab]. Valid until the next
     // call. Throws InvalidRequestError when that token asked for no output.
     std::span<const float> logits(int32_t i) const;
@@ -96,6 +99,7 @@ class Context {
     std::shared_ptr<Model> model_;
     ContextParams params_;
     std::vector<std::pair<std::shared_ptr<LoraAdapter>, double>> adapters_;
+    bool adapters_changed_ = false;  // since the last call
     int32_t n_threads_ = 1;
     int32_t n_threads_batch_ = 1;
     uint32_t n_outputs_max_ = 0;

@@ -243,12 +243,27 @@ class HparamsCheck {
                                                               "convert the model again or update shimmy");
             }
         }
-        const auto * sections = file_.find(prefix_ + "rope.dimension_sections");
-        if (sections != nullptr && sections->type == GgufType::array) {
-            const auto sizes = file_.integers(*sections);
-            if (std::any_of(sizes.begin(), sizes.end(), [](int64_t n) { return n < 0 || n > max_width; })) {
-                fail("rope.dimension_sections", "has a section that no head can have");
+        check_rope_sections();
+    }
+
+    void check_rope_sections() const {
+        const char * name = "rope.dimension_sections";
+        const auto * sections = file_.find(prefix_ + name);
+        if (sections == nullptr || sections->type != GgufType::array) {
+            return;
+        }
+        int64_t sum = 0;
+        for (const auto size : file_.integers(*sections)) {
+            if (size < 0 || size > max_width) {
+                fail(name, "has a section of " + text(size) + ", which no head can have");
             }
+            sum += size;
+        }
+        if (key_length_ > 0 && sum > key_length_) {
+            fail(name, "add up to " + text(sum) + ", more than the key length, " + text(key_length_));
+        }
+        if (sum == 0 && architecture_ == "qwen2vl") {
+            fail(name, "are all 0");
         }
     }
 

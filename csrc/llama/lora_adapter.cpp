@@ -3,6 +3,7 @@
 #include <llama.h>
 
 #include <algorithm>
+#include <mutex>
 
 #include "errors.h"
 #include "llama/gguf_check.h"
@@ -39,6 +40,7 @@ std::shared_ptr<LoraAdapter> LoraAdapter::load(std::shared_ptr<Model> model, con
     llama_adapter_lora * adapter = nullptr;
     try {
         AbortGuard guard;
+        std::lock_guard lock(model->adapters_mutex());
         adapter = llama_adapter_lora_init(model->get(), path.c_str());
     } catch (const std::exception & error) {
         throw ModelLoadError(path + ": " + error.what());
@@ -53,6 +55,7 @@ LoraAdapter::LoraAdapter(std::shared_ptr<Model> model, std::string path, llama_a
     : model_(std::move(model)), path_(std::move(path)), adapter_(adapter) {}
 
 LoraAdapter::~LoraAdapter() {
+    std::lock_guard lock(model_->adapters_mutex());
     llama_adapter_lora_free(adapter_);
 }
 

@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <shared_mutex>
 #include <string>
 
 #include "params.h"
@@ -53,12 +54,17 @@ class Model {
     bool is_recurrent() const;  // recurrent or hybrid: a sequence's state cannot be cut back
     uint64_t kv_bytes_per_cell(const std::string & type_k, const std::string & type_v) const;  // an estimate
 
+    // llama.cpp keeps a list of a model's adapters in it, unguarded: exclusively held by who adds to it or takes from
+    // it, shared by who sizes a context's graphs, which reads it.
+    std::shared_mutex & adapters_mutex() const { return adapters_mutex_; }
+
     llama_model * get() const { return model_; }
     const llama_vocab * vocab() const;
 
   private:
     Model(llama_model * model, std::string path, ModelParams params);
 
+    mutable std::shared_mutex adapters_mutex_;
     llama_model * model_;
     std::string path_;
     ModelParams params_;
