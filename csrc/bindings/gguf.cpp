@@ -1,4 +1,4 @@
-#include "llama/gguf_check.h"
+#include "gguf/gguf_check.h"
 
 #include "bindings/bind.h"
 

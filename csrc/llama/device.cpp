@@ -16,6 +16,7 @@
 #endif
 
 #include "errors.h"
+#include "llama/log_sink.h"
 #include "llama/native_abort.h"
 
 namespace shimmy {
@@ -42,6 +43,7 @@ void init_backends() {
     static std::once_flag once;
     std::call_once(once, [] {
         install_abort_hook();
+        install_log_sink();
 #ifdef GGML_BACKEND_DL
         ggml_backend_load_all();
 #endif

@@ -144,8 +144,12 @@ void on_log(ggml_log_level level, const char * text, void *) {
 
 }  // namespace
 
-void set_log_callback(LogCallback callback) {
+void install_log_sink() {
     llama_log_set(on_log, nullptr);
+}
+
+void set_log_callback(LogCallback callback) {
+    install_log_sink();
     sink().set(std::move(callback));
 }
 

@@ -10,6 +10,9 @@ enum class LogLevel { Debug = 10, Info = 20, Warning = 30, Error = 40 };  // the
 
 using LogCallback = std::function<void(LogLevel, const std::string & line)>;
 
+// Take llama.cpp's log over. Without it lines go to stderr and LogCapture stays empty.
+void install_log_sink();
+
 // Replace the callback; an empty one drops the lines. Lines reach it in order, without their newline, on a thread that
 // holds no lock of ours. At most 4,096 lines wait; more are counted and reported as one. Returns when the previous
 // callback runs no more.

@@ -6,7 +6,7 @@
 #include <mutex>
 
 #include "errors.h"
-#include "llama/gguf_check.h"
+#include "gguf/gguf_check.h"
 #include "llama/log_sink.h"
 #include "llama/native_abort.h"
 
@@ -28,14 +28,7 @@ std::shared_ptr<LoraAdapter> LoraAdapter::load(std::shared_ptr<Model> model, con
     if (model->params().vocab_only) {
         throw InvalidRequestError(model->path() + " was loaded with vocab_only, so no adapter can be added");
     }
-    const auto summary = check_gguf(path);
-    if (summary.kind != GgufKind::adapter) {
-        throw ModelLoadError(path + " is no LoRA adapter (general.type is not \"adapter\")");
-    }
-    if (summary.architecture != model->architecture()) {
-        throw ModelLoadError(path + " was made for a base model of architecture " + summary.architecture + ", " +
-                             model->path() + " is " + model->architecture());
-    }
+    check_gguf_adapter(path, model->path());
     LogCapture log;
     llama_adapter_lora * adapter = nullptr;
     try {

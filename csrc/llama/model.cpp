@@ -8,9 +8,9 @@
 #include <vector>
 
 #include "errors.h"
+#include "gguf/gguf_check.h"
 #include "llama/device.h"
 #include "llama/ggml_types.h"
-#include "llama/gguf_check.h"
 #include "llama/log_sink.h"
 #include "llama/native_abort.h"
 
@@ -103,10 +103,10 @@ std::shared_ptr<Model> Model::load(const std::string & path, const ModelParams &
     native.vocab_only = params.vocab_only;
 
     const auto summary = check_gguf_split(path);
-    if (summary.kind == GgufKind::adapter) {
+    if (summary.kind == GgufKind::Adapter) {
         throw ModelLoadError(path + " is a LoRA adapter, not a model: load its base model and add this file to it");
     }
-    if (summary.kind == GgufKind::projector) {
+    if (summary.kind == GgufKind::Projector) {
         throw ModelLoadError(path + " is a multimodal projector, not a language model: load the model it belongs to");
     }
 

@@ -3,6 +3,7 @@
 #include <llama.h>
 
 #include <algorithm>
+#include <stdexcept>
 
 #include "deep_stack.h"
 #include "errors.h"
@@ -48,10 +49,15 @@ std::vector<Token> Tokenizer::encode(std::string_view text, bool add_special, bo
         }
         tokens.resize(static_cast<size_t>(std::max(n, 0)));
     };
-    if (text.size() <= shallow_text_bytes) {
-        run();
-    } else {
-        run_on_deep_stack(std::min(max_stack_bytes, (size_t{16} << 20) + text.size() * stack_bytes_per_text_byte), run);
+    try {
+        if (text.size() <= shallow_text_bytes) {
+            run();
+        } else {
+            run_on_deep_stack(std::min(max_stack_bytes, (size_t{16} << 20) + text.size() * stack_bytes_per_text_byte),
+                              run);
+        }
+    } catch (const std::out_of_range &) {
+        throw InvalidRequestError("the model's vocabulary has no token for some byte of the text", "text");
     }
     return tokens;
 }

@@ -22,11 +22,12 @@ GENERATED = {"python/shimmy/_core.pyi"}
 # errors.h, ...) are for everyone and include none.
 ROOMS: dict[str, set[str]] = {
     "": set(),
-    "llama": set(),
+    "gguf": set(),
+    "llama": {"gguf"},
     "grammar": set(),
     "chat": set(),
     "engine": {"llama", "grammar"},
-    "bindings": {"llama", "grammar", "chat", "engine"},
+    "bindings": {"gguf", "llama", "grammar", "chat", "engine"},
 }
 LLAMA_HEADERS = re.compile(r"^(llama|ggml|gguf)([-_]\w+)*\.h$|^llama-cpp\.h$")
 

@@ -1,4 +1,4 @@
-#include "llama/gguf_vocab.h"
+#include "gguf/gguf_vocab.h"
 
 #include <algorithm>
 #include <bit>

@@ -9,7 +9,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "llama/gguf_type.h"
+#include "gguf/gguf_type.h"
 
 namespace shimmy {
 

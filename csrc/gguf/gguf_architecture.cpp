@@ -1,4 +1,4 @@
-#include "llama/gguf_architecture.h"
+#include "gguf/gguf_architecture.h"
 
 #include <algorithm>
 #include <array>

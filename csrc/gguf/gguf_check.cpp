@@ -1,4 +1,4 @@
-#include "llama/gguf_check.h"
+#include "gguf/gguf_check.h"
 
 #include <algorithm>
 #include <array>
@@ -8,11 +8,11 @@
 #include <unordered_set>
 
 #include "errors.h"
-#include "llama/gguf_adapter.h"
-#include "llama/gguf_file.h"
-#include "llama/gguf_hparams.h"
-#include "llama/gguf_vocab.h"
-#include "llama/gguf_weights.h"
+#include "gguf/gguf_adapter.h"
+#include "gguf/gguf_file.h"
+#include "gguf/gguf_hparams.h"
+#include "gguf/gguf_vocab.h"
+#include "gguf/gguf_weights.h"
 
 namespace shimmy {
 namespace {
@@ -31,25 +31,25 @@ std::string string_or_empty(const GgufFile & file, const std::string & key) {
 GgufKind kind_of(const GgufFile & file, const std::string & architecture) {
     const auto type = string_or_empty(file, "general.type");
     if (type == "adapter") {
-        return GgufKind::adapter;
+        return GgufKind::Adapter;
     }
     if (type == "mmproj" || architecture == "clip") {
-        return GgufKind::projector;
+        return GgufKind::Projector;
     }
     if (type == "imatrix") {
-        return GgufKind::importance;
+        return GgufKind::Importance;
     }
     if (architecture == "controlvector") {
-        return GgufKind::control_vector;
+        return GgufKind::ControlVector;
     }
     const auto * split_no = file.find("split.no");
     if (split_no != nullptr && split_no->type == GgufType::u16 && *file.u16("split.no") > 0) {
-        return GgufKind::shard;
+        return GgufKind::Shard;
     }
     if (file.tensors().empty() && file.find("tokenizer.ggml.model") != nullptr && file.find("split.count") == nullptr) {
-        return GgufKind::vocab_only;
+        return GgufKind::VocabOnly;
     }
-    return GgufKind::model;
+    return GgufKind::Model;
 }
 
 GgufSummary summarize(const GgufFile & file) {
@@ -96,10 +96,10 @@ void check_key_types(const GgufFile & file) {
 // Everything is held against every file, whatever it says it is: a caller may load it as something else.
 void check(const GgufFile & file, const GgufSummary & summary) {
     check_key_types(file);
-    if (summary.kind == GgufKind::adapter) {
+    if (summary.kind == GgufKind::Adapter) {
         check_adapter(file);
     }
-    if (summary.kind == GgufKind::model && summary.architecture.empty()) {
+    if (summary.kind == GgufKind::Model && summary.architecture.empty()) {
         file.fail("general.architecture", "is missing: the file is no model, convert it again");
     }
     if (!summary.architecture.empty() && summary.architecture != "clip") {
@@ -180,19 +180,19 @@ void for_each_part(const GgufFile & file, const std::string & path, Callback cal
 
 std::string gguf_kind_name(GgufKind kind) {
     switch (kind) {
-        case GgufKind::model:
+        case GgufKind::Model:
             return "model";
-        case GgufKind::vocab_only:
+        case GgufKind::VocabOnly:
             return "vocab-only";
-        case GgufKind::adapter:
+        case GgufKind::Adapter:
             return "adapter";
-        case GgufKind::projector:
+        case GgufKind::Projector:
             return "projector";
-        case GgufKind::control_vector:
+        case GgufKind::ControlVector:
             return "control-vector";
-        case GgufKind::importance:
+        case GgufKind::Importance:
             return "imatrix";
-        case GgufKind::shard:
+        case GgufKind::Shard:
             return "shard";
     }
     return {};
@@ -243,8 +243,9 @@ GgufSummary check_gguf_split(const std::string & path) {
 
 void check_gguf_adapter(const std::string & path, const std::string & model_path) {
     const GgufFile file(path);
+    check_key_types(file);
     const auto summary = summarize(file);
-    if (summary.kind != GgufKind::adapter) {
+    if (summary.kind != GgufKind::Adapter) {
         file.fail("general.type", "says that this is no LoRA adapter but a " + gguf_kind_name(summary.kind) +
                                       ": give the adapter's file");
     }

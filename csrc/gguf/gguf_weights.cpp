@@ -1,4 +1,4 @@
-#include "llama/gguf_weights.h"
+#include "gguf/gguf_weights.h"
 
 #include <algorithm>
 #include <array>

@@ -1,4 +1,4 @@
-#include "llama/gguf_file.h"
+#include "gguf/gguf_file.h"
 
 #include <algorithm>
 #include <bit>
@@ -9,7 +9,7 @@
 #include <system_error>
 
 #include "errors.h"
-#include "llama/file_format.h"
+#include "gguf/file_format.h"
 
 namespace shimmy {
 namespace {

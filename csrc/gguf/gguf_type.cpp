@@ -1,4 +1,4 @@
-#include "llama/gguf_type.h"
+#include "gguf/gguf_type.h"
 
 #include <array>
 

@@ -1,4 +1,4 @@
-#include "llama/file_format.h"
+#include "gguf/file_format.h"
 
 #include <algorithm>
 

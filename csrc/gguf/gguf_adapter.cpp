@@ -1,4 +1,4 @@
-#include "llama/gguf_adapter.h"
+#include "gguf/gguf_adapter.h"
 
 #include <map>
 #include <optional>

@@ -1,4 +1,4 @@
-#include "llama/gguf_hparams.h"
+#include "gguf/gguf_hparams.h"
 
 #include <algorithm>
 #include <array>
@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-#include "llama/gguf_architecture.h"
+#include "gguf/gguf_architecture.h"
 
 namespace shimmy {
 namespace {
@@ -282,6 +282,23 @@ class HparamsCheck {
         }
     }
 
+    // Layers of dots3note attend through an indexer of their own unless they have a sliding window.
+    void check_dots3note() const {
+        const auto flags = [&](const std::string & name) {
+            const auto * value = file_.find(prefix_ + name);
+            auto set = value == nullptr ? std::vector<int64_t>() : file_.integers(*value);
+            set.resize(max_layers);
+            return set;
+        };
+        const auto windows = flags("attention.sliding_window_pattern");
+        const auto indexers = flags("attention.indexer.types");
+        for (uint32_t i = 0; i + value_or("nextn_predict_layers", 0) < n_layers_; i++) {
+            if (windows[i] == 0 && indexers[i] == 0) {
+                fail("attention.indexer.types", "gives layer " + text(i) + " neither an indexer nor a sliding window");
+            }
+        }
+    }
+
     void check_epsilons() const {
         for (const char * name :
              {"attention.layer_norm_epsilon", "attention.layer_norm_rms_epsilon", "attention.group_norm_epsilon"}) {
@@ -293,6 +310,9 @@ class HparamsCheck {
     }
 
     void check_positive() const {
+        if (architecture_ == "dots3note") {
+            check_dots3note();
+        }
         for (const auto key : positive_keys(architecture_)) {
             const std::string name(key);
             if (n_layers_ > 0 && value_or(name, 0) == 0) {

@@ -8,13 +8,13 @@
 namespace shimmy {
 
 enum class GgufKind {
-    model,
-    vocab_only,  // a tokenizer without weights
-    adapter,     // LoRA
-    projector,   // multimodal encoder (mmproj)
-    control_vector,
-    importance,  // importance matrix for quantization
-    shard,       // second or later part of a split model: no metadata of its own
+    Model,
+    VocabOnly,  // a tokenizer without weights
+    Adapter,    // LoRA
+    Projector,  // multimodal encoder (mmproj)
+    ControlVector,
+    Importance,  // importance matrix for quantization
+    Shard,       // second or later part of a split model: no metadata of its own
 };
 
 // "model", "vocab-only", "adapter", "projector", "control-vector", "imatrix", "shard"
@@ -24,7 +24,7 @@ std::string gguf_kind_name(GgufKind kind);
 struct GgufSummary {
     std::string architecture;
     std::string name;  // general.name
-    GgufKind kind = GgufKind::model;
+    GgufKind kind = GgufKind::Model;
     uint32_t version = 0;    // of GGUF: 2 or 3
     uint64_t n_tensors = 0;  // in this file
     uint64_t n_kv = 0;

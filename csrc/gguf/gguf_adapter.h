@@ -6,7 +6,7 @@
 #include <string>
 #include <unordered_map>
 
-#include "llama/gguf_file.h"
+#include "gguf/gguf_file.h"
 
 namespace shimmy {
 

@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "llama/gguf_file.h"
+#include "gguf/gguf_file.h"
 
 namespace shimmy {
 

@@ -1,0 +1,158 @@
+"""More is asked than fits: of sequences, of KV cells, of the queue."""
+
+from __future__ import annotations
+
+import pytest
+from engine_fixtures import GREEDY, LONG_QUESTION, QUESTIONS, Answer, Driver, ask_alone, chat, long_chat, open_engine
+
+from shimmy.errors import PromptTooLongError, QueueFullError
+
+
+def wanting_more_than_the_pool(driver: Driver) -> list[Answer]:
+    """64 requests of at least 32 tokens each: four times a pool of 512 cells, running 16 at a time."""
+    questions = [*QUESTIONS, LONG_QUESTION]
+    return [driver.ask(questions[i % len(questions)], max_tokens=60 + i % 3) for i in range(64)]
+
+
+@pytest.fixture(scope="module")
+def unpressured() -> list[tuple[str, str]]:
+    with open_engine(n_ctx=16384, max_num_seqs=64) as engine:
+        driver = Driver(engine)
+        answers = wanting_more_than_the_pool(driver)
+        driver.finish()
+        assert engine.stats.preemptions == 0
+        return [(answer.text, answer.reason) for answer in answers]
+
+
+@pytest.mark.parametrize("prefix_cache", [True, False], ids=["prefix cache", "no prefix cache"])
+@pytest.mark.parametrize("started", [True, False], ids=["started", "stepped"])
+def test_four_times_the_pool_finishes(unpressured: list[tuple[str, str]], started: bool, prefix_cache: bool) -> None:
+    with open_engine(n_ctx=512, max_num_seqs=16, start=started, prefix_cache=prefix_cache) as engine:
+        driver = Driver(engine)
+        answers = wanting_more_than_the_pool(driver)
+        wanted = sum(len(chat(question)) for question in [*QUESTIONS, LONG_QUESTION] * 3)
+        assert wanted > 2 * 512
+        if started:
+            driver.wait()
+        else:
+            driver.finish()
+        assert [(answer.text, answer.reason) for answer in answers] == unpressured
+        assert engine.stats.preemptions > 0
+        assert engine.stats.requests_finished == 64
+        assert (engine.stats.running, engine.stats.waiting) == (0, 0)
+        assert engine.stats.kv_cells_used <= 512
+
+
+def test_the_oldest_request_is_never_the_one_preempted() -> None:
+    """Two requests of which only one fits to its end: the first goes through without a break."""
+    with open_engine(n_ctx=512, max_num_seqs=2) as engine:
+        driver = Driver(engine)
+        first = driver.ask(chat(LONG_QUESTION), ignore_eos=True, max_tokens=400)
+        second = driver.ask(chat(LONG_QUESTION), ignore_eos=True, max_tokens=400)
+        while first.last is None:
+            driver.step()
+        assert engine.stats.preemptions == 1
+        assert len(first.pieces) == 400
+        assert second.last is None
+        driver.finish()
+        assert second.tokens == first.tokens
+
+
+def test_usage_survives_preemption() -> None:
+    with open_engine(n_ctx=512, max_num_seqs=4) as engine:
+        driver = Driver(engine)
+        answers = [driver.ask(LONG_QUESTION, max_tokens=150, logprobs=1) for _ in range(4)]
+        driver.finish()
+        assert engine.stats.preemptions > 0
+        for answer in answers:
+            assert answer.usage.prompt_tokens == len(chat(LONG_QUESTION))
+            assert answer.usage.completion_tokens == len(answer.tokens) == len(answer.logprobs) == 150
+            assert answer.text == answers[0].text
+
+
+def test_more_requests_than_sequences_are_served_in_order() -> None:
+    with open_engine(max_num_seqs=2) as engine:
+        driver = Driver(engine)
+        answers = [driver.ask(question) for question in QUESTIONS]
+        driver.step()
+        assert (engine.stats.running, engine.stats.waiting) == (2, len(answers) - 2)
+        order: list[str] = []
+        while engine.step():
+            driver.take()
+            order += [question for question, answer in zip(QUESTIONS, answers, strict=True) if answer.last and question not in order]
+        assert {question: answer.text for question, answer in zip(QUESTIONS, answers, strict=True)} == QUESTIONS
+        position = {question: i for i, question in enumerate(QUESTIONS)}
+        starts = [answer.usage.queue_seconds for answer in answers]
+        assert starts == sorted(starts)
+        assert all(abs(position[question] - place) <= 8 for place, question in enumerate(order))
+
+
+def test_a_full_queue_refuses_and_the_others_finish() -> None:
+    with open_engine(max_num_seqs=1, max_waiting=3) as engine:
+        driver = Driver(engine)
+        answers = [driver.ask("Who are you?") for _ in range(3)]
+        with pytest.raises(QueueFullError, match="3 requests are waiting already") as caught:
+            driver.ask("Who are you?")
+        assert caught.value.retry_after > 0
+        driver.step()
+        answers.append(driver.ask("Who are you?"))
+        with pytest.raises(QueueFullError):
+            driver.ask("Who are you?")
+        driver.finish()
+        assert {answer.text for answer in answers} == {QUESTIONS["Who are you?"]}
+        assert engine.stats.waiting == 0
+        assert ask_alone(engine, "Who are you?").reason == "STOP"
+
+
+def test_refused_requests_take_no_place_in_the_queue() -> None:
+    with open_engine(max_waiting=2) as engine:
+        for _ in range(5):
+            with pytest.raises(ValueError, match="no tokens"):
+                engine.add_request([], GREEDY)
+        assert engine.stats.waiting == 0
+        driver = Driver(engine)
+        driver.ask("Who are you?")
+        driver.ask("Who are you?")
+        with pytest.raises(QueueFullError):
+            driver.ask("Who are you?")
+
+
+def test_the_end_of_the_context_is_a_length() -> None:
+    with open_engine(n_ctx=512) as engine:
+        prompt = chat("Who are you?")
+        answer = ask_alone(engine, prompt, ignore_eos=True)
+        assert answer.reason == "LENGTH"
+        assert len(prompt) + len(answer.tokens) == engine.n_ctx == 512
+        assert answer.usage.completion_tokens == 512 - len(prompt)
+
+
+def test_the_end_of_a_shared_context_is_a_length_for_each() -> None:
+    with open_engine(n_ctx=512, max_num_seqs=4) as engine:
+        driver = Driver(engine)
+        prompts = [chat("Who are you?"), long_chat("Who are you?", 100), long_chat("Who are you?", 300)]
+        answers = [driver.ask(prompt, ignore_eos=True) for prompt in prompts]
+        driver.finish()
+        assert [len(prompt) + len(answer.tokens) for prompt, answer in zip(prompts, answers, strict=True)] == [512] * 3
+        assert {answer.reason for answer in answers} == {"LENGTH"}
+
+
+def test_prompts_around_the_size_of_the_context() -> None:
+    with open_engine(n_ctx=512) as engine:
+        tokens = long_chat("Who are you?", 600)
+        fits = ask_alone(engine, tokens[:511], ignore_eos=True)
+        assert (fits.reason, len(fits.tokens), fits.usage.prompt_tokens) == ("LENGTH", 1, 511)
+        for n in (512, 513):
+            with pytest.raises(PromptTooLongError) as caught:
+                engine.add_request(tokens[:n], GREEDY)
+            assert (caught.value.n_prompt_tokens, caught.value.n_ctx, caught.value.param) == (n, 512, "messages")
+        assert ask_alone(engine, "Who are you?").text == QUESTIONS["Who are you?"]
+
+
+def test_a_split_cache_gives_each_sequence_its_part() -> None:
+    with open_engine(n_ctx=1024, max_num_seqs=4, kv_unified=False) as engine:
+        assert engine.n_ctx == 256
+        driver = Driver(engine)
+        answers = [driver.ask("Who are you?", ignore_eos=True) for _ in range(4)]
+        driver.finish()
+        assert {len(answer.tokens) for answer in answers} == {256 - len(chat("Who are you?"))}
+        assert engine.stats.preemptions == 0
