@@ -7,6 +7,7 @@ namespace shimmy::bindings {
 
 namespace py = pybind11;
 
+// Not for constructors: pybind11 registers the new object inside of the guard.
 using ReleaseGil = py::call_guard<py::gil_scoped_release>;
 
 void bind_errors(py::module_ & m);

@@ -139,8 +139,11 @@ void bind_chat_format(py::module_ & m) {
             "The tags that close reasoning.");
 
     py::class_<ChatFormat>(m, "ChatFormat", "A chat template with the dialect that its model answers in. Immutable.")
-        .def(py::init<std::string, std::string, std::string>(), py::arg("template_source"), py::arg("bos_token") = "",
-             py::arg("eos_token") = "", ReleaseGil(),
+        .def(py::init([](std::string source, std::string bos_token, std::string eos_token) {
+                 py::gil_scoped_release unlocked;
+                 return std::make_unique<ChatFormat>(std::move(source), std::move(bos_token), std::move(eos_token));
+             }),
+             py::arg("template_source"), py::arg("bos_token") = "", py::arg("eos_token") = "",
              "Compile a Jinja template. The tokens are their texts. Takes some milliseconds: make one per model.\n\n"
              "Raises TemplateError when the template does not parse or is over a limit.")
         .def_property_readonly(

@@ -39,7 +39,7 @@ void bind_context(py::module_ & m) {
                  py::gil_scoped_release unlocked;
                  return std::make_shared<Context>(std::move(model), params);
              }),
-             py::arg("model"), py::arg("params") = ContextParams{},
+             py::arg("model").none(false), py::arg("params") = ContextParams{},
              "Raises InvalidRequestError (parameters) or ModelLoadError (no memory, unsupported combination).")
         .def(
             "decode",
@@ -70,20 +70,22 @@ void bind_context(py::module_ & m) {
             py::arg("i") = -1,
             "A copy of the logits of token `i` of the last batch (negative: counted from the last output), "
             "float32[n_vocab].\n"
-            "Raises InvalidRequestError when that token asked for no output.")
+            "Raises InvalidRequestError when that token asked for no output or the last call was not OK.")
         .def(
             "embeddings",
             [](const Self & self, int32_t i) {
                 return array_of(locked(self, [&](Context & c) { return copy(c.embeddings(i)); }));
             },
-            py::arg("i") = -1, "A copy of the embedding of token `i`, float32[n_embd].")
+            py::arg("i") = -1,
+            "A copy of the embedding of token `i`, float32[n_embd]; needs embeddings=True and no pooling.")
         .def(
             "embeddings_seq",
             [](const Self & self, SeqId seq_id) {
                 return array_of(locked(self, [&](Context & c) { return copy(c.embeddings_seq(seq_id)); }));
             },
             py::arg("seq_id"),
-            "A copy of the pooled embedding of a sequence, float32[n_embd]; pooling rank: float32[n_cls_out].")
+            "A copy of the pooled embedding of a sequence of the last batch, float32[n_embd]; pooling rank:\n"
+            "float32[n_cls_out]. Pooling mean, cls and rank need the sequence in one batch of at most n_ubatch tokens.")
         .def(
             "set_adapters",
             [](const Self & self, const std::vector<std::pair<std::shared_ptr<LoraAdapter>, double>> & adapters) {
@@ -92,11 +94,13 @@ void bind_context(py::module_ & m) {
             py::arg("adapters"),
             "Replace the adapters that apply from now on: (adapter, scale) pairs; none: []. Raises InvalidRequestError "
             "for\n"
-            "an adapter of another model.")
+            "an adapter of another model object and one named twice.")
         .def(
             "save_state",
             [](const Self & self) { return bytes_of(locked(self, [](Context & c) { return c.save_state(); })); },
-            "The whole state (cache and outputs), framed and checksummed.")
+            "The whole KV cache, framed and checksummed; logits and embeddings are not part of it. Raises\n"
+            "InvalidRequestError between seq_add, seq_div or (kv_unified off) seq_cp and the next decode, which moves\n"
+            "the cells.")
         .def(
             "load_state",
             [](const Self & self, const py::buffer & state) {
@@ -104,7 +108,9 @@ void bind_context(py::module_ & m) {
                 locked(self, [&](Context & c) { c.load_state(data); });
             },
             py::arg("state"),
-            "Raises InvalidRequestError for bytes that are damaged, of another model or other settings.")
+            "Raises InvalidRequestError for bytes that are damaged or of another model, which change nothing, for "
+            "those of\n"
+            "other settings, which leave the cache empty, and when save_state would.")
         .def_property_readonly("kv_cache", [](const Self & self) { return KvCacheView{self}; })
         .def_property_readonly("model", &Context::model)
         .def_property_readonly("n_ctx", &Context::n_ctx, "Cells of all sequences.")

@@ -41,7 +41,7 @@ void bind_engine(py::module_ & m) {
                  py::gil_scoped_release unlocked;
                  return std::make_unique<Engine>(std::move(model), context, params);
              }),
-             py::arg("model"), py::arg("context") = ContextParams{}, py::arg("params") = EngineParams{},
+             py::arg("model").none(false), py::arg("context") = ContextParams{}, py::arg("params") = EngineParams{},
              "Makes its own context. Raises InvalidRequestError (parameters) and ModelLoadError (no memory).")
         .def("start", &Engine::start, ReleaseGil(),
              "Run steps on a thread of the engine's own, whenever there is work.")

@@ -1,6 +1,7 @@
 #include "errors.h"
 
 #include "bindings/bind.h"
+#include "bindings/text.h"
 
 namespace shimmy::bindings {
 namespace {
@@ -11,7 +12,7 @@ py::object error_class(const char * name) {
 
 void raise(const char * name, const Error & error) {
     const auto type = error_class(name);
-    PyErr_SetObject(type.ptr(), type(error.what()).ptr());
+    PyErr_SetObject(type.ptr(), type(str_of(error.what())).ptr());
 }
 
 void translate(std::exception_ptr pointer) {
@@ -19,11 +20,11 @@ void translate(std::exception_ptr pointer) {
         std::rethrow_exception(pointer);
     } catch (const PromptTooLongError & error) {
         const auto type = error_class("PromptTooLongError");
-        PyErr_SetObject(type.ptr(), type(error.what(), error.param, error.n_prompt_tokens, error.n_ctx).ptr());
+        PyErr_SetObject(type.ptr(), type(str_of(error.what()), error.param, error.n_prompt_tokens, error.n_ctx).ptr());
     } catch (const InvalidRequestError & error) {
         const auto type = error_class("InvalidRequestError");
-        const py::object param = error.param.empty() ? py::object(py::none()) : py::str(error.param);
-        PyErr_SetObject(type.ptr(), type(error.what(), param).ptr());
+        const py::object param = error.param.empty() ? py::object(py::none()) : str_of(error.param);
+        PyErr_SetObject(type.ptr(), type(str_of(error.what()), param).ptr());
     } catch (const ModelLoadError & error) {
         raise("ModelLoadError", error);
     } catch (const ModelNotFoundError & error) {

@@ -4,6 +4,7 @@
 
 #include "bindings/arrays.h"
 #include "bindings/bind.h"
+#include "bindings/file_path.h"
 #include "bindings/kv_cache_view.h"
 
 namespace shimmy::bindings {
@@ -42,11 +43,12 @@ void bind_kv_cache(py::module_ & m) {
             [](View & v, SeqId id, Pos a, Pos b, Pos delta) {
                 v.locked([&](KvCache & c) { c.seq_add(id, a, b, delta); });
             },
-            seq, py::arg("p0"), py::arg("p1"), py::arg("delta"), "Shift positions by `delta`; needs can_shift.")
+            seq, py::arg("p0"), py::arg("p1"), py::arg("delta"),
+            "Shift positions by `delta`; needs can_shift. Cells that sequences share (seq_cp) move for all of them.")
         .def(
             "seq_div",
             [](View & v, SeqId id, Pos a, Pos b, int32_t d) { v.locked([&](KvCache & c) { c.seq_div(id, a, b, d); }); },
-            seq, py::arg("p0"), py::arg("p1"), py::arg("d"), "Divide positions by `d` >= 1; needs can_shift.")
+            seq, py::arg("p0"), py::arg("p1"), py::arg("d"), "Divide positions by `d` >= 1; otherwise as seq_add.")
         .def(
             "seq_pos_min", [](View & v, SeqId id) { return v.locked([&](KvCache & c) { return c.seq_pos_min(id); }); },
             seq, "The first position held, -1 when the sequence is empty.")
@@ -61,7 +63,10 @@ void bind_kv_cache(py::module_ & m) {
                 return bytes_of(v.locked([&](KvCache & c) { return c.seq_save(id, tokens); }));
             },
             seq, py::arg("tokens") = std::vector<Token>{},
-            "The state of a sequence with the tokens it holds, framed with a checksum and the model's fingerprint.")
+            "The state of a sequence with the tokens it holds, framed with a checksum and the model's fingerprint. "
+            "Raises\n"
+            "InvalidRequestError between seq_add, seq_div or (kv_unified off) seq_cp and the next decode, which moves\n"
+            "the cells.")
         .def(
             "seq_restore",
             [](View & v, SeqId dst, const py::buffer & state) {
@@ -74,14 +79,14 @@ void bind_kv_cache(py::module_ & m) {
             "of another model, or too many for the cache.")
         .def(
             "seq_save_file",
-            [](View & v, const std::string & path, SeqId id, const std::vector<Token> & tokens) {
-                v.locked([&](KvCache & c) { c.seq_save_file(path, id, tokens); });
+            [](View & v, const FilePath & path, SeqId id, const std::vector<Token> & tokens) {
+                v.locked([&](KvCache & c) { c.seq_save_file(path.bytes, id, tokens); });
             },
             py::arg("path"), seq, py::arg("tokens") = std::vector<Token>{}, "seq_save into a file, atomically.")
         .def(
             "seq_restore_file",
-            [](View & v, const std::string & path, SeqId dst) {
-                return v.locked([&](KvCache & c) { return c.seq_restore_file(path, dst); });
+            [](View & v, const FilePath & path, SeqId dst) {
+                return v.locked([&](KvCache & c) { return c.seq_restore_file(path.bytes, dst); });
             },
             py::arg("path"), py::arg("dst"), "seq_restore from a file.");
 }

@@ -4,14 +4,19 @@
 #include <pybind11/stl.h>
 
 #include "bindings/bind.h"
+#include "bindings/file_path.h"
+#include "bindings/text.h"
 #include "errors.h"
 
 namespace shimmy::bindings {
 namespace {
 
-std::shared_ptr<Model> load_model(const std::string & path, const ModelParams & params, const py::object & progress) {
+std::shared_ptr<Model> load_model(const FilePath & path, const ModelParams & params, const py::object & progress) {
     ProgressCallback callback;
     if (!progress.is_none()) {
+        if (!PyCallable_Check(progress.ptr())) {
+            throw py::type_error("progress must be callable or None");
+        }
         callback = [&progress](float fraction) {
             py::gil_scoped_acquire locked;
             const py::object answer = progress(fraction);
@@ -19,7 +24,7 @@ std::shared_ptr<Model> load_model(const std::string & path, const ModelParams & 
         };
     }
     py::gil_scoped_release unlocked;
-    return Model::load(path, params, callback);
+    return Model::load(path.bytes, params, callback);
 }
 
 }  // namespace
@@ -32,12 +37,23 @@ void bind_model(py::module_ & m) {
              "returning\n"
              "False stops the load. Raises ModelLoadError (damaged, incomplete or unsupported file, stopped load) and\n"
              "InvalidRequestError (parameters).")
-        .def_property_readonly("path", &Model::path)
-        .def_property_readonly("architecture", &Model::architecture, "general.architecture, for example llama.")
-        .def_property_readonly("description", &Model::description,
-                               "llama.cpp's words, for example \"qwen3 0.6B Q4_K\".")
-        .def_property_readonly("metadata", &Model::metadata, "Scalar GGUF values as text; arrays are left out.")
-        .def_property_readonly("chat_template", &Model::chat_template, "Jinja source of the model's own template.")
+        .def_property_readonly("path", [](const Model & model) { return str_of_path(model.path()); })
+        .def_property_readonly(
+            "architecture", [](const Model & model) { return str_of(model.architecture()); },
+            "general.architecture, for example llama.")
+        .def_property_readonly(
+            "description", [](const Model & model) { return str_of(model.description()); },
+            "llama.cpp's words, for example \"qwen3 0.6B Q4_K\".")
+        .def_property_readonly(
+            "metadata", [](const Model & model) { return str_map_of(model.metadata()); },
+            "Scalar GGUF values as text; arrays are left out.")
+        .def_property_readonly(
+            "chat_template",
+            [](const Model & model) -> std::optional<py::str> {
+                const auto source = model.chat_template();
+                return source ? std::optional(str_of(*source)) : std::nullopt;
+            },
+            "Jinja source of the model's own template.")
         .def_property_readonly("size_bytes", &Model::size_bytes, "Of all tensors.")
         .def_property_readonly("n_params", &Model::n_params)
         .def_property_readonly("n_ctx_train", &Model::n_ctx_train, "Tokens.")
@@ -51,7 +67,7 @@ void bind_model(py::module_ & m) {
         .def_property_readonly("has_decoder", &Model::has_decoder)
         .def_property_readonly("is_recurrent", &Model::is_recurrent, "Recurrent or hybrid: states cannot be cut back.")
         .def("__repr__",
-             [](const Model & model) { return "Model(" + model.path() + ": " + model.description() + ")"; });
+             [](const Model & model) { return str_of("Model(" + model.path() + ": " + model.description() + ")"); });
 }
 
 }  // namespace shimmy::bindings

@@ -106,9 +106,8 @@ class ParamsClass {
   private:
     template <typename T>
     static T convert(const char * name, const py::object & value) {
-        constexpr bool number = std::is_arithmetic_v<T> && !std::is_same_v<T, bool>;
-        const bool is_bool = PyBool_Check(value.ptr());
-        if (is_bool == std::is_same_v<T, bool> || !(number || is_bool)) {
+        // Neither is True a number nor 1 a truth value, although pybind11 converts them.
+        if (static_cast<bool>(PyBool_Check(value.ptr())) == std::is_same_v<T, bool>) {
             try {
                 return py::cast<T>(value);
             } catch (const py::cast_error &) {

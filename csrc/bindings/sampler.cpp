@@ -4,6 +4,7 @@
 #include <pybind11/stl.h>
 
 #include "bindings/bind.h"
+#include "errors.h"
 
 namespace shimmy::bindings {
 namespace {
@@ -11,6 +12,10 @@ namespace {
 using Logits = py::array_t<float, py::array::c_style | py::array::forcecast>;
 
 std::span<const float> row(const Logits & logits) {
+    if (logits.ndim() != 1) {
+        throw InvalidRequestError("logits has " + std::to_string(logits.ndim()) + " dimensions, it must be one row",
+                                  "logits");
+    }
     return {logits.data(), static_cast<size_t>(logits.size())};
 }
 
@@ -21,13 +26,13 @@ void bind_sampler(py::module_ & m) {
         .def(py::init([](std::shared_ptr<Tokenizer> tokenizer, const SamplingParams & params) {
                  return Sampler(std::move(tokenizer), params);
              }),
-             py::arg("tokenizer"), py::arg("params") = SamplingParams{},
+             py::arg("tokenizer").none(false), py::arg("params") = SamplingParams{},
              "Raises InvalidRequestError naming the field that is out of range.")
         .def(
             "sample", [](Sampler & self, const Logits & logits) { return self.sample(row(logits)); }, py::arg("logits"),
-            "The next token from float32[n_vocab] logits. Does not accept it. Raises DecodeError when there is nothing "
-            "to\n"
-            "choose from (all -inf, NaN).")
+            "The next token from float32[n_vocab] logits, NaN counting as -inf. Does not accept it. Raises DecodeError "
+            "when\n"
+            "there is nothing to choose from or a logit is +inf.")
         .def("accept", &Sampler::accept, py::arg("token"),
              "Take a token into the history that penalties and DRY look back on (prompt tokens too).")
         .def("reset", &Sampler::reset, "Forget the history and start the random numbers anew.")
@@ -42,17 +47,20 @@ void bind_sampler(py::module_ & m) {
                 return best;
             },
             py::arg("logits"), py::arg("n") = 10,
-            "The `n` likeliest of what all samplers leave, as (token, probability), best first.")
+            "The `n` likeliest of what all samplers leave, as (token, probability), best first. Changes no state.")
         .def_property_readonly("seed", &Sampler::seed, "The seed in use, also when none was given.")
-        .def_property_readonly("params", &Sampler::params);
+        .def_property_readonly("params", [](const Sampler & self) { return self.params(); }, "A copy.");
 
     m.def(
         "logprobs",
         [](const Logits & logits, Token token, int32_t n_top) {
-            if (token < 0 || token >= logits.size()) {
-                throw py::index_error("token " + std::to_string(token) + " is outside of the logits");
+            const auto values = row(logits);
+            if (token < 0 || static_cast<size_t>(token) >= values.size()) {
+                throw InvalidRequestError(
+                    "token is " + std::to_string(token) + ", there are " + std::to_string(values.size()) + " logits",
+                    "token");
             }
-            const auto result = logprobs(row(logits), token, n_top);
+            const auto result = logprobs(values, token, n_top);
             std::vector<std::pair<Token, float>> top;
             for (const auto & [id, logprob] : result.top) {
                 top.emplace_back(id, logprob);

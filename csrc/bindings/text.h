@@ -1,6 +1,7 @@
 #pragma once
 // Python strings as UTF-8, and back.
 
+#include <map>
 #include <string>
 
 #include "bindings/bind.h"
@@ -21,6 +22,14 @@ inline std::string utf8_of(const py::object & text) {
 
 inline py::str str_of(const std::string & bytes) {
     return py::str(valid_utf8(bytes));
+}
+
+inline std::map<std::string, std::string> str_map_of(const std::map<std::string, std::string> & bytes) {
+    std::map<std::string, std::string> texts;
+    for (const auto & [key, value] : bytes) {
+        texts.emplace(valid_utf8(key), valid_utf8(value));
+    }
+    return texts;
 }
 
 }  // namespace shimmy::bindings

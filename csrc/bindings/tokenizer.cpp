@@ -10,7 +10,7 @@ namespace shimmy::bindings {
 void bind_tokenizer(py::module_ & m) {
     py::class_<Tokenizer, std::shared_ptr<Tokenizer>>(m, "Tokenizer", "Text to tokens and back. Thread-safe.")
         .def(py::init([](std::shared_ptr<Model> model) { return std::make_shared<Tokenizer>(std::move(model)); }),
-             py::arg("model"), "Raises InvalidRequestError for a model without a vocabulary.")
+             py::arg("model").none(false), "Raises InvalidRequestError for a model without a vocabulary.")
         .def(
             "encode",
             [](const Tokenizer & self, const py::object & text, bool add_special, bool parse_special) {
@@ -25,7 +25,12 @@ void bind_tokenizer(py::module_ & m) {
         .def(
             "decode",
             [](const Tokenizer & self, const std::vector<Token> & tokens, bool unparse_special) {
-                return str_of(self.decode(tokens, unparse_special));
+                std::string bytes;
+                {
+                    py::gil_scoped_release unlocked;
+                    bytes = self.decode(tokens, unparse_special);
+                }
+                return str_of(bytes);
             },
             py::arg("tokens"), py::kw_only(), py::arg("unparse_special") = false,
             "The text of `tokens`, invalid UTF-8 replaced. `unparse_special` writes control tokens out. Raises\n"

@@ -47,15 +47,16 @@ Context::Context(std::shared_ptr<Model> model, const ContextParams & params)
         throw ModelLoadError(model_->path() + ": no context with n_ctx " + text(native.n_ctx) + ": " +
                              (log.text().empty() ? "llama.cpp gave no reason" : log.text()));
     }
-    n_outputs_max_ = native.n_outputs_max == 0 ? n_batch() : native.n_outputs_max;
+    n_outputs_max_ = params_.n_outputs_max == 0 ? n_batch() : params_.n_outputs_max;
     try {
+        check_pooling();
         threads_.emplace(n_threads_, n_threads_batch_, params_.poll);
     } catch (...) {
         llama_free(ctx_);
         throw;
     }
     threads_->attach(ctx_);
-    kv_cache_ = KvCache(ctx_, model_->get());
+    kv_cache_ = KvCache(ctx_, model_->fingerprint());
 }
 
 Context::~Context() {
@@ -93,6 +94,22 @@ std::string Context::pooling() const {
     }
 }
 
+// Whether embeddings are pooled over what is computed at once, so that a sequence must not be cut.
+bool Context::pools_at_once() const {
+    const auto pooling = llama_pooling_type(ctx_);
+    return params_.embeddings && pooling != LLAMA_POOLING_TYPE_NONE && pooling != LLAMA_POOLING_TYPE_LAST;
+}
+
+void Context::check_pooling() const {
+    if (pools_at_once() && llama_get_memory(ctx_) && n_ctx_seq() != n_ctx()) {
+        throw InvalidRequestError(
+            "pooling " + pooling() +
+                " needs kv_unified: with a cache per sequence, sequences of different lengths are "
+                "computed in pieces",
+            "kv_unified");
+    }
+}
+
 void Context::check_alive() const {
     if (!fatal_.empty()) {
         throw DecodeError("this context failed before and is of no further use: " + fatal_);
@@ -111,16 +128,19 @@ void Context::check(Call call, const Batch & batch) const {
     if (batch.n_tokens() == 0) {
         throw InvalidRequestError("the batch is empty", "batch");
     }
-    const bool at_once = call == Call::Encode || !llama_get_causal_attn(ctx_);
+    const bool at_once = call == Call::Encode || !llama_get_causal_attn(ctx_) || pools_at_once();
     const uint32_t most = at_once ? n_ubatch() : n_batch();
     if (static_cast<uint32_t>(batch.n_tokens()) > most) {
         throw InvalidRequestError("the batch has " + text(batch.n_tokens()) + " tokens, " +
                                       (at_once ? "n_ubatch" : "n_batch") + " is " + text(most),
                                   "batch");
     }
-    if (call == Call::Decode && static_cast<uint32_t>(batch.n_outputs()) > n_outputs_max_) {
+    const int32_t n_outputs = params_.embeddings ? batch.n_tokens() : batch.n_outputs();
+    if (call == Call::Decode && static_cast<uint32_t>(n_outputs) > n_outputs_max_) {
         throw InvalidRequestError(
-            "the batch asks for " + text(batch.n_outputs()) + " outputs, n_outputs_max is " + text(n_outputs_max_),
+            std::string(params_.embeddings ? "with embeddings every token is an output: the batch has "
+                                           : "the batch asks for ") +
+                text(n_outputs) + " outputs, n_outputs_max is " + text(n_outputs_max_),
             "batch");
     }
     const int32_t n_vocab = llama_vocab_n_tokens(model_->vocab());
@@ -134,6 +154,10 @@ void Context::check(Call call, const Batch & batch) const {
         }
         if (batch.positions()[static_cast<size_t>(i)] < 0) {
             throw InvalidRequestError("token " + text(i) + " of the batch has a negative position", "batch");
+        }
+        if (batch.n_seq_id(i) > 1 && n_ctx_seq() != n_ctx()) {
+            throw InvalidRequestError(
+                "token " + text(i) + " of the batch belongs to several sequences, which needs kv_unified", "batch");
         }
         for (int32_t s = 0; s < batch.n_seq_id(i); ++s) {
             const SeqId seq_id = batch.seq_ids(i)[s];
@@ -156,6 +180,7 @@ DecodeStatus Context::encode(const Batch & batch) {
 
 DecodeStatus Context::run(Call call, const Batch & batch) {
     check(call, batch);
+    has_outputs_ = false;
     const auto n = static_cast<size_t>(batch.n_tokens());
     seq_id_pointers_.resize(n);
     n_seq_ids_.resize(n);
@@ -171,7 +196,7 @@ DecodeStatus Context::run(Call call, const Batch & batch) {
     native.seq_id = seq_id_pointers_.data();
     native.logits = const_cast<int8_t *>(batch.outputs().data());
 
-    LogCapture log;
+    LogCapture log(LogCapture::Lines::Hold);
     int32_t result = 0;
     try {
         AbortGuard guard;
@@ -187,12 +212,17 @@ DecodeStatus Context::run(Call call, const Batch & batch) {
     }
     if (result == 2 || (result != 0 && abort_.load())) {
         abort_.store(false);
+        log.excuse();
         return DecodeStatus::Aborted;
     }
     switch (result) {
         case 0:
+            has_outputs_ = true;
+            kv_cache_.settle();
             return DecodeStatus::Ok;
         case 1:
+            kv_cache_.settle();
+            log.excuse();
             return DecodeStatus::NoKvSlot;
         case -1:
             return DecodeStatus::Invalid;
@@ -204,11 +234,11 @@ DecodeStatus Context::run(Call call, const Batch & batch) {
 
 std::span<const float> Context::logits(int32_t i) const {
     check_alive();
-    const float * row = llama_get_logits_ith(ctx_, i);
+    const float * row = has_outputs_ ? llama_get_logits_ith(ctx_, i) : nullptr;
     if (!row) {
         throw InvalidRequestError("token " + text(i) +
                                       " of the last batch has no logits: it asked for no output, or "
-                                      "there was no successful decode",
+                                      "the last call was no successful decode",
                                   "i");
     }
     return {row, static_cast<size_t>(llama_vocab_n_tokens(model_->vocab()))};
@@ -216,11 +246,16 @@ std::span<const float> Context::logits(int32_t i) const {
 
 std::span<const float> Context::embeddings(int32_t i) const {
     check_alive();
-    const float * row = params_.embeddings ? llama_get_embeddings_ith(ctx_, i) : nullptr;
+    if (!params_.embeddings) {
+        throw InvalidRequestError("the context was made with embeddings=False", "i");
+    }
+    if (llama_pooling_type(ctx_) != LLAMA_POOLING_TYPE_NONE) {
+        throw InvalidRequestError("the context pools embeddings (" + pooling() + "): use embeddings_seq", "i");
+    }
+    const float * row = has_outputs_ ? llama_get_embeddings_ith(ctx_, i) : nullptr;
     if (!row) {
-        throw InvalidRequestError(params_.embeddings ? "token " + text(i) + " of the last batch has no embedding"
-                                                     : "the context was made with embeddings=False",
-                                  "i");
+        throw InvalidRequestError(
+            "token " + text(i) + " of the last batch has no embedding, or the last call was no successful decode", "i");
     }
     return {row, static_cast<size_t>(llama_model_n_embd_out(model_->get()))};
 }
@@ -228,8 +263,9 @@ std::span<const float> Context::embeddings(int32_t i) const {
 std::span<const float> Context::embeddings_seq(SeqId seq_id) const {
     check_alive();
     const auto pooling = llama_pooling_type(ctx_);
-    const float * row =
-        params_.embeddings && pooling != LLAMA_POOLING_TYPE_NONE ? llama_get_embeddings_seq(ctx_, seq_id) : nullptr;
+    const float * row = has_outputs_ && params_.embeddings && pooling != LLAMA_POOLING_TYPE_NONE
+                            ? llama_get_embeddings_seq(ctx_, seq_id)
+                            : nullptr;
     if (!row) {
         throw InvalidRequestError("sequence " + text(seq_id) +
                                       " has no pooled embedding: the context needs "
@@ -246,11 +282,17 @@ void Context::set_adapters(const std::vector<std::pair<std::shared_ptr<LoraAdapt
     std::vector<llama_adapter_lora *> handles;
     std::vector<float> scales;
     for (const auto & [adapter, scale] : adapters) {
+        if (!adapter) {
+            throw InvalidRequestError("adapters holds None", "adapters");
+        }
         if (adapter->model() != model_) {
             throw InvalidRequestError(adapter->path() + " was loaded for another model object", "adapters");
         }
         if (!(std::abs(scale) <= std::numeric_limits<float>::max())) {
             throw InvalidRequestError("the scale of " + adapter->path() + " is not a finite number", "adapters");
+        }
+        if (std::find(handles.begin(), handles.end(), adapter->get()) != handles.end()) {
+            throw InvalidRequestError(adapter->path() + " is named twice", "adapters");
         }
         handles.push_back(adapter->get());
         scales.push_back(static_cast<float>(scale));
@@ -262,15 +304,20 @@ void Context::set_adapters(const std::vector<std::pair<std::shared_ptr<LoraAdapt
 
 std::vector<uint8_t> Context::save_state() const {
     check_alive();
+    kv_cache_.check_settled();
+    AbortGuard guard;
     std::vector<uint8_t> data(llama_state_get_size(ctx_));
     data.resize(llama_state_get_data(ctx_, data.data(), data.size()));
-    return frame_state(StateKind::Context, model_->get(), {}, data);
+    return frame_state(StateKind::Context, model_->fingerprint(), {}, data);
 }
 
 void Context::load_state(std::span<const uint8_t> state) {
     check_alive();
-    const auto frame = unframe_state(StateKind::Context, model_->get(), state);
+    kv_cache_.check_settled();
+    const auto frame = unframe_state(StateKind::Context, model_->fingerprint(), state);
+    AbortGuard guard;
     if (llama_state_set_data(ctx_, frame.data.data(), frame.data.size()) == 0) {
+        llama_memory_clear(llama_get_memory(ctx_), false);
         throw InvalidRequestError("the state does not fit this context: it was saved with other settings", "state");
     }
 }

@@ -53,15 +53,16 @@ class Context {
     void clear_abort() { abort_.store(false, std::memory_order_relaxed); }
 
     // Logits of token `i` of the last batch (negative: counted from the last output), [n_vocab]. Valid until the next
-    // call. Throws InvalidRequestError when that token asked for no output.
+    // call. Throws InvalidRequestError when that token asked for no output or the last call was not Ok.
     std::span<const float> logits(int32_t i) const;
 
-    // Embedding of token `i`, [n_embd]; of a whole sequence with pooling, [n_embd] or, pooling rank, [n_cls_out].
+    // Without pooling the embedding of token `i`, [n_embd]; with pooling of a sequence, [n_embd] or, pooling rank,
+    // [n_cls_out]. Pooling mean, cls and rank see a batch as one: it may have n_ubatch tokens.
     std::span<const float> embeddings(int32_t i) const;
     std::span<const float> embeddings_seq(SeqId seq_id) const;
 
     // Replace the adapters that apply to all following calls. Throws InvalidRequestError for an adapter of another
-    // model.
+    // model and one named twice.
     void set_adapters(const std::vector<std::pair<std::shared_ptr<LoraAdapter>, double>> & adapters);
 
     KvCache & kv_cache() { return kv_cache_; }
@@ -69,8 +70,8 @@ class Context {
     // Held by callers that share a context between threads, for as long as they use it or its outputs.
     std::mutex & mutex() const { return mutex_; }
 
-    // The whole state (cache and outputs), framed and checksummed. load throws InvalidRequestError for bytes that are
-    // damaged or belong to another model or other settings.
+    // The whole KV cache, framed and checksummed; no outputs. load throws InvalidRequestError for bytes that are
+    // damaged or of another model, and for those of other settings, which leave the cache empty.
     std::vector<uint8_t> save_state() const;
     void load_state(std::span<const uint8_t> state);
 
@@ -93,6 +94,8 @@ class Context {
 
     DecodeStatus run(Call call, const Batch & batch);
     void check(Call call, const Batch & batch) const;
+    void check_pooling() const;
+    bool pools_at_once() const;
     void check_alive() const;
 
     mutable std::mutex mutex_;
@@ -103,6 +106,7 @@ class Context {
     int32_t n_threads_ = 1;
     int32_t n_threads_batch_ = 1;
     uint32_t n_outputs_max_ = 0;
+    bool has_outputs_ = false;
     std::atomic<bool> abort_{false};
     std::optional<ThreadPool> threads_;
     llama_context * ctx_ = nullptr;

@@ -34,7 +34,7 @@ Value choose(const char * param, const std::string & name, Choices<Value> choice
 
 template <typename Number>
 Number in_range(const char * param, Number value, Number low, Number high) {
-    if (value < low || value > high) {
+    if (!(value >= low && value <= high)) {
         throw InvalidRequestError(std::string(param) + " is " + std::to_string(value) + ", it must be between " +
                                       std::to_string(low) + " and " + std::to_string(high),
                                   param);
@@ -72,6 +72,16 @@ llama_context_params native_context_params(const Model & model, const ContextPar
                                   "n_seq_max");
     }
     native.n_outputs_max = in_range("n_outputs_max", params.n_outputs_max, 0U, native.n_batch);
+    const uint64_t n_streams = params.kv_unified ? 1 : native.n_seq_max;
+    const uint64_t n_cells = (native.n_ctx / n_streams + 255) / 256 * 256 * n_streams;  // as llama.cpp rounds up
+    if (params.embeddings) {
+        // llama.cpp sizes the graph that pools for n_ubatch outputs, which n_seq_max sequences share equally.
+        native.n_outputs_max = 0;
+        const auto most = static_cast<uint32_t>(std::min<uint64_t>(native.n_ubatch, n_cells));
+        native.n_ubatch = std::max(most - most % native.n_seq_max, native.n_seq_max);
+    } else if (native.n_outputs_max > 0) {
+        native.n_outputs_max = std::max(native.n_outputs_max, native.n_seq_max);  // llama.cpp reserves one per sequence
+    }
     native.n_outputs_max_per_seq = native.n_outputs_max;
     const int32_t cores = physical_cores();
     native.n_threads = in_range("n_threads", params.n_threads, 0, max_threads);
@@ -114,11 +124,11 @@ llama_context_params native_context_params(const Model & model, const ContextPar
     native.kv_unified = params.kv_unified;
     native.no_perf = true;
 
-    const uint64_t kv_bytes = model.kv_bytes_per_cell(params.type_k, params.type_v) * native.n_ctx;
+    const uint64_t kv_bytes = model.kv_bytes_per_cell(params.type_k, params.type_v) * n_cells;
     const auto memory = host_memory();
     const bool on_host = model.params().n_gpu_layers == 0 || !llama_supports_gpu_offload();
     if (on_host && memory.total > 0 && kv_bytes > memory.total) {
-        throw InvalidRequestError("a KV cache of " + std::to_string(native.n_ctx) + " cells takes " + mib(kv_bytes) +
+        throw InvalidRequestError("a KV cache of " + std::to_string(n_cells) + " cells takes " + mib(kv_bytes) +
                                       ", this machine has " + mib(memory.total) +
                                       ": lower n_ctx or quantise type_k and type_v",
                                   "n_ctx");

@@ -66,7 +66,11 @@ std::string valid_utf8(std::string_view bytes) {
 }
 
 Detokenizer::Detokenizer(std::shared_ptr<const Tokenizer> tokenizer, std::set<Token> preserved)
-    : tokenizer_(std::move(tokenizer)), preserved_(std::move(preserved)) {}
+    : tokenizer_(std::move(tokenizer)), preserved_(std::move(preserved)) {
+    for (const Token token : preserved_) {
+        tokenizer_->check(token, "preserved");
+    }
+}
 
 std::string Detokenizer::push(Token token) {
     pending_ += tokenizer_->piece(token, preserved_.count(token) > 0);

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <limits>
 
 #include "errors.h"
 #include "llama/native_abort.h"
@@ -30,9 +31,22 @@ void KvCache::check_seq(SeqId seq_id, const char * param) const {
     }
 }
 
+void KvCache::check_settled() const {
+    if (!settled_) {
+        throw InvalidRequestError(
+            "cells are still to be moved by the next decode (seq_add, seq_div, or seq_cp with kv_unified off): decode "
+            "before saving or restoring a state");
+    }
+}
+
 void KvCache::clear() {
     check_present();
     llama_memory_clear(llama_get_memory(ctx_), false);
+    settled_ = settled_ || unified();  // copies between streams still happen
+}
+
+bool KvCache::unified() const {
+    return llama_n_ctx_seq(ctx_) == llama_n_ctx(ctx_);
 }
 
 bool KvCache::seq_rm(SeqId seq_id, Pos p0, Pos p1) {
@@ -49,12 +63,12 @@ void KvCache::seq_cp(SeqId src, SeqId dst, Pos p0, Pos p1) {
     check_seq(src, "src");
     check_seq(dst, "dst");
     const bool whole = p0 <= 0 && (p1 < 0 || p1 > seq_pos_max(src));
-    const bool unified = llama_n_ctx_seq(ctx_) == llama_n_ctx(ctx_);
-    if (!unified && !whole) {
+    if (!unified() && !whole) {
         throw InvalidRequestError(
             "with kv_unified off only a whole sequence can be copied: copy all, then seq_rm the rest", "p1");
     }
     AbortGuard guard;
+    settled_ = settled_ && (unified() || src == dst);
     llama_memory_seq_cp(llama_get_memory(ctx_), src, dst, whole ? -1 : p0, whole ? -1 : p1);
 }
 
@@ -72,10 +86,19 @@ void KvCache::seq_add(SeqId seq_id, Pos p0, Pos p1, Pos delta) {
     if (!can_shift()) {
         throw InvalidRequestError("this model's positions cannot be shifted");
     }
-    if (delta < 0 && seq_pos_min(seq_id) >= 0 && std::max(p0, seq_pos_min(seq_id)) + delta < 0) {
+    const int64_t first = std::max(p0, seq_pos_min(seq_id));
+    const int64_t last = p1 < 0 ? seq_pos_max(seq_id) : std::min<int64_t>(p1 - 1, seq_pos_max(seq_id));
+    if (first < 0 || first > last) {
+        return;
+    }
+    if (first + delta < 0) {
         throw InvalidRequestError("delta " + std::to_string(delta) + " would make positions negative", "delta");
     }
+    if (last + delta > std::numeric_limits<Pos>::max()) {
+        throw InvalidRequestError("delta " + std::to_string(delta) + " would make positions overflow", "delta");
+    }
     AbortGuard guard;
+    settled_ = settled_ && delta == 0;
     llama_memory_seq_add(llama_get_memory(ctx_), seq_id, p0, p1, delta);
 }
 
@@ -91,6 +114,7 @@ void KvCache::seq_div(SeqId seq_id, Pos p0, Pos p1, int32_t d) {
         return;
     }
     AbortGuard guard;
+    settled_ = false;
     llama_memory_seq_div(llama_get_memory(ctx_), seq_id, p0, p1, d);
 }
 
@@ -111,14 +135,17 @@ bool KvCache::can_shift() const {
 
 std::vector<uint8_t> KvCache::seq_save(SeqId seq_id, std::span<const Token> tokens) const {
     check_seq(seq_id, "seq_id");
+    check_settled();
+    AbortGuard guard;
     std::vector<uint8_t> data(llama_state_seq_get_size(ctx_, seq_id));
     data.resize(llama_state_seq_get_data(ctx_, data.data(), data.size(), seq_id));
-    return frame_state(StateKind::Sequence, model_, tokens, data);
+    return frame_state(StateKind::Sequence, fingerprint_, tokens, data);
 }
 
 std::vector<Token> KvCache::seq_restore(SeqId dst, std::span<const uint8_t> state) {
     check_seq(dst, "dst");
-    const auto frame = unframe_state(StateKind::Sequence, model_, state);
+    check_settled();
+    const auto frame = unframe_state(StateKind::Sequence, fingerprint_, state);
     AbortGuard guard;
     llama_memory_seq_rm(llama_get_memory(ctx_), dst, -1, -1);
     if (llama_state_seq_set_data(ctx_, frame.data.data(), frame.data.size(), dst) == 0) {
@@ -151,6 +178,10 @@ void KvCache::seq_save_file(const std::string & path, SeqId seq_id, std::span<co
 }
 
 std::vector<Token> KvCache::seq_restore_file(const std::string & path, SeqId dst) {
+    std::error_code error;
+    if (!std::filesystem::is_regular_file(path, error)) {
+        throw InvalidRequestError(path + " is no file that could hold a state", "path");
+    }
     std::ifstream file(path, std::ios::binary);
     if (!file) {
         throw InvalidRequestError("cannot open " + path, "path");

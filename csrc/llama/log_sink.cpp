@@ -9,15 +9,18 @@
 #include <thread>
 #include <utility>
 
+#include "errors.h"
+
 namespace shimmy {
 namespace {
 
 constexpr size_t max_waiting_lines = 4096;
 constexpr size_t max_captured_bytes = 2000;
 
-thread_local std::string * capture = nullptr;
+thread_local LogCapture * capture = nullptr;
 thread_local std::string unfinished;  // a line that a CONT message may go on
 thread_local LogLevel unfinished_level = LogLevel::Info;
+thread_local bool forwarding = false;  // on the sink's own thread
 
 LogLevel level_of(ggml_log_level level, LogLevel previous) {
     switch (level) {
@@ -39,6 +42,9 @@ class LogSink {
     ~LogSink() { stop(); }
 
     void set(LogCallback callback) {
+        if (forwarding) {
+            throw InvalidRequestError("a log callback cannot replace itself: set another one from outside of it");
+        }
         std::lock_guard serial(change_);
         stop();
         if (!callback) {
@@ -79,6 +85,7 @@ class LogSink {
     }
 
     void run() {
+        forwarding = true;
         std::unique_lock lock(mutex_);
         for (;;) {
             ready_.wait(lock, [this] { return stopping_ || !lines_.empty(); });
@@ -117,15 +124,10 @@ void finish_line() {
     if (unfinished.empty()) {
         return;
     }
-    if (capture && unfinished_level == LogLevel::Error && capture->size() < max_captured_bytes) {
-        const auto colon = unfinished.find(": ");
-        const bool prefixed = colon != std::string::npos && unfinished.find(' ') > colon;
-        if (!capture->empty()) {
-            *capture += "; ";
-        }
-        *capture += prefixed ? unfinished.substr(colon + 2) : unfinished;
+    auto line = std::exchange(unfinished, {});
+    if (!capture || !capture->take(unfinished_level, line)) {
+        sink().push(unfinished_level, std::move(line));
     }
-    sink().push(unfinished_level, std::exchange(unfinished, {}));
 }
 
 void on_log(ggml_log_level level, const char * text, void *) {
@@ -153,16 +155,29 @@ void set_log_callback(LogCallback callback) {
     sink().set(std::move(callback));
 }
 
-LogCapture::LogCapture() : previous_(capture) {
-    capture = &lines_;
+LogCapture::LogCapture(Lines lines) : lines_(lines), previous_(capture) {
+    capture = this;
 }
 
 LogCapture::~LogCapture() {
     capture = previous_;
+    for (auto & [level, line] : held_) {
+        sink().push(excused_ ? LogLevel::Debug : level, std::move(line));
+    }
 }
 
-std::string LogCapture::text() const {
-    return lines_;
+bool LogCapture::take(LogLevel level, const std::string & line) {
+    if (level == LogLevel::Error && text_.size() < max_captured_bytes) {
+        const auto colon = line.find(": ");
+        const bool prefixed = colon != std::string::npos && line.find(' ') > colon;
+        text_ += text_.empty() ? "" : "; ";
+        text_ += prefixed ? line.substr(colon + 2) : line;
+    }
+    if (lines_ == Lines::PassOn || held_.size() >= max_waiting_lines) {
+        return false;
+    }
+    held_.emplace_back(level, line);
+    return true;
 }
 
 }  // namespace shimmy

@@ -16,9 +16,13 @@ namespace {
 using MetaByIndex = int32_t (*)(const llama_adapter_lora *, int32_t, char *, size_t);
 
 std::string meta_by_index(const llama_adapter_lora * adapter, MetaByIndex get, int32_t index) {
-    std::string text(4096, '\0');
-    const int32_t length = get(adapter, index, text.data(), text.size());
-    text.resize(length < 0 ? 0 : std::min(static_cast<size_t>(length), text.size() - 1));
+    std::string text(256, '\0');
+    int32_t length = get(adapter, index, text.data(), text.size());
+    if (length >= static_cast<int32_t>(text.size())) {
+        text.resize(static_cast<size_t>(length) + 1);
+        length = get(adapter, index, text.data(), text.size());
+    }
+    text.resize(static_cast<size_t>(std::max(length, 0)));
     return text;
 }
 

@@ -12,6 +12,7 @@
 #include "llama/device.h"
 #include "llama/ggml_types.h"
 #include "llama/log_sink.h"
+#include "llama/model_fingerprint.h"
 #include "llama/native_abort.h"
 
 namespace shimmy {
@@ -103,6 +104,7 @@ std::shared_ptr<Model> Model::load(const std::string & path, const ModelParams &
     native.vocab_only = params.vocab_only;
 
     const auto summary = check_gguf_split(path);
+    const auto fingerprint = model_fingerprint(path);
     if (summary.kind == GgufKind::Adapter) {
         throw ModelLoadError(path + " is a LoRA adapter, not a model: load its base model and add this file to it");
     }
@@ -132,11 +134,11 @@ std::shared_ptr<Model> Model::load(const std::string & path, const ModelParams &
                               : log.text().empty() ? "llama.cpp could not load it"
                                                    : log.text()));
     }
-    return std::shared_ptr<Model>(new Model(model, path, params));
+    return std::shared_ptr<Model>(new Model(model, path, params, fingerprint));
 }
 
-Model::Model(llama_model * model, std::string path, ModelParams params)
-    : model_(model), path_(std::move(path)), params_(std::move(params)) {}
+Model::Model(llama_model * model, std::string path, ModelParams params, uint64_t fingerprint)
+    : model_(model), path_(std::move(path)), params_(std::move(params)), fingerprint_(fingerprint) {}
 
 Model::~Model() {
     llama_model_free(model_);
@@ -172,6 +174,16 @@ std::optional<std::string> Model::chat_template() const {
     return source ? std::optional<std::string>(source) : std::nullopt;
 }
 
+int32_t Model::number(const char * key, int32_t (*native)(const llama_model *)) const {
+    if (!params_.vocab_only) {
+        return native(model_);
+    }
+    const auto text = metadata_value(architecture() + "." + key).value_or("");
+    int32_t value = 0;
+    std::from_chars(text.data(), text.data() + text.size(), value);
+    return value;
+}
+
 uint64_t Model::size_bytes() const {
     return llama_model_size(model_);
 }
@@ -179,25 +191,25 @@ uint64_t Model::n_params() const {
     return llama_model_n_params(model_);
 }
 int32_t Model::n_ctx_train() const {
-    return llama_model_n_ctx_train(model_);
+    return number("context_length", llama_model_n_ctx_train);
 }
 int32_t Model::n_embd() const {
-    return llama_model_n_embd(model_);
+    return number("embedding_length", llama_model_n_embd);
 }
 int32_t Model::n_layer() const {
-    return llama_model_n_layer(model_);
+    return number("block_count", llama_model_n_layer);
 }
 int32_t Model::n_head() const {
-    return llama_model_n_head(model_);
+    return number("attention.head_count", llama_model_n_head);
 }
 int32_t Model::n_head_kv() const {
-    return llama_model_n_head_kv(model_);
+    return number("attention.head_count_kv", llama_model_n_head_kv);
 }
 int32_t Model::n_vocab() const {
     return llama_vocab_n_tokens(vocab());
 }
 int32_t Model::n_swa() const {
-    return llama_model_n_swa(model_);
+    return number("attention.sliding_window", llama_model_n_swa);
 }
 bool Model::has_encoder() const {
     return llama_model_has_encoder(model_);

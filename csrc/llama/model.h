@@ -38,6 +38,7 @@ class Model {
     std::string description() const;  // llama.cpp's words: architecture, size label and quantisation
     std::map<std::string, std::string> metadata() const;  // scalar GGUF values as text; arrays are left out
     std::optional<std::string> metadata_value(const std::string & key) const;
+    uint64_t fingerprint() const { return fingerprint_; }  // of the file, see model_fingerprint.h
     std::optional<std::string> chat_template() const;
 
     uint64_t size_bytes() const;  // of all tensors
@@ -62,12 +63,16 @@ class Model {
     const llama_vocab * vocab() const;
 
   private:
-    Model(llama_model * model, std::string path, ModelParams params);
+    Model(llama_model * model, std::string path, ModelParams params, uint64_t fingerprint);
+
+    // A hyperparameter; with vocab_only llama.cpp reads none (and aborts for some), so then from the metadata.
+    int32_t number(const char * key, int32_t (*native)(const llama_model *)) const;
 
     mutable std::shared_mutex adapters_mutex_;
     llama_model * model_;
     std::string path_;
     ModelParams params_;
+    uint64_t fingerprint_;
 };
 
 }  // namespace shimmy

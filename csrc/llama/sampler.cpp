@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <random>
 #include <utility>
 
@@ -15,12 +16,39 @@ namespace shimmy {
 struct Candidate : llama_token_data {};
 static_assert(sizeof(Candidate) == sizeof(llama_token_data));
 
+namespace {
+
+constexpr float infinity = std::numeric_limits<float>::infinity();
+constexpr double least_temperature = 1e-6;  // below it greedy
+constexpr double low_temperature = 1e-3;
+constexpr float highest_logit = 1e5F;
+constexpr int32_t max_infill_candidates = 128;  // it compares each with each
+
+// Subtracts the highest logit from all when it is over `limit`, which no softmax notices. llama.cpp sorts logits over
+// 3e8 wrongly, and temperatures near 0 make infinities of what is not 0.
+void lower(llama_token_data_array & candidates, float limit) {
+    float highest = -infinity;
+    for (size_t i = 0; i < candidates.size; ++i) {
+        highest = std::max(highest, candidates.data[i].logit);
+    }
+    if (highest > limit) {
+        for (size_t i = 0; i < candidates.size; ++i) {
+            candidates.data[i].logit -= highest;
+        }
+    }
+}
+
+}  // namespace
+
 Sampler::Sampler(std::shared_ptr<const Tokenizer> tokenizer, const SamplingParams & params)
     : tokenizer_(std::move(tokenizer)),
       params_(params),
       seed_(params.seed ? *params.seed : std::random_device{}()),
       penalties_(params, tokenizer_->model()->n_ctx_train()) {
     check_sampling_params(params_, tokenizer_->n_vocab());
+    if (params_.temperature < least_temperature) {
+        params_.temperature = 0;
+    }
     if (seed_ == LLAMA_DEFAULT_SEED) {
         --seed_;  // that value means "random" to llama.cpp
     }
@@ -53,7 +81,10 @@ Sampler & Sampler::operator=(Sampler && other) noexcept {
     std::swap(penalties_, other.penalties_);
     std::swap(stages_, other.stages_);
     std::swap(selector_, other.selector_);
+    std::swap(adaptive_, other.adaptive_);
     std::swap(candidates_, other.candidates_);
+    std::swap(n_candidates_, other.n_candidates_);
+    std::swap(sorted_, other.sorted_);
     return *this;
 }
 
@@ -65,14 +96,15 @@ Sampler Sampler::clone() const {
     copy.greedy_ = greedy_;
     copy.penalties_ = penalties_;
     for (const auto & stage : stages_) {
-        copy.add(stage.native ? llama_sampler_clone(stage.native) : nullptr, stage.looks_back);
+        copy.add(stage.native ? llama_sampler_clone(stage.native) : nullptr, stage.kind);
     }
-    copy.selector_ = llama_sampler_clone(selector_);
+    copy.selector_ = selector_ ? llama_sampler_clone(selector_) : nullptr;
+    copy.adaptive_ = adaptive_;
     return copy;
 }
 
-void Sampler::add(llama_sampler * native, bool looks_back) {
-    stages_.push_back({native, looks_back});
+void Sampler::add(llama_sampler * native, Kind kind) {
+    stages_.push_back({native, kind});
 }
 
 void Sampler::add_by_name(const std::string & name) {
@@ -80,7 +112,7 @@ void Sampler::add_by_name(const std::string & name) {
     const auto number = [](double value) { return static_cast<float>(value); };
     const bool greedy = params_.temperature <= 0;
     if (name == "penalties" && penalties_.enabled()) {
-        add(nullptr, true);
+        add(nullptr, Kind::LooksBack);
     } else if (name == "dry" && params_.dry_multiplier != 0 && params_.dry_base >= 1 &&
                params_.dry_penalty_last_n != 0) {
         std::vector<const char *> breakers;
@@ -92,8 +124,9 @@ void Sampler::add_by_name(const std::string & name) {
                                    number(params_.dry_base), params_.dry_allowed_length,
                                    params_.dry_penalty_last_n < 0 ? n_ctx : std::min(params_.dry_penalty_last_n, n_ctx),
                                    breakers.data(), breakers.size()),
-            true);
+            Kind::LooksBack);
     }
+    const auto kind = temperature_kind();
     if (greedy || params_.mirostat != 0) {
         return;  // what follows only narrows a choice that arg-max or mirostat makes alone
     }
@@ -102,21 +135,30 @@ void Sampler::add_by_name(const std::string & name) {
     } else if (name == "top_k" && params_.top_k > 0) {
         add(llama_sampler_init_top_k(params_.top_k));
     } else if (name == "typical_p" && params_.typical_p < 1) {
+        // Without what has no probability: 0 * log(0) would make the entropy, and so all of it, NaN.
+        add(llama_sampler_init_min_p(1e-30F, 1));
         add(llama_sampler_init_typical(number(params_.typical_p), keep));
     } else if (name == "top_p" && params_.top_p < 1) {
         add(llama_sampler_init_top_p(number(params_.top_p), keep));
     } else if (name == "min_p" && params_.min_p > 0) {
         add(llama_sampler_init_min_p(number(params_.min_p), keep));
     } else if (name == "xtc" && params_.xtc_probability > 0 && params_.xtc_threshold <= 0.5) {
-        add(llama_sampler_init_xtc(number(params_.xtc_probability), number(params_.xtc_threshold), keep, seed_));
+        add(llama_sampler_init_xtc(number(params_.xtc_probability), number(params_.xtc_threshold), keep, seed_),
+            Kind::Random);
     } else if (name == "temperature" && params_.dynatemp_range > 0) {
         add(llama_sampler_init_temp_ext(number(params_.temperature), number(params_.dynatemp_range),
-                                        number(params_.dynatemp_exponent)));
+                                        number(params_.dynatemp_exponent)),
+            kind);
     } else if (name == "temperature" && params_.temperature != 1) {
-        add(llama_sampler_init_temp(number(params_.temperature)));
+        add(llama_sampler_init_temp(number(params_.temperature)), kind);
     } else if (name == "infill") {
+        add(llama_sampler_init_top_k(max_infill_candidates));
         add(llama_sampler_init_infill(llama_model_get_vocab(tokenizer_->model()->get())));
     }
+}
+
+Sampler::Kind Sampler::temperature_kind() const {
+    return params_.dynatemp_range > 0 || params_.temperature < low_temperature ? Kind::Cools : Kind::Narrows;
 }
 
 void Sampler::add_selector() {
@@ -125,40 +167,57 @@ void Sampler::add_selector() {
     if (params_.temperature <= 0) {
         selector_ = llama_sampler_init_greedy();
     } else if (params_.mirostat != 0) {
-        add(llama_sampler_init_temp(static_cast<float>(params_.temperature)));
+        add(llama_sampler_init_temp(static_cast<float>(params_.temperature)), temperature_kind());
         selector_ = params_.mirostat == 1 ? llama_sampler_init_mirostat(tokenizer_->n_vocab(), seed_, tau, eta, 100)
                                           : llama_sampler_init_mirostat_v2(seed_, tau, eta);
     } else if (params_.adaptive_target >= 0) {
-        selector_ = llama_sampler_init_adaptive_p(static_cast<float>(params_.adaptive_target),
-                                                  static_cast<float>(params_.adaptive_decay), seed_);
+        adaptive_.emplace(params_.adaptive_target, params_.adaptive_decay, seed_);
     } else {
         selector_ = llama_sampler_init_dist(seed_);
     }
 }
 
-void Sampler::apply_stages(std::span<const float> logits) {
+void Sampler::check_logits(std::span<const float> logits) const {
     const auto n_vocab = static_cast<size_t>(tokenizer_->n_vocab());
     if (logits.size() != n_vocab) {
         throw InvalidRequestError("there are " + std::to_string(logits.size()) + " logits, the vocabulary has " +
                                       std::to_string(n_vocab) + " tokens",
                                   "logits");
     }
-    if (argmax(logits) < 0) {
-        throw DecodeError("the model gave no logit above -inf: the weights or the KV cache are broken");
+    const Token best = argmax(logits);
+    if (best < 0 || logits[static_cast<size_t>(best)] == infinity) {
+        throw DecodeError(std::string("the model gave ") + (best < 0 ? "no logit above -inf" : "a logit of +inf") +
+                          ": the weights or the KV cache are broken");
     }
+}
+
+void Sampler::apply_stages(std::span<const float> logits, bool keep_random_state) {
+    check_logits(logits);
+    const size_t n_vocab = logits.size();
     candidates_.resize(n_vocab);
     for (size_t i = 0; i < n_vocab; ++i) {
-        candidates_[i] = {{static_cast<Token>(i), logits[i], 0.0F}};
+        candidates_[i] = {{static_cast<Token>(i), std::isnan(logits[i]) ? -infinity : logits[i], 0.0F}};
     }
     for (const auto & [token, bias] : params_.logit_bias) {
         candidates_[static_cast<size_t>(token)].logit += static_cast<float>(bias);
     }
+    if (std::all_of(candidates_.begin(), candidates_.end(), [](const auto & c) { return c.logit == -infinity; })) {
+        throw DecodeError("no token is left to choose from: logit_bias bans all of them");
+    }
     llama_token_data_array array{candidates_.data(), n_vocab, -1, false};
+    lower(array, highest_logit);
     for (const auto & stage : stages_) {
-        if (stage.native) {
-            llama_sampler_apply(stage.native, &array);
-        } else {
+        if (stage.kind == Kind::Cools) {
+            lower(array, -infinity);
+        }
+        if (!stage.native) {
             penalties_.apply(array);
+        } else if (keep_random_state && stage.kind == Kind::Random) {
+            const std::unique_ptr<llama_sampler, decltype(&llama_sampler_free)> copy(llama_sampler_clone(stage.native),
+                                                                                     llama_sampler_free);
+            llama_sampler_apply(copy.get(), &array);
+        } else {
+            llama_sampler_apply(stage.native, &array);
         }
     }
     // The samplers work in place; some drop candidates by moving the start.
@@ -172,18 +231,22 @@ void Sampler::apply_stages(std::span<const float> logits) {
 Token Sampler::sample(std::span<const float> logits) {
     if (greedy_ && logits.size() == static_cast<size_t>(tokenizer_->n_vocab())) {
         const Token token = argmax(logits);
-        if (token < 0) {
-            throw DecodeError("the model gave no logit above -inf: the weights or the KV cache are broken");
+        if (token < 0 || logits[static_cast<size_t>(token)] == infinity) {
+            check_logits(logits);
         }
         return token;
     }
     AbortGuard guard;
-    apply_stages(logits);
+    apply_stages(logits, false);
     llama_token_data_array array{candidates_.data(), n_candidates_, -1, sorted_};
-    llama_sampler_apply(selector_, &array);
+    if (adaptive_) {
+        array.selected = static_cast<int64_t>(adaptive_->choose(array));
+    } else {
+        llama_sampler_apply(selector_, &array);
+    }
     if (array.selected < 0 || array.selected >= static_cast<int64_t>(array.size) ||
         !std::isfinite(array.data[array.selected].logit)) {
-        throw DecodeError("no token is left to choose from: logit_bias bans all of them, or the logits are NaN");
+        throw DecodeError("the samplers left no token to choose from");
     }
     return array.data[array.selected].id;
 }
@@ -191,13 +254,13 @@ Token Sampler::sample(std::span<const float> logits) {
 void Sampler::accept(Token token) {
     tokenizer_->check(token, "token");
     for (const auto & stage : stages_) {
-        if (stage.looks_back && stage.native) {
+        if (stage.kind == Kind::LooksBack && stage.native) {
             llama_sampler_accept(stage.native, token);
         }
     }
     penalties_.accept(token);
-    if (params_.adaptive_target >= 0 && n_candidates_ > 0) {
-        llama_sampler_accept(selector_, token);
+    if (adaptive_) {
+        adaptive_->accept(token);
     }
 }
 
@@ -207,14 +270,17 @@ void Sampler::reset() {
             llama_sampler_reset(stage.native);
         }
     }
-    llama_sampler_reset(selector_);
+    if (adaptive_) {
+        adaptive_->reset();
+    } else {
+        llama_sampler_reset(selector_);
+    }
     penalties_.reset();
-    n_candidates_ = 0;
 }
 
 std::vector<Sampler::TokenProbability> Sampler::top(std::span<const float> logits, int32_t n) {
     AbortGuard guard;
-    apply_stages(logits);
+    apply_stages(logits, true);
     auto first = candidates_.begin();
     auto last = first + static_cast<std::ptrdiff_t>(n_candidates_);
     float max = -INFINITY;

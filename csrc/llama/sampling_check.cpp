@@ -79,9 +79,9 @@ void check_sampling_params(const SamplingParams & params, int32_t n_vocab) {
                                           ", the vocabulary has ids 0 to " + std::to_string(n_vocab - 1),
                                       "logit_bias");
         }
-        if (std::isnan(bias) || bias == std::numeric_limits<double>::infinity()) {
+        if (bias != -std::numeric_limits<double>::infinity() && !(std::abs(bias) <= many)) {
             throw InvalidRequestError("logit_bias of token " + std::to_string(token) + " is " + std::to_string(bias) +
-                                          ", it must be a number or -inf",
+                                          ", it must be -inf or between -1e9 and 1e9",
                                       "logit_bias");
         }
     }

@@ -8,15 +8,13 @@
 
 #include "llama/tokenizer.h"
 
-struct llama_model;
-
 namespace shimmy {
 
 enum class StateKind : uint32_t { Context = 1, Sequence = 2 };
 
 // Little-endian: magic "SHMS", version, kind, n_tokens (u32 each); fingerprint, data size, checksum of all that follows
 // (u64 each); the tokens (i32 each); the data.
-std::vector<uint8_t> frame_state(StateKind kind, const llama_model * model, std::span<const Token> tokens,
+std::vector<uint8_t> frame_state(StateKind kind, uint64_t fingerprint, std::span<const Token> tokens,
                                  std::span<const uint8_t> data);
 
 struct StateFrame {
@@ -25,6 +23,6 @@ struct StateFrame {
 };
 
 // Throws InvalidRequestError saying what does not fit.
-StateFrame unframe_state(StateKind kind, const llama_model * model, std::span<const uint8_t> framed);
+StateFrame unframe_state(StateKind kind, uint64_t fingerprint, std::span<const uint8_t> framed);
 
 }  // namespace shimmy

@@ -7,6 +7,7 @@
 
 #include "deep_stack.h"
 #include "errors.h"
+#include "llama/detokenizer.h"
 #include "llama/native_abort.h"
 
 namespace shimmy {
@@ -31,12 +32,13 @@ Tokenizer::Tokenizer(std::shared_ptr<const Model> model)
     }
 }
 
-std::vector<Token> Tokenizer::encode(std::string_view text, bool add_special, bool parse_special) const {
-    if (text.size() > max_text_bytes) {
-        throw InvalidRequestError("the text has " + std::to_string(text.size()) + " bytes, at most " +
+std::vector<Token> Tokenizer::encode(std::string_view bytes, bool add_special, bool parse_special) const {
+    if (bytes.size() > max_text_bytes) {
+        throw InvalidRequestError("the text has " + std::to_string(bytes.size()) + " bytes, at most " +
                                       std::to_string(max_text_bytes) + " can be tokenized at once",
                                   "text");
     }
+    const std::string text = valid_utf8(bytes);  // llama.cpp throws for some of what is not
     std::vector<Token> tokens(text.size() + 8);
     const auto run = [&] {
         AbortGuard guard;
@@ -108,11 +110,17 @@ bool Tokenizer::add_bos() const {
 bool Tokenizer::add_eos() const {
     return llama_vocab_get_add_eos(vocab_);
 }
+std::optional<Token> Tokenizer::declared(Token token, const char * key) const {
+    const bool guessed =
+        token != LLAMA_TOKEN_NULL && !llama_vocab_is_control(vocab_, token) && !model_->metadata_value(key);
+    return guessed ? std::nullopt : present(token);
+}
+
 std::optional<Token> Tokenizer::bos() const {
-    return present(llama_vocab_bos(vocab_));
+    return declared(llama_vocab_bos(vocab_), "tokenizer.ggml.bos_token_id");
 }
 std::optional<Token> Tokenizer::eos() const {
-    return present(llama_vocab_eos(vocab_));
+    return declared(llama_vocab_eos(vocab_), "tokenizer.ggml.eos_token_id");
 }
 std::optional<Token> Tokenizer::eot() const {
     return present(llama_vocab_eot(vocab_));

@@ -20,8 +20,8 @@ class Tokenizer {
     explicit Tokenizer(std::shared_ptr<const Model> model);
 
     // `add_special` adds BOS/EOS as the model asks; `parse_special` turns the text of control tokens into those tokens.
-    // Text is UTF-8; invalid bytes are encoded as they are. Throws InvalidRequestError over 64 MiB.
-    std::vector<Token> encode(std::string_view text, bool add_special = true, bool parse_special = true) const;
+    // Bytes that are no UTF-8 are encoded as U+FFFD. Throws InvalidRequestError over 64 MiB.
+    std::vector<Token> encode(std::string_view bytes, bool add_special = true, bool parse_special = true) const;
 
     // The text of `tokens`; `unparse_special` writes control tokens out. Bytes that are no UTF-8 are kept.
     std::string decode(std::span<const Token> tokens, bool unparse_special = false) const;
@@ -52,6 +52,10 @@ class Tokenizer {
     const std::shared_ptr<const Model> & model() const { return model_; }
 
   private:
+    // Without `key` in the file llama.cpp guesses a token by the kind of vocabulary, an ordinary one if it guesses
+    // wrong.
+    std::optional<Token> declared(Token token, const char * key) const;
+
     std::shared_ptr<const Model> model_;
     const llama_vocab * vocab_;
     int32_t n_vocab_;

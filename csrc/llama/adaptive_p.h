@@ -1,0 +1,38 @@
+#pragma once
+// Adaptive-p: chooses tokens near a target probability. As llama_sampler_init_adaptive_p defines it, but a copy goes on
+// with the same random numbers; llama_sampler_clone starts them anew and leaves its pending token without probability.
+
+#include <cstddef>
+#include <cstdint>
+#include <random>
+
+#include "llama/tokenizer.h"
+
+struct llama_token_data_array;
+
+namespace shimmy {
+
+class AdaptiveP {
+  public:
+    // `target` 0 to 1; `decay` 0 to 0.99: the history that counts is about 1 / (1 - decay) tokens long.
+    AdaptiveP(double target, double decay, uint32_t seed);
+
+    // The index of the next token. Replaces the logits of the candidates, of which there must be one above -inf.
+    size_t choose(llama_token_data_array & candidates);
+
+    // `token` was taken: when it is the one chosen last, its probability enters the history.
+    void accept(Token token);
+    void reset();
+
+  private:
+    double target_;
+    double decay_;
+    uint32_t seed_;
+    std::mt19937 random_;
+    double weighted_sum_ = 0;  // of the probabilities of accepted tokens, the latest with weight 1
+    double total_weight_ = 0;
+    Token chosen_ = -1;
+    double chosen_probability_ = 0;
+};
+
+}  // namespace shimmy
