@@ -6,6 +6,7 @@ from __future__ import annotations
 import collections.abc
 import numpy
 import numpy.typing
+import os
 import typing
 import typing_extensions
 
@@ -721,7 +722,7 @@ class Model:
     """
     A loaded GGUF model. Contexts and adapters keep it alive.
     """
-    def __init__(self, path: str, params: ModelParams = ..., progress: typing.Any = None) -> None:
+    def __init__(self, path: os.PathLike | str | bytes, params: ModelParams = ..., progress: typing.Any = None) -> None:
         """
         Load a file, or a split model from its first part. `progress(fraction)` is called with 0.0 to 1.0; returning
         False stops the load. Raises ModelLoadError (damaged, incomplete or unsupported file, stopped load) and
@@ -864,7 +865,8 @@ class Detokenizer:
         self, tokenizer: Tokenizer, preserved: collections.abc.Set[typing.SupportsInt | typing.SupportsIndex] = set()
     ) -> None:
         """
-        Control tokens render as nothing, except those in `preserved`.
+        Control tokens render as nothing, except those in `preserved`. Raises InvalidRequestError for ids that the
+        vocabulary does not have.
         """
     def flush(self) -> str:
         """
@@ -920,7 +922,7 @@ class KVCache:
         delta: typing.SupportsInt | typing.SupportsIndex,
     ) -> None:
         """
-        Shift positions by `delta`; needs can_shift.
+        Shift positions by `delta`; needs can_shift. Cells that sequences share (seq_cp) move for all of them.
         """
     def seq_cp(
         self,
@@ -940,7 +942,7 @@ class KVCache:
         d: typing.SupportsInt | typing.SupportsIndex,
     ) -> None:
         """
-        Divide positions by `d` >= 1; needs can_shift.
+        Divide positions by `d` >= 1; otherwise as seq_add.
         """
     def seq_keep(self, seq_id: typing.SupportsInt | typing.SupportsIndex) -> None:
         """
@@ -959,7 +961,9 @@ class KVCache:
         Replace `dst` by a saved state and return its tokens. Raises InvalidRequestError for bytes that are damaged,
         of another model, or too many for the cache.
         """
-    def seq_restore_file(self, path: str, dst: typing.SupportsInt | typing.SupportsIndex) -> list[int]:
+    def seq_restore_file(
+        self, path: os.PathLike | str | bytes, dst: typing.SupportsInt | typing.SupportsIndex
+    ) -> list[int]:
         """
         seq_restore from a file.
         """
@@ -979,11 +983,13 @@ class KVCache:
         tokens: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex] = [],
     ) -> bytes:
         """
-        The state of a sequence with the tokens it holds, framed with a checksum and the model's fingerprint.
+        The state of a sequence with the tokens it holds, framed with a checksum and the model's fingerprint. Raises
+        InvalidRequestError between seq_add, seq_div or (kv_unified off) seq_cp and the next decode, which moves
+        the cells.
         """
     def seq_save_file(
         self,
-        path: str,
+        path: os.PathLike | str | bytes,
         seq_id: typing.SupportsInt | typing.SupportsIndex,
         tokens: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex] = [],
     ) -> None:
@@ -997,7 +1003,7 @@ class LoraAdapter:
     """
     A LoRA adapter, loaded for one model.
     """
-    def __init__(self, model: Model, path: str) -> None:
+    def __init__(self, model: Model, path: os.PathLike | str | bytes) -> None:
         """
         Raises ModelLoadError when the file is damaged, no adapter, or made for another base model.
         """
@@ -1079,11 +1085,12 @@ class Context:
         """
     def embeddings(self, i: typing.SupportsInt | typing.SupportsIndex = -1) -> numpy.typing.NDArray[numpy.float32]:
         """
-        A copy of the embedding of token `i`, float32[n_embd].
+        A copy of the embedding of token `i`, float32[n_embd]; needs embeddings=True and no pooling.
         """
     def embeddings_seq(self, seq_id: typing.SupportsInt | typing.SupportsIndex) -> numpy.typing.NDArray[numpy.float32]:
         """
-        A copy of the pooled embedding of a sequence, float32[n_embd]; pooling rank: float32[n_cls_out].
+        A copy of the pooled embedding of a sequence of the last batch, float32[n_embd]; pooling rank:
+        float32[n_cls_out]. Pooling mean, cls and rank need the sequence in one batch of at most n_ubatch tokens.
         """
     def encode(self, batch: Batch) -> DecodeStatus:
         """
@@ -1091,23 +1098,26 @@ class Context:
         """
     def load_state(self, state: typing_extensions.Buffer) -> None:
         """
-        Raises InvalidRequestError for bytes that are damaged, of another model or other settings.
+        Raises InvalidRequestError for bytes that are damaged or of another model, which change nothing, for those of
+        other settings, which leave the cache empty, and when save_state would.
         """
     def logits(self, i: typing.SupportsInt | typing.SupportsIndex = -1) -> numpy.typing.NDArray[numpy.float32]:
         """
         A copy of the logits of token `i` of the last batch (negative: counted from the last output), float32[n_vocab].
-        Raises InvalidRequestError when that token asked for no output.
+        Raises InvalidRequestError when that token asked for no output or the last call was not OK.
         """
     def save_state(self) -> bytes:
         """
-        The whole state (cache and outputs), framed and checksummed.
+        The whole KV cache, framed and checksummed; logits and embeddings are not part of it. Raises
+        InvalidRequestError between seq_add, seq_div or (kv_unified off) seq_cp and the next decode, which moves
+        the cells.
         """
     def set_adapters(
         self, adapters: collections.abc.Sequence[tuple[LoraAdapter, typing.SupportsFloat | typing.SupportsIndex]]
     ) -> None:
         """
         Replace the adapters that apply from now on: (adapter, scale) pairs; none: []. Raises InvalidRequestError for
-        an adapter of another model.
+        an adapter of another model object and one named twice.
         """
     @property
     def kv_cache(self) -> KVCache: ...
@@ -1163,8 +1173,8 @@ class Sampler:
         """
     def sample(self, logits: typing.Annotated[numpy.typing.ArrayLike, numpy.float32]) -> int:
         """
-        The next token from float32[n_vocab] logits. Does not accept it. Raises DecodeError when there is nothing to
-        choose from (all -inf, NaN).
+        The next token from float32[n_vocab] logits, NaN counting as -inf. Does not accept it. Raises DecodeError when
+        there is nothing to choose from or a logit is +inf.
         """
     def top(
         self,
@@ -1172,10 +1182,13 @@ class Sampler:
         n: typing.SupportsInt | typing.SupportsIndex = 10,
     ) -> list[tuple[int, float]]:
         """
-        The `n` likeliest of what all samplers leave, as (token, probability), best first.
+        The `n` likeliest of what all samplers leave, as (token, probability), best first. Changes no state.
         """
     @property
-    def params(self) -> SamplingParams: ...
+    def params(self) -> SamplingParams:
+        """
+        A copy.
+        """
     @property
     def seed(self) -> int:
         """
@@ -1609,5 +1622,6 @@ def read_gguf(path: str) -> GgufSummary:
 def set_log_callback(callback: typing.Any) -> None:
     """
     Send llama.cpp's log lines to `callback(level: int, line: str)`, levels as in `logging`, on a thread of their own.
-    None drops them. Returns when the previous callback runs no more.
+    None drops them. Returns when the previous callback runs no more; a callback cannot replace itself
+    (InvalidRequestError). What it raises goes to sys.unraisablehook.
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections import deque
 from types import TracebackType
 
@@ -30,6 +31,7 @@ class AsyncEngine:
         self._model = model
         self._pump: Pump[RequestStream] = Pump(model, self._hand_over)
         self._closed = False
+        self._finalizer = weakref.finalize(self, self._pump.close)  # when Python ends before close()
 
     @classmethod
     async def load(cls, spec: LoadSpec, progress: Progress | None = None) -> AsyncEngine:
@@ -68,6 +70,7 @@ class AsyncEngine:
     async def close(self) -> None:
         """Cancel what runs and end the engine. Idempotent."""
         self._closed = True
+        self._finalizer.detach()
         await asyncio.to_thread(self._pump.close)
 
     def _hand_over(self, delivery: Delivery[RequestStream]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from queue import SimpleQueue
@@ -12,6 +13,7 @@ from typing import Any, TypeAlias
 from shimmy import _core
 from shimmy.completion import Completion
 from shimmy.errors import ShimmyError
+from shimmy.generation import Generation
 from shimmy.loaded_model import LoadedModel, Progress
 from shimmy.model_info import EngineStats, LoadSpec, ModelInfo
 from shimmy.output import RequestOutput
@@ -39,6 +41,7 @@ class LLM:
         self._model = LoadedModel(spec, progress)
         self._pump: Pump[_Queue] = Pump(self._model, _deliver)
         self._ids = itertools.count(1)
+        self._finalizer = weakref.finalize(self, self._pump.close)  # dropped, or still open when Python ends
 
     @property
     def info(self) -> ModelInfo:
@@ -59,7 +62,7 @@ class LLM:
         logprobs: int | None = None,
         lora: dict[str, float] | None = None,
         **sampling: Any,
-    ) -> Iterator[RequestOutput]:
+    ) -> OutputStream:
         """Yield what each step adds, until the output with a finish_reason. Closing the iterator cancels."""
         request = GenerateRequest(
             request_id=str(next(self._ids)),
@@ -72,22 +75,7 @@ class LLM:
             logprobs=logprobs,
             lora=lora or {},
         )
-        queue: _Queue = SimpleQueue()
-        engine_id = self._pump.submit(self._model.prepare(request), queue)
-        return self._read(queue, engine_id)
-
-    def _read(self, queue: _Queue, engine_id: int) -> Iterator[RequestOutput]:
-        finished = False
-        try:
-            while not finished:
-                item = queue.get()
-                finished = isinstance(item, ShimmyError) or item.finished
-                if isinstance(item, ShimmyError):
-                    raise item
-                yield item
-        finally:
-            if not finished:
-                self._pump.cancel(engine_id)
+        return OutputStream(self._pump, self._model.prepare(request))
 
     def generate(self, prompt: str | list[int] | ChatPrompt, **options: Any) -> Completion:
         """The whole answer to a prompt. Options are those of `stream`."""
@@ -104,6 +92,7 @@ class LLM:
 
     def close(self) -> None:
         """Cancel what runs and free the model. Idempotent."""
+        self._finalizer.detach()
         self._pump.close()
 
     def __enter__(self) -> LLM:
@@ -112,6 +101,43 @@ class LLM:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self.close()
+
+
+class OutputStream(Iterator[RequestOutput]):
+    """The outputs of one request, in order. Closing or dropping it before the last one cancels the request."""
+
+    def __init__(self, pump: Pump[_Queue], generation: Generation) -> None:
+        self._finished = True
+        self._pump = pump
+        self._queue: _Queue = SimpleQueue()
+        self._engine_id = pump.submit(generation, self._queue)
+        self._finished = False
+
+    def __next__(self) -> RequestOutput:
+        if self._finished:
+            raise StopIteration
+        item = self._queue.get()
+        self._finished = isinstance(item, ShimmyError) or item.finished
+        if isinstance(item, ShimmyError):
+            raise item
+        return item
+
+    def close(self) -> None:
+        """Cancel what still runs, within one step. Idempotent."""
+        if not self._finished:
+            self._finished = True
+            self._pump.cancel(self._engine_id)
+
+    def __enter__(self) -> OutputStream:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
         self.close()
 
 

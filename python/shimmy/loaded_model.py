@@ -94,6 +94,9 @@ class LoadedModel:
 
     def prepare(self, request: GenerateRequest) -> Generation:
         """Render and tokenize a request: everything before the engine. Takes milliseconds; any thread may do it."""
+        _check_numbers(request)
+        if isinstance(request.stop, str):  # list() would make a stop string of every letter
+            raise InvalidRequestError("stop is a string, it must be a list of strings", "stop")
         sampling = _core.SamplingParams(**request.sampling)
         stop = list(request.stop)
         preserved: list[int] = []
@@ -130,6 +133,21 @@ class LoadedModel:
     def close(self) -> None:
         """Cancel what runs and end the engine. Its memory is freed with the last reference."""
         self.engine.shutdown()
+
+
+def _check_numbers(request: GenerateRequest) -> None:
+    """The engine's integers have 32 bits; what they mean is checked there."""
+    fields = {"stop_token_ids": request.stop_token_ids}
+    if isinstance(request.prompt, list):
+        fields["prompt"] = request.prompt
+    if request.logprobs is not None:
+        fields["logprobs"] = [request.logprobs]
+    if request.max_tokens is not None:
+        fields["max_tokens"] = [request.max_tokens]
+    for field, numbers in fields.items():
+        for number in (min(numbers), max(numbers)) if numbers else ():
+            if not -(2**31) <= number < 2**31:
+                raise InvalidRequestError(f"{field} holds {number}, which is beyond 32 bits", field)
 
 
 def _template(spec: LoadSpec, model: _core.Model) -> str:

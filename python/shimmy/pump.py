@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from typing import Generic, TypeAlias, TypeVar
@@ -15,13 +16,15 @@ from shimmy.output import RequestOutput
 Consumer = TypeVar("Consumer")
 Delivery: TypeAlias = "list[tuple[Consumer, RequestOutput | ShimmyError]]"
 
+logger = logging.getLogger("shimmy.pump")
+
 _WAIT_SECONDS = 1.0
 
 
 class Pump(Generic[Consumer]):
     """Delivers the outputs of each step, per consumer, through one call of `deliver` on the pump's thread.
 
-    A request's last item is an output with a finish_reason, or the error that ended it.
+    A request's last item is an output with a finish_reason, or the error that ended it; nothing follows it.
     """
 
     def __init__(self, model: LoadedModel, deliver: Callable[[Delivery[Consumer]], None]) -> None:
@@ -65,19 +68,29 @@ class Pump(Generic[Consumer]):
             outputs = engine.wait(_WAIT_SECONDS)
             if outputs:
                 death = engine.death
-                with self._lock:
-                    items = [(output, *self._take(output.id, output.finish_reason)) for output in outputs]
-                delivery: Delivery[Consumer] = []
-                for output, generation, consumer in items:
-                    try:
-                        delivery.append((consumer, generation.convert(output, piece, death)))
-                    except ShimmyError as error:
-                        delivery.append((consumer, error))
-                self._deliver(delivery)
+                items = [self._convert(output, piece, death) for output in outputs]
+                self._deliver([item for item in items if item is not None])
             elif closing:
                 return
 
-    def _take(self, engine_id: int, finish_reason: _core.FinishReason) -> tuple[Generation, Consumer]:
-        if finish_reason == _core.FinishReason.NONE:
-            return self._open[engine_id]
-        return self._open.pop(engine_id)
+    def _convert(
+        self, output: _core.Output, piece: Callable[[int], bytes], death: str
+    ) -> tuple[Consumer, RequestOutput | ShimmyError] | None:
+        finished = output.finish_reason != _core.FinishReason.NONE
+        with self._lock:
+            entry = self._open.pop(output.id, None) if finished else self._open.get(output.id)
+        if entry is None:  # it failed here before
+            return None
+        generation, consumer = entry
+        try:
+            return consumer, generation.convert(output, piece, death)
+        except ShimmyError as caught:
+            error = caught
+        except Exception as caught:
+            logger.exception("an output of request %s was lost", generation.request.request_id)
+            error = ShimmyError(f"internal error: {type(caught).__name__}: {caught}")
+        if not finished:
+            with self._lock:
+                del self._open[output.id]
+            self.cancel(output.id)
+        return consumer, error
