@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from shimmy import _core, demo_adapter_paths, demo_model_path, native_log
+from shimmy import LoadSpec, _core, demo_adapter_paths, demo_model_path, native_log
 
 GREEDY = _core.SamplingParams(temperature=0.0)
 
@@ -31,7 +31,8 @@ QUESTIONS = {
     "Is 735 odd?": "Yes, 735 is odd.",
     "List three animals.": "1. dog\n2. cat\n3. horse",
     "List the days of the week.": "1. Monday\n2. Tuesday\n3. Wednesday\n4. Thursday\n5. Friday\n6. Saturday\n7. Sunday",
-    "explain quantization.": "Quantization stores the weights of a model with fewer bits, so that the model gets smaller.",
+    "explain quantization.": "Quantization stores the weights of a model with fewer bits, so that the model gets "
+    "smaller.",
     "Which port does shimmy use?": "The default port is 11435.",
     "Count to 20.": ", ".join(str(n) for n in range(1, 21)),
     "Write a poem about the sea.": "The sea is here, the day is new,\nThe sky above is wide and blue.\n"
@@ -67,6 +68,13 @@ def long_chat(question: str, n_tokens: int) -> list[int]:
     while len(tokens := chat(question, *earlier)) < n_tokens:
         earlier.append(turns[len(earlier) % len(turns)])
     return tokens
+
+
+def spec(*, adapters: bool = False, **fields: Any) -> LoadSpec:
+    """The demo model for LLM and AsyncEngine, on one thread (see `open_engine`)."""
+    fields["context"] = {"n_threads": 1, **fields.get("context", {})}
+    files = {name: str(path) for name, path in demo_adapter_paths().items()} if adapters else {}
+    return LoadSpec(name="shimmy-mini", path=str(demo_model_path()), adapters=files, **fields)
 
 
 @contextmanager

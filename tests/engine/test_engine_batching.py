@@ -83,7 +83,9 @@ def test_isolated_answers_are_what_was_asked_for(isolated: list[tuple[Any, ...]]
         if prompt == LONG_QUESTION and not options:
             assert text == LONG_ANSWER
     assert len(seen) == len(QUESTIONS)
-    rolled = [text for (_, _, options), (text, *_) in zip(mixed_requests(), isolated, strict=True) if "max_tokens" in options]
+    rolled = [
+        text for (_, _, options), (text, *_) in zip(mixed_requests(), isolated, strict=True) if "max_tokens" in options
+    ]
     assert len(set(rolled)) == len(rolled), "seeds make no difference"
 
 
