@@ -21,7 +21,7 @@ inline py::str str_of_path(const std::string & path) {
 
 template <>
 struct pybind11::detail::type_caster<shimmy::bindings::FilePath> {
-    PYBIND11_TYPE_CASTER(shimmy::bindings::FilePath, const_name("os.PathLike | str | bytes"));
+    PYBIND11_TYPE_CASTER(shimmy::bindings::FilePath, const_name("os.PathLike[str] | str | bytes"));
 
     bool load(handle source, bool) {
         PyObject * bytes = nullptr;

@@ -151,7 +151,8 @@ std::vector<Token> KvCache::seq_restore(SeqId dst, std::span<const uint8_t> stat
     if (llama_state_seq_set_data(ctx_, frame.data.data(), frame.data.size(), dst) == 0) {
         llama_memory_seq_rm(llama_get_memory(ctx_), dst, -1, -1);
         throw InvalidRequestError(
-            "the state does not fit: it was saved with other KV cache types, or there are not enough free cells",
+            "the state does not fit: it was saved with another type_k, type_v, flash_attn or kv_unified (or n_seq_max "
+            "with kv_unified off), or there are not enough free cells",
             "state");
     }
     return frame.tokens;
@@ -159,6 +160,10 @@ std::vector<Token> KvCache::seq_restore(SeqId dst, std::span<const uint8_t> stat
 
 void KvCache::seq_save_file(const std::string & path, SeqId seq_id, std::span<const Token> tokens) const {
     const auto state = seq_save(seq_id, tokens);
+    std::error_code error;
+    if (std::filesystem::exists(path, error) && !std::filesystem::is_regular_file(path, error)) {
+        throw InvalidRequestError(path + " is no regular file, so it is not replaced", "path");
+    }
     const std::string partial = path + ".partial";
     {
         std::ofstream file(partial, std::ios::binary | std::ios::trunc);
@@ -169,7 +174,6 @@ void KvCache::seq_save_file(const std::string & path, SeqId seq_id, std::span<co
             throw InvalidRequestError("cannot write " + std::to_string(state.size()) + " bytes to " + partial, "path");
         }
     }
-    std::error_code error;
     std::filesystem::rename(partial, path, error);
     if (error) {
         std::remove(partial.c_str());

@@ -722,7 +722,7 @@ class Model:
     """
     A loaded GGUF model. Contexts and adapters keep it alive.
     """
-    def __init__(self, path: os.PathLike | str | bytes, params: ModelParams = ..., progress: typing.Any = None) -> None:
+    def __init__(self, path: os.PathLike[str] | str | bytes, params: ModelParams = ..., progress: typing.Any = None) -> None:
         """
         Load a file, or a split model from its first part. `progress(fraction)` is called with 0.0 to 1.0; returning
         False stops the load. Raises ModelLoadError (damaged, incomplete or unsupported file, stopped load) and
@@ -962,7 +962,7 @@ class KVCache:
         of another model, or too many for the cache.
         """
     def seq_restore_file(
-        self, path: os.PathLike | str | bytes, dst: typing.SupportsInt | typing.SupportsIndex
+        self, path: os.PathLike[str] | str | bytes, dst: typing.SupportsInt | typing.SupportsIndex
     ) -> list[int]:
         """
         seq_restore from a file.
@@ -989,7 +989,7 @@ class KVCache:
         """
     def seq_save_file(
         self,
-        path: os.PathLike | str | bytes,
+        path: os.PathLike[str] | str | bytes,
         seq_id: typing.SupportsInt | typing.SupportsIndex,
         tokens: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex] = [],
     ) -> None:
@@ -1003,7 +1003,7 @@ class LoraAdapter:
     """
     A LoRA adapter, loaded for one model.
     """
-    def __init__(self, model: Model, path: os.PathLike | str | bytes) -> None:
+    def __init__(self, model: Model, path: os.PathLike[str] | str | bytes) -> None:
         """
         Raises ModelLoadError when the file is damaged, no adapter, or made for another base model.
         """

@@ -56,9 +56,9 @@ def test_scale_0_is_off_and_scales_grade(pirate: LoraAdapter) -> None:
 def test_adapters_add_up_in_any_order(pirate: LoraAdapter, terse: LoraAdapter) -> None:
     context = open_context()
     both = logits_with(context, (pirate, 0.5), (terse, 0.5))
-    assert np.abs(both - logits_with(context, (pirate, 0.5))).max() > 0.1
-    assert np.abs(both - logits_with(context, (terse, 0.5))).max() > 0.1
-    np.testing.assert_allclose(logits_with(context, (terse, 0.5), (pirate, 0.5)), both, atol=0.05)
+    assert np.abs(both - logits_with(context, (pirate, 0.5))).max() > 1
+    assert np.abs(both - logits_with(context, (terse, 0.5))).max() > 1
+    np.testing.assert_allclose(logits_with(context, (terse, 0.5), (pirate, 0.5)), both, atol=0.5)
 
 
 def test_contexts_of_one_model_have_their_own_adapters(pirate: LoraAdapter) -> None:

@@ -1,4 +1,4 @@
-"""The kernels of each kind of weights: they load, and what they compute is finite and the same in every shape of batch."""
+"""The kernels of each kind of weights: they load, and compute finite values, the same in every shape of batch."""
 
 from __future__ import annotations
 
