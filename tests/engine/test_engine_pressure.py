@@ -22,7 +22,7 @@ from shimmy.errors import PromptTooLongError, QueueFullError
 def wanting_more_than_the_pool(driver: Driver) -> list[Answer]:
     """64 requests that want more than four times a pool of 512 cells, most of it for what they generate."""
     questions = [LONG_QUESTION, *list(QUESTIONS)[:2], LONG_QUESTION, *list(QUESTIONS)[2:], LONG_QUESTION]
-    return [driver.ask(questions[i % len(questions)], max_tokens=200 + i) for i in range(64)]
+    return [driver.ask(questions[i % len(questions)], max_tokens=120 + i) for i in range(64)]
 
 
 @pytest.fixture(scope="module")

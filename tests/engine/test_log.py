@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from token_loop import GOLDEN, golden, open_context
 
 from gguf_corpus import Gguf, string, write
 from shimmy import _core, demo_model_path
 from shimmy.errors import InvalidRequestError
-from token_loop import GOLDEN, golden, open_context
 
 
 @pytest.fixture(autouse=True)
