@@ -61,7 +61,9 @@ void bind_context(py::module_ & m) {
             "Compute a batch without the KV cache: encoders and embedding models. Raises like decode.")
         .def(
             "abort", [](const Self & self) { self->abort(); },
-            "Stop the call that runs now (CPU: at once), or the next one, with ABORTED. From any thread.")
+            "Stop the call that runs now (CPU: at once), or the next one, with ABORTED. From any thread. A decode "
+            "that\n"
+            "moves cells (after seq_add, seq_div or, kv_unified off, seq_cp) runs to its end.")
         .def(
             "logits",
             [](const Self & self, int32_t i) {

@@ -14,17 +14,18 @@ StopMatcher::Match StopMatcher::push(std::string_view text) {
         return {std::string(text), std::nullopt};
     }
     held_ += text;
-    size_t first = std::string::npos;
+    size_t end = std::string::npos;
     const std::string * found = nullptr;
     for (const auto & stop : stop_) {
         const size_t at = held_.find(stop);
-        if (at < first || (at == first && found && stop.size() > found->size())) {
-            first = at;
+        const size_t this_end = at == std::string::npos ? at : at + stop.size();
+        if (this_end < end || (this_end == end && found && stop.size() > found->size())) {
+            end = this_end;
             found = &stop;
         }
     }
     if (found) {
-        Match match{held_.substr(0, first), *found};
+        Match match{held_.substr(0, end - found->size()), *found};
         held_.clear();
         return match;
     }

@@ -17,7 +17,8 @@ class StopMatcher {
         std::optional<std::string> stop;  // the stop string that follows it; nothing is shown after that
     };
 
-    // Take more text. The stop string that begins first wins; of those beginning together, the longest.
+    // Take more text. The stop string that ends first wins, as if the text came byte by byte; of those ending together,
+    // the longest.
     Match push(std::string_view text);
 
     // The text that was held back in case it became a stop string.

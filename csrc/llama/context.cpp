@@ -30,8 +30,11 @@ Context::Context(std::shared_ptr<Model> model, const ContextParams & params)
         throw InvalidRequestError(model_->path() + " was loaded with vocab_only, so it has no weights to run");
     }
     auto native = native_context_params(*model_, params_);
-    native.abort_callback = [](void * flag) { return static_cast<std::atomic<bool> *>(flag)->load(); };
-    native.abort_callback_data = &abort_;
+    native.abort_callback = [](void * context) {
+        const auto & self = *static_cast<Context *>(context);
+        return self.abort_.load() && !self.moves_cells_.load();
+    };
+    native.abort_callback_data = this;
     n_threads_ = native.n_threads;
     n_threads_batch_ = native.n_threads_batch;
 
@@ -181,6 +184,10 @@ DecodeStatus Context::encode(const Batch & batch) {
 DecodeStatus Context::run(Call call, const Batch & batch) {
     check(call, batch);
     has_outputs_ = false;
+    if (abort_.exchange(false)) {
+        return DecodeStatus::Aborted;
+    }
+    moves_cells_.store(!kv_cache_.settled());
     const auto n = static_cast<size_t>(batch.n_tokens());
     seq_id_pointers_.resize(n);
     n_seq_ids_.resize(n);

@@ -45,8 +45,8 @@ class Context {
     DecodeStatus decode(const Batch & batch);
     DecodeStatus encode(const Batch & batch);
 
-    // Stop the call that runs now as soon as the backend looks (CPU: at once), or the next one, with Aborted.
-    // Callable from any thread.
+    // Stop the call that runs now as soon as the backend looks (CPU: at once), or the next one, with Aborted. A decode
+    // that has cells to move (see KvCache::settle) is not stopped halfway. Callable from any thread.
     void abort() { abort_.store(true, std::memory_order_relaxed); }
 
     // Take an abort() back that has stopped nothing yet.
@@ -108,6 +108,7 @@ class Context {
     uint32_t n_outputs_max_ = 0;
     bool has_outputs_ = false;
     std::atomic<bool> abort_{false};
+    std::atomic<bool> moves_cells_{false};  // the call that runs must not be stopped: llama.cpp would move them twice
     std::optional<ThreadPool> threads_;
     llama_context * ctx_ = nullptr;
     KvCache kv_cache_;

@@ -52,6 +52,7 @@ class KvCache {
     // content is no state. check_settled throws InvalidRequestError while some wait; a decode that ran calls settle.
     void check_settled() const;
     void settle() { settled_ = true; }
+    bool settled() const { return settled_; }
 
   private:
     void check_seq(SeqId seq_id, const char * param) const;

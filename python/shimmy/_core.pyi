@@ -722,7 +722,9 @@ class Model:
     """
     A loaded GGUF model. Contexts and adapters keep it alive.
     """
-    def __init__(self, path: os.PathLike[str] | str | bytes, params: ModelParams = ..., progress: typing.Any = None) -> None:
+    def __init__(
+        self, path: os.PathLike[str] | str | bytes, params: ModelParams = ..., progress: typing.Any = None
+    ) -> None:
         """
         Load a file, or a split model from its first part. `progress(fraction)` is called with 0.0 to 1.0; returning
         False stops the load. Raises ModelLoadError (damaged, incomplete or unsupported file, stopped load) and
@@ -1076,7 +1078,8 @@ class Context:
         """
     def abort(self) -> None:
         """
-        Stop the call that runs now (CPU: at once), or the next one, with ABORTED. From any thread.
+        Stop the call that runs now (CPU: at once), or the next one, with ABORTED. From any thread. A decode that
+        moves cells (after seq_add, seq_div or, kv_unified off, seq_cp) runs to its end.
         """
     def decode(self, batch: Batch) -> DecodeStatus:
         """

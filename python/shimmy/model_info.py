@@ -64,6 +64,8 @@ class EngineStats(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True)
     kv_cells_used: int = 0
     kv_cells_total: int = 0
     steps: int = 0
+    preemptions: int = 0
+    """Times that a request gave its KV cells to others and was computed again."""
     requests_finished: int = 0
     prompt_tokens: int = 0
     cached_tokens: int = 0

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -36,13 +35,6 @@ def pirate(model: _core.Model) -> _core.LoraAdapter:
 @pytest.fixture(scope="session")
 def terse(model: _core.Model) -> _core.LoraAdapter:
     return _core.LoraAdapter(model, demo_adapter_paths()["terse"])
-
-
-@pytest.fixture
-def no_log() -> Iterator[None]:
-    """Leaves the log callback to the test, and gives it back to Python's logging after it."""
-    yield
-    _core.set_log_callback(logging.getLogger("shimmy.llama").log)
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ BAD = {
     bool: [1, 0, "yes", None, 1.0, []],
     int: ["1", 1.5, None, True, [1], 2**70, -(2**70)],
     float: ["1", None, True, [1.0]],
-    str: [1, None, b"auto", ["auto"], True],
+    str: [1, None, ["auto"], True],
     list: [1, "auto", None, {1: 2}, [None], [object()]],
     dict: [1, "x", None, [1], {"a": 1.0}, {1: "b"}, {2**40: 1.0}],
     type(None): ["1", 1.5, True, -1, 2**32, [1]],

@@ -46,15 +46,13 @@ def unstopped(question: str) -> tuple[str, ...]:
 
 
 def cut(pieces: Sequence[str], stops: list[str]) -> tuple[str, str | None]:
-    """The text before the stop string that is complete first, and that one. Of several that one piece completes, the
-    one that begins first and then the longest."""
-    text = ""
-    for piece in pieces:
-        text += piece
-        if found := [(text.index(stop), -len(stop), stop) for stop in stops if stop in text]:
-            at, _, stop = min(found)
-            return text[:at], stop
-    return text, None
+    """The text before the stop string that is complete first, and that one; the longest of those that end together."""
+    text = "".join(pieces)
+    found = [(text.index(stop) + len(stop), -len(stop), stop) for stop in stops if stop in text]
+    if not found:
+        return text, None
+    end, _, stop = min(found)
+    return text[: end - len(stop)], stop
 
 
 def check(answer: Answer, pieces: Sequence[str], stops: list[str]) -> None:
