@@ -32,6 +32,9 @@ class HparamsCheck {
         check_rope();
         check_choices();
         check_epsilons();
+        if (architecture_ == "dots3note") {
+            check_dots3note();
+        }
         check_positive();
     }
 
@@ -310,9 +313,6 @@ class HparamsCheck {
     }
 
     void check_positive() const {
-        if (architecture_ == "dots3note") {
-            check_dots3note();
-        }
         for (const auto key : positive_keys(architecture_)) {
             const std::string name(key);
             if (n_layers_ > 0 && value_or(name, 0) == 0) {

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
         ModelNotReadyError,
         PromptTooLongError,
         QueueFullError,
-        RequestCancelledError,
         ShimmyError,
         TemplateError,
     )
@@ -55,7 +54,6 @@ _HOME = {
     "ModelNotReadyError": "errors",
     "PromptTooLongError": "errors",
     "QueueFullError": "errors",
-    "RequestCancelledError": "errors",
     "RequestOutput": "output",
     "ShimmyError": "errors",
     "TemplateError": "errors",
@@ -87,7 +85,6 @@ __all__ = [
     "ModelNotReadyError",
     "PromptTooLongError",
     "QueueFullError",
-    "RequestCancelledError",
     "RequestOutput",
     "ShimmyError",
     "TemplateError",

@@ -11,7 +11,6 @@
     ├─ QueueFullError                        too many waiting requests; `retry_after` seconds is a fair guess
     ├─ ModelNotReadyError                    loading or shutting down; try again
     ├─ DecodeError                           the token-level API: one llama_decode/llama_encode call failed
-    ├─ RequestCancelledError                 the request was cancelled by its caller
     └─ EngineDeadError                       the engine or its process ended; sticky for that engine
 
 `shimmy._core` raises these classes, and the runner sends them over its pipe by class name. Nothing else escapes the
@@ -31,7 +30,6 @@ __all__ = [
     "ModelNotReadyError",
     "PromptTooLongError",
     "QueueFullError",
-    "RequestCancelledError",
     "ShimmyError",
     "TemplateError",
 ]
@@ -97,10 +95,6 @@ class ModelNotReadyError(ShimmyError):
 
 class DecodeError(ShimmyError):
     """One llama_decode or llama_encode call failed."""
-
-
-class RequestCancelledError(ShimmyError):
-    """The request was cancelled by its caller."""
 
 
 class EngineDeadError(ShimmyError):

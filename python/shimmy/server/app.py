@@ -13,6 +13,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 
+from shimmy import __version__
 from shimmy.errors import InvalidRequestError, ShimmyError
 from shimmy.models.manager import ModelManager
 from shimmy.server.endpoint import unexpected
@@ -22,7 +23,6 @@ from shimmy.server.health import HealthRoutes
 from shimmy.server.native import NativeRoutes
 from shimmy.server.openai import OpenAiRoutes
 from shimmy.server.request_id import RequestId
-from shimmy.server.version import package_version
 from shimmy.settings import Settings, bind_address
 
 
@@ -31,7 +31,7 @@ def create_app(manager: ModelManager, settings: Settings) -> FastAPI:
 
     No OpenAPI document: bodies are decoded by msgspec, and a schema that does not show them would lie.
     """
-    version = package_version()
+    version = __version__
     bound = bind_address(settings.bind)
     hosts = settings.allowed_hosts if bound is None else (*settings.allowed_hosts, bound[0])
     return FastAPI(

@@ -39,7 +39,6 @@ TABLE = (
     Row(errors.TemplateError, 400, "invalid_request_error", "template_error"),
     Row(errors.ModelNotFoundError, 404, "not_found_error", "model_not_found"),
     Row(errors.QueueFullError, 429, "rate_limit_exceeded", "rate_limit_exceeded"),
-    Row(errors.RequestCancelledError, 499, "cancelled", "cancelled"),
     Row(errors.ModelLoadError, 502, "server_error", "model_load_failed", permanent=True),
     Row(errors.EngineDeadError, 502, "server_error", "engine_dead"),
     Row(errors.ModelNotReadyError, 503, "unavailable_error", "model_not_ready"),
