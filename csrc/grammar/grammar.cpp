@@ -1,0 +1,14 @@
+#include "grammar/grammar.h"
+
+namespace shimmy {
+
+Grammar::Grammar(std::shared_ptr<const LlgTokenizer> tokenizer, LlgMatcher start, GrammarStart trigger)
+    : tokenizer_(std::move(tokenizer)), start_(std::move(start)), trigger_(std::move(trigger)) {}
+
+LlgMatcher Grammar::matcher() const {
+    const std::lock_guard lock(mutex_);
+    const LlgLibrary & library = tokenizer_->library();
+    return {library.clone_matcher(start_.get()), FreeMatcher{&library}};
+}
+
+}  // namespace shimmy

@@ -1,0 +1,214 @@
+#include "grammar/grammar_matcher.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "errors.h"
+
+namespace shimmy {
+
+GrammarMatcher::GrammarMatcher(std::shared_ptr<const Grammar> grammar)
+    : grammar_(std::move(grammar)), matcher_(grammar_->matcher()), awaiting_(grammar_->trigger().lazy) {}
+
+GrammarMatcher::GrammarMatcher(const GrammarMatcher & other)
+    : grammar_(other.grammar_),
+      matcher_(other.library().clone_matcher(other.matcher_.get()), FreeMatcher{&other.library()}),
+      awaiting_(other.awaiting_),
+      text_(other.text_),
+      steps_(other.steps_) {}
+
+GrammarMatcher & GrammarMatcher::operator=(const GrammarMatcher & other) {
+    return *this = GrammarMatcher(other);
+}
+
+void GrammarMatcher::fail() {
+    const char * error = library().matcher_get_error(matcher_.get());
+    std::string text = error == nullptr ? "unknown error" : error;
+    text = text.substr(0, std::min<size_t>(text.find("\n<"), 300));
+    throw DecodeError("the grammar could not be followed any further: " + text);
+}
+
+bool GrammarMatcher::stopped_in_llg() {
+    if (library().matcher_is_error(matcher_.get())) {
+        fail();
+    }
+    return library().matcher_is_stopped(matcher_.get());
+}
+
+size_t GrammarMatcher::validate_in_llg(std::span<const uint32_t> tokens) {
+    if (tokens.empty()) {
+        return 0;
+    }
+    if (stopped_in_llg()) {
+        return tokenizer().is_eog(static_cast<int32_t>(tokens[0])) ? 1 : 0;
+    }
+    const int32_t n = library().matcher_validate_tokens(matcher_.get(), tokens.data(), tokens.size());
+    if (n < 0) {
+        fail();
+    }
+    return static_cast<size_t>(n);
+}
+
+void GrammarMatcher::consume(std::span<const uint32_t> tokens) {
+    if (!tokens.empty() && library().matcher_consume_tokens(matcher_.get(), tokens.data(), tokens.size()) != 0) {
+        fail();
+    }
+}
+
+GrammarMatcher::Trigger GrammarMatcher::triggered_by(int32_t token) const {
+    const GrammarStart & start = grammar_->trigger();
+    if (std::find(start.tokens.begin(), start.tokens.end(), token) != start.tokens.end()) {
+        return {true, {static_cast<uint32_t>(token)}};
+    }
+    const std::string_view piece = tokenizer().text_of(token);
+    if (piece.empty()) {
+        return {};
+    }
+    size_t first = std::string::npos;
+    std::string text;
+    for (const std::string & word : start.words) {
+        const size_t n_before = std::min(text_.size(), word.size() - 1);
+        std::string tail = text_.substr(text_.size() - n_before);
+        tail += piece;
+        const size_t at = tail.find(word);
+        if (at != std::string::npos && text_.size() - n_before + at < first) {
+            first = text_.size() - n_before + at;
+            text = tail.substr(at);
+        }
+    }
+    if (first == std::string::npos) {
+        return {};
+    }
+    return {true, text == piece ? std::vector{static_cast<uint32_t>(token)} : tokenizer().spell(text)};
+}
+
+size_t GrammarMatcher::validate(std::span<const int32_t> tokens) {
+    const auto known = std::find_if_not(tokens.begin(), tokens.end(), [&](int32_t t) { return tokenizer().knows(t); });
+    tokens = tokens.first(static_cast<size_t>(known - tokens.begin()));
+    if (!awaiting_) {
+        const std::vector<uint32_t> ids(tokens.begin(), tokens.end());
+        return validate_in_llg(ids);
+    }
+    GrammarMatcher * self = this;
+    const size_t n_text = text_.size();
+    size_t n = 0;
+    for (; n < tokens.size(); ++n) {
+        const Trigger trigger = triggered_by(tokens[n]);
+        if (trigger.found) {
+            std::vector<uint32_t> ids = trigger.tokens;
+            ids.insert(ids.end(), tokens.begin() + static_cast<std::ptrdiff_t>(n) + 1, tokens.end());
+            const size_t n_valid = trigger.tokens.empty() ? 0 : self->validate_in_llg(ids);
+            n += n_valid < trigger.tokens.size() || n_valid == 0 ? 0 : 1 + n_valid - trigger.tokens.size();
+            break;
+        }
+        if (tokenizer().is_eog(tokens[n])) {
+            ++n;
+            break;
+        }
+        text_ += tokenizer().text_of(tokens[n]);
+    }
+    text_.resize(n_text);
+    return n;
+}
+
+bool GrammarMatcher::allows(int32_t token) {
+    return validate({&token, 1}) == 1;
+}
+
+void GrammarMatcher::accept(int32_t token) {
+    if (!allows(token)) {
+        throw InvalidRequestError("token " + std::to_string(token) + " is not allowed here by the grammar", "token");
+    }
+    Step step{0, 0, awaiting_};
+    std::vector<uint32_t> ids;
+    if (awaiting_) {
+        Trigger trigger = triggered_by(token);
+        ids = std::move(trigger.tokens);
+        awaiting_ = !trigger.found;
+        step.n_text = static_cast<uint32_t>(tokenizer().text_of(token).size());
+        text_ += tokenizer().text_of(token);
+    } else if (!stopped_in_llg()) {
+        ids.push_back(static_cast<uint32_t>(token));
+    }
+    step.n_consumed = static_cast<uint32_t>(ids.size());
+    consume(ids);
+    steps_.push_back(step);
+}
+
+void GrammarMatcher::rollback(size_t n_tokens) {
+    if (n_tokens > steps_.size()) {
+        throw InvalidRequestError(
+            "cannot take back " + std::to_string(n_tokens) + " tokens of " + std::to_string(steps_.size()), "n_tokens");
+    }
+    size_t n_consumed = 0;
+    for (; n_tokens > 0; --n_tokens) {
+        const Step & step = steps_.back();
+        n_consumed += step.n_consumed;
+        text_.resize(text_.size() - step.n_text);
+        awaiting_ = step.was_awaiting;
+        steps_.pop_back();
+    }
+    if (n_consumed > 0 && library().matcher_rollback(matcher_.get(), n_consumed) != 0) {
+        fail();
+    }
+}
+
+void GrammarMatcher::mask(std::span<float> logits) {
+    const size_t n_vocab = tokenizer().vocab().bytes.size();
+    if (logits.size() < n_vocab) {
+        throw InvalidRequestError("there are " + std::to_string(logits.size()) + " logits, the vocabulary has " +
+                                      std::to_string(n_vocab) + " tokens",
+                                  "logits");
+    }
+    constexpr float never = -std::numeric_limits<float>::infinity();
+    if (awaiting_) {
+        for (size_t token = 0; token < n_vocab; ++token) {
+            const Trigger trigger = triggered_by(static_cast<int32_t>(token));
+            if (trigger.found && !allows(static_cast<int32_t>(token))) {
+                logits[token] = never;
+            }
+        }
+        return;
+    }
+    stopped_in_llg();
+    std::vector<uint32_t> bits(library().matcher_get_mask_byte_size(matcher_.get()) / sizeof(uint32_t));
+    if (library().matcher_compute_mask_into(matcher_.get(), bits.data(), bits.size() * sizeof(uint32_t)) != 0) {
+        fail();
+    }
+    for (size_t i = 0; i < bits.size(); ++i) {
+        const size_t first = i * 32;
+        const size_t n = std::min<size_t>(32, n_vocab - std::min(n_vocab, first));
+        if (bits[i] == UINT32_MAX) {
+            continue;
+        }
+        for (size_t bit = 0; bit < n; ++bit) {
+            if ((bits[i] >> bit & 1) == 0) {
+                logits[first + bit] = never;
+            }
+        }
+    }
+    std::fill(logits.begin() + static_cast<std::ptrdiff_t>(n_vocab), logits.end(), never);
+}
+
+std::vector<int32_t> GrammarMatcher::forced() {
+    if (awaiting_ || stopped_in_llg()) {
+        return {};
+    }
+    std::vector<uint32_t> tokens(256);
+    const int32_t n = library().matcher_compute_ff_tokens(matcher_.get(), tokens.data(), tokens.size());
+    if (n < 0 || library().matcher_is_error(matcher_.get())) {
+        fail();
+    }
+    tokens.resize(static_cast<size_t>(n));
+    return {tokens.begin(), tokens.end()};
+}
+
+bool GrammarMatcher::accepting() {
+    return awaiting_ || stopped_in_llg() || library().matcher_is_accepting(matcher_.get());
+}
+
+bool GrammarMatcher::stopped() {
+    return !awaiting_ && stopped_in_llg();
+}
+
+}  // namespace shimmy

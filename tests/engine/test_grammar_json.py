@@ -1,0 +1,181 @@
+"""JSON schemas: what is written under one validates, and what cannot be promised is refused."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import pytest
+from grammar_walk import compiler, matcher, random_output, takes
+from jsonschema.validators import Draft202012Validator, validator_for
+from schema_corpus import ACCEPTED, REFUSED, corpus
+
+from shimmy import _core
+from shimmy.errors import InvalidRequestError
+from shimmy.grammar import GrammarSpec
+
+SEED = 20_240
+
+
+def check(schema: dict[str, Any], text: str) -> None:
+    cls = validator_for(schema, default=Draft202012Validator)
+    cls(schema, format_checker=cls.FORMAT_CHECKER).validate(json.loads(text))
+
+
+def test_every_output_validates() -> None:
+    schemas = corpus(460, SEED)
+    assert len(schemas) >= 500
+    ended = refused = 0
+    for index, schema in enumerate(schemas):
+        try:
+            start = matcher("json_schema", json.dumps(schema), any_whitespace=index % 2 == 0)
+        except InvalidRequestError:
+            refused += 1
+            assert index >= len(ACCEPTED), schema
+            continue
+        text = random_output(start, index)
+        if text is not None:
+            ended += 1
+            check(schema, text)
+    assert refused <= 5
+    assert ended >= 0.95 * len(schemas)
+
+
+@pytest.mark.parametrize(("schema", "names"), REFUSED, ids=lambda value: json.dumps(value)[:40])
+def test_what_is_not_supported_is_refused(schema: dict[str, Any], names: str) -> None:
+    with pytest.raises(InvalidRequestError) as caught:
+        compiler().compile("json_schema", json.dumps(schema))
+    assert names in str(caught.value)
+    assert caught.value.param == "json_schema"
+
+
+def nested(n: int, opening: str, closing: str) -> str:
+    return opening * n + '{"type":"string"}' + closing * n
+
+
+HOSTILE = {
+    "nested-50000": nested(50_000, '{"type":"object","properties":{"a":', "}}"),
+    "anyOf-20000": nested(20_000, '{"anyOf":[', "]}"),
+    "nested-5000": nested(5000, '{"type":"array","items":', "}"),
+    "enum-100000": json.dumps({"enum": [f"value {i}" for i in range(100_000)]}),
+    "unclosed": "{" * 100_000,
+    "brackets": "[" * 1_000_000,
+    "pattern": json.dumps({"type": "string", "pattern": "a" * 5000}),
+    "properties": json.dumps({"type": "object", "properties": {f"p{i}": {} for i in range(5000)}}),
+    "backreference": json.dumps({"type": "string", "pattern": r"(a)\1"}),
+    "not-json": '{"type": "string",}',
+    "text-after": '{"type": "string"} x',
+    "nul": '{"type": "string"}\0',
+    "number": '{"minimum": 1e999e}',
+    "twice": '{"type": "string", "type": "integer"}',
+    "true": "true",
+    "list": "[]",
+    "empty": "",
+}
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE.keys())
+def test_hostile_schemas_are_refused(text: str) -> None:
+    started = time.monotonic()
+    with pytest.raises(InvalidRequestError):
+        compiler().compile("json_schema", text)
+    assert time.monotonic() - started < 20
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "object", "properties": {f"p{i}": {"type": "string"} for i in range(2000)}},
+        {"enum": [f"value {i}" for i in range(16_000)]},
+        {"type": "string", "pattern": "(a{1,1000}){1,1000}"},
+        {"type": "string", "pattern": "((a+)+)+$"},
+        {"type": "string", "pattern": "(" * 1000 + "a" + ")" * 1000},
+        {"type": "string", "pattern": "a{0,1000000000}"},
+        {"type": "string", "maxLength": 1_000_000_000},
+        {"type": "string", "minLength": 1_000_000_000},
+        {"type": "array", "minItems": 1_000_000_000, "items": {}},
+        {"$ref": "#"},
+        {"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/a"}}},
+        {"allOf": [{"$ref": "#"}]},
+        {"properties": [], "required": 5},
+        {"type": "object", "properties": {"a": {"pattern": 5}}},
+        {"type": {"a": 1}},
+        {"enum": "abc"},
+        {"multipleOf": 0, "type": "number"},
+    ],
+    ids=lambda schema: json.dumps(schema)[:50],
+)
+def test_heavy_and_malformed_schemas_compile_or_are_refused(schema: dict[str, Any]) -> None:
+    try:
+        start = matcher("json_schema", json.dumps(schema))
+    except InvalidRequestError as error:
+        assert error.param == "json_schema"
+    else:
+        start.forced()
+
+
+def test_whitespace_is_bounded_or_absent() -> None:
+    schema = json.dumps({"type": "array", "items": {"type": "integer"}})
+    assert takes(matcher("json_schema", schema), "[ 1,\n  2 ]")
+    assert not takes(matcher("json_schema", schema), "[" + " " * 200 + "1]")
+    assert takes(matcher("json_schema", schema, any_whitespace=False), "[1,2]")
+    assert not takes(matcher("json_schema", schema, any_whitespace=False), "[1, 2]")
+    assert takes(matcher("json_object"), '{"a": [1, {"b": null}]}')
+    assert not takes(matcher("json_object"), "[1]")
+
+
+def test_the_value_type_says_what_is_wrong() -> None:
+    assert GrammarSpec(regex="a").kind() == "regex"
+    assert json.loads(GrammarSpec(json_schema={"type": "null"}).text()) == {"type": "null"}
+    with pytest.raises(InvalidRequestError, match="none is given"):
+        GrammarSpec().kind()
+    with pytest.raises(InvalidRequestError, match="regex, json_object are given"):
+        GrammarSpec(regex="a", json_object=True).kind()
+    with pytest.raises(InvalidRequestError, match="strict is for json_schema"):
+        GrammarSpec(regex="a", strict=True).kind()
+
+
+@pytest.mark.parametrize(
+    ("schema", "message"),
+    [
+        ({"type": "array"}, "of type object at its root"),
+        ({"type": "object", "properties": {}}, "additionalProperties must be false with strict, at #"),
+        (
+            {"type": "object", "properties": {"a": {}}, "required": [], "additionalProperties": False},
+            r"required must list every property and no other with strict \(a\), at #",
+        ),
+        (
+            {
+                "type": "object",
+                "properties": {"a": {"oneOf": []}},
+                "required": ["a"],
+                "additionalProperties": False,
+            },
+            "the keyword oneOf is not allowed with strict, at #/properties/a",
+        ),
+    ],
+)
+def test_strict_schemas(schema: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidRequestError, match=message):
+        GrammarSpec(json_schema=schema, strict=True).text()
+
+
+def test_a_strict_schema_is_enforced() -> None:
+    schema = {
+        "type": "object",
+        "properties": {"city": {"type": "string"}, "days": {"type": ["integer", "null"]}},
+        "required": ["city", "days"],
+        "additionalProperties": False,
+    }
+    start = matcher("json_schema", GrammarSpec(json_schema=schema, strict=True).text())
+    assert takes(start, '{"city": "Oslo", "days": null}')
+    assert not takes(start, '{"city": "Oslo"}')
+    assert not takes(start, '{"city": "Oslo", "days": 1, "x": 1}')
+
+
+def test_equal_specs_are_compiled_once() -> None:
+    own = _core.GrammarCompiler.compile
+    first = own(compiler(), "regex", "cached[0-9]+")
+    assert own(compiler(), "regex", "cached[0-9]+") is first
+    assert own(compiler(), "choice", choices=["a", "b"]) is not own(compiler(), "choice", choices=["ab"])
