@@ -29,12 +29,33 @@ void bind_sampler(py::module_ & m) {
              py::arg("tokenizer").none(false), py::arg("params") = SamplingParams{},
              "Raises InvalidRequestError naming the field that is out of range.")
         .def(
-            "sample", [](Sampler & self, const Logits & logits) { return self.sample(row(logits)); }, py::arg("logits"),
-            "The next token from float32[n_vocab] logits, NaN counting as -inf. Does not accept it. Raises DecodeError "
-            "when\n"
-            "there is nothing to choose from or a logit is +inf.")
+            "sample",
+            [](Sampler & self, const Logits & logits, const std::vector<Token> & banned) {
+                return self.sample(row(logits), banned);
+            },
+            py::arg("logits"), py::kw_only(), py::arg("banned") = std::vector<Token>{},
+            "The next token from float32[n_vocab] logits, NaN counting as -inf; none of `banned`. Does not accept it.\n"
+            "Raises DecodeError when there is nothing to choose from or a logit is +inf.\n"
+            "\n"
+            "The row may be any array of the caller's, so that a logits processor is a function of it::\n"
+            "\n"
+            "    row = context.logits().copy()\n"
+            "    row[digits] += 2.0\n"
+            "    row[forbidden] = -numpy.inf\n"
+            "    token = sampler.sample(row)\n"
+            "\n"
+            "It is only read, and without a copy when it is float32 and contiguous.")
         .def("accept", &Sampler::accept, py::arg("token"),
-             "Take a token into the history that penalties and DRY look back on (prompt tokens too).")
+             "Take a token into the history that penalties, DRY and adaptive-p look back on (prompt tokens too).")
+        .def(
+            "set_history", [](Sampler & self, const std::vector<Token> & tokens) { self.set_history(tokens); },
+            py::arg("tokens"),
+            "Replace the history that penalties, DRY and adaptive-p look back on, oldest first, as when accepted "
+            "tokens "
+            "are\n"
+            "taken back. Random numbers and mirostat's state stay as they are. Raises InvalidRequestError for a token "
+            "that the\n"
+            "vocabulary does not have.")
         .def("reset", &Sampler::reset, "Forget the history and start the random numbers anew.")
         .def("clone", &Sampler::clone, "A copy with the same history and random state, independent from now on.")
         .def(

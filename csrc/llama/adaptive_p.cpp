@@ -68,13 +68,26 @@ void AdaptiveP::accept(Token token) {
         total_weight_ = 1 + decay_ * total_weight_;
     }
     chosen_ = -1;
+    accepted_.push_back({token, weighted_sum_, total_weight_});
+}
+
+void AdaptiveP::set_history(std::span<const Token> tokens) {
+    size_t kept = 0;
+    while (kept < tokens.size() && kept < accepted_.size() && accepted_[kept].token == tokens[kept]) {
+        ++kept;
+    }
+    accepted_.resize(kept);
+    weighted_sum_ = kept > 0 ? accepted_.back().weighted_sum : target_ / (1 - decay_);
+    total_weight_ = kept > 0 ? accepted_.back().total_weight : 1 / (1 - decay_);
+    for (const Token token : tokens.subspan(kept)) {
+        accepted_.push_back({token, weighted_sum_, total_weight_});
+    }
+    chosen_ = -1;
 }
 
 void AdaptiveP::reset() {
     random_.seed(seed_);
-    weighted_sum_ = target_ / (1 - decay_);
-    total_weight_ = 1 / (1 - decay_);
-    chosen_ = -1;
+    set_history({});
 }
 
 }  // namespace shimmy

@@ -5,6 +5,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <random>
+#include <span>
+#include <vector>
 
 #include "llama/tokenizer.h"
 
@@ -22,15 +24,25 @@ class AdaptiveP {
 
     // `token` was taken: when it is the one chosen last, its probability enters the history.
     void accept(Token token);
+
+    // Forget the probabilities of all accepted tokens but those that `tokens` begins with. The random numbers go on.
+    void set_history(std::span<const Token> tokens);
     void reset();
 
   private:
+    struct Accepted {
+        Token token;
+        double weighted_sum;  // after it
+        double total_weight;
+    };
+
     double target_;
     double decay_;
     uint32_t seed_;
     std::mt19937 random_;
     double weighted_sum_ = 0;  // of the probabilities of accepted tokens, the latest with weight 1
     double total_weight_ = 0;
+    std::vector<Accepted> accepted_;
     Token chosen_ = -1;
     double chosen_probability_ = 0;
 };

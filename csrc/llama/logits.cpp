@@ -4,7 +4,9 @@
 #include <array>
 #include <cmath>
 #include <limits>
-#include <numeric>
+
+#include "llama/candidate.h"
+#include "llama/logit_row.h"
 
 namespace shimmy {
 namespace {
@@ -41,29 +43,18 @@ Token argmax(std::span<const float> logits) {
 }
 
 TokenLogprobs logprobs(std::span<const float> logits, Token token, int32_t n_top) {
-    const float max = highest(logits);
-    double sum = 0;
-    for (const float logit : logits) {
-        sum += std::exp(logit - max);
-    }
-    const double log_sum = std::log(sum) + max;
-    const auto logprob = [&](Token id) {
-        const double value = logits[static_cast<size_t>(id)] - log_sum;
+    LogitRow row;
+    row.read(logits);
+    const double log_sum = std::log(row.weigh()) + static_cast<double>(row.highest());
+    const auto logprob = [&](float logit) {
+        const double value = static_cast<double>(logit) - log_sum;
         return value > least ? static_cast<float>(value) : least;
     };
-    TokenLogprobs result{logprob(token), {}};
-    if (n_top > 0) {
-        const auto n = static_cast<std::ptrdiff_t>(std::min(static_cast<size_t>(n_top), logits.size()));
-        std::vector<Token> order(logits.size());
-        std::iota(order.begin(), order.end(), 0);
-        std::partial_sort(order.begin(), order.begin() + n, order.end(), [&](Token a, Token b) {
-            const float left = logits[static_cast<size_t>(a)];
-            const float right = logits[static_cast<size_t>(b)];
-            return left != right ? left > right : a < b;
-        });
-        for (std::ptrdiff_t i = 0; i < n; ++i) {
-            result.top.push_back({order[static_cast<size_t>(i)], logprob(order[static_cast<size_t>(i)])});
-        }
+    TokenLogprobs result{logprob(row.at(token)), {}};
+    std::vector<Candidate> best;
+    row.likeliest(static_cast<size_t>(std::max(n_top, 0)), best);
+    for (const auto & candidate : best) {
+        result.top.push_back({candidate.id, logprob(candidate.logit)});
     }
     return result;
 }

@@ -22,7 +22,7 @@ struct TokenLogprobs {
     std::vector<TokenLogprob> top;  // the n likeliest, best first
 };
 
-// Log-softmax over the whole row, in one pass with double sums.
+// Log-softmax over the whole row, exact to 1e-5; NaN counts as -inf.
 TokenLogprobs logprobs(std::span<const float> logits, Token token, int32_t n_top);
 
 }  // namespace shimmy

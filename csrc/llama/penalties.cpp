@@ -8,42 +8,37 @@ Penalties::Penalties(const SamplingParams & params, int32_t n_ctx)
     : last_n_(params.repeat_last_n < 0 ? n_ctx : params.repeat_last_n),
       repeat_(static_cast<float>(params.repeat_penalty)),
       frequency_(static_cast<float>(params.frequency_penalty)),
-      presence_(static_cast<float>(params.presence_penalty)) {}
+      presence_(static_cast<float>(params.presence_penalty)),
+      recent_(enabled() ? static_cast<size_t>(last_n_) : 0) {}
 
 void Penalties::accept(Token token) {
-    if (!enabled()) {
-        return;
-    }
-    recent_.push_back(token);
-    ++counts_[token];
-    if (recent_.size() > static_cast<size_t>(last_n_)) {
-        const auto oldest = counts_.find(recent_.front());
-        if (--oldest->second == 0) {
-            counts_.erase(oldest);
-        }
-        recent_.pop_front();
+    recent_.push(token);
+}
+
+void Penalties::set_history(std::span<const Token> tokens) {
+    recent_.set(tokens);
+}
+
+float Penalties::penalised(float logit, int32_t count) const {
+    const float scaled = logit <= 0 ? logit * repeat_ : logit / repeat_;
+    return scaled - (static_cast<float>(count) * frequency_ + presence_);
+}
+
+void Penalties::apply(LogitRow & row) const {
+    for (const auto & [token, count] : recent_.counts()) {
+        row.set(token, penalised(row.at(token), count));
     }
 }
 
 void Penalties::apply(llama_token_data_array & candidates) const {
-    if (!enabled() || counts_.empty()) {
+    const auto & counts = recent_.counts();
+    if (counts.empty()) {
         return;
     }
-    const auto penalise = [&](llama_token_data & candidate, int32_t count) {
-        candidate.logit = candidate.logit <= 0 ? candidate.logit * repeat_ : candidate.logit / repeat_;
-        candidate.logit -= static_cast<float>(count) * frequency_ + presence_;
-    };
-    for (const auto & [token, count] : counts_) {
-        const auto at = static_cast<size_t>(token);
-        if (at < candidates.size && candidates.data[at].id == token) {
-            penalise(candidates.data[at], count);
-            continue;
-        }
-        for (size_t i = 0; i < candidates.size; ++i) {
-            if (candidates.data[i].id == token) {
-                penalise(candidates.data[i], count);
-                break;
-            }
+    for (size_t i = 0; i < candidates.size; ++i) {
+        auto & candidate = candidates.data[i];
+        if (const auto found = counts.find(candidate.id); found != counts.end()) {
+            candidate.logit = penalised(candidate.logit, found->second);
         }
     }
     candidates.sorted = false;
@@ -51,7 +46,6 @@ void Penalties::apply(llama_token_data_array & candidates) const {
 
 void Penalties::reset() {
     recent_.clear();
-    counts_.clear();
 }
 
 }  // namespace shimmy

@@ -3,10 +3,10 @@
 // tokens looked back on instead of to the vocabulary.
 
 #include <cstdint>
-#include <deque>
-#include <unordered_map>
+#include <span>
 
-#include "llama/tokenizer.h"
+#include "llama/logit_row.h"
+#include "llama/token_window.h"
 #include "params.h"
 
 struct llama_token_data_array;
@@ -20,16 +20,19 @@ class Penalties {
 
     bool enabled() const { return last_n_ > 0 && (repeat_ != 1.0F || frequency_ != 0.0F || presence_ != 0.0F); }
     void accept(Token token);
+    void set_history(std::span<const Token> tokens);
+    void apply(LogitRow & row) const;
     void apply(llama_token_data_array & candidates) const;
     void reset();
 
   private:
+    float penalised(float logit, int32_t count) const;
+
     int32_t last_n_;
     float repeat_;
     float frequency_;
     float presence_;
-    std::deque<Token> recent_;
-    std::unordered_map<Token, int32_t> counts_;
+    TokenWindow recent_;
 };
 
 }  // namespace shimmy

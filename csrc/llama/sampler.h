@@ -3,12 +3,14 @@
 
 #include <memory>
 #include <optional>
+#include <random>
 #include <span>
 #include <vector>
 
 #include "llama/adaptive_p.h"
 #include "llama/logits.h"
 #include "llama/penalties.h"
+#include "llama/token_window.h"
 #include "llama/tokenizer.h"
 #include "params.h"
 
@@ -16,7 +18,7 @@ struct llama_sampler;
 
 namespace shimmy {
 
-struct Candidate;  // llama_token_data
+struct Choice;
 
 // Throws InvalidRequestError naming the field, its value and its range; logit_bias is checked against `n_vocab`.
 void check_sampling_params(const SamplingParams & params, int32_t n_vocab);
@@ -34,12 +36,16 @@ class Sampler {
     // A copy with its own random state, history and counters, equal to this one's.
     Sampler clone() const;
 
-    // The next token. Does not accept it. NaN counts as -inf. Throws DecodeError when there is nothing to choose from
-    // or a logit is +inf, InvalidRequestError when their number is not n_vocab.
-    Token sample(std::span<const float> logits);
+    // The next token, none of `banned`. Does not accept it. NaN counts as -inf. Throws DecodeError when there is
+    // nothing to choose from or a logit is +inf, InvalidRequestError when their number is not n_vocab.
+    Token sample(std::span<const float> logits, std::span<const Token> banned = {});
 
-    // Take a token into the history that penalties and DRY look back on (prompt tokens too).
+    // Take a token into the history that penalties, DRY and adaptive-p look back on (prompt tokens too).
     void accept(Token token);
+
+    // Replace that history, oldest first, as when accepted tokens are taken back. Random numbers and mirostat's state
+    // stay as they are. Throws InvalidRequestError for a token that the vocabulary does not have, and changes nothing.
+    void set_history(std::span<const Token> tokens);
 
     // Forget the history and start the random numbers anew.
     void reset();
@@ -50,37 +56,45 @@ class Sampler {
         Token token;
         double probability;
     };
-    std::vector<TokenProbability> top(std::span<const float> logits, int32_t n);
+    std::vector<TokenProbability> top(std::span<const float> logits, int32_t n, std::span<const Token> banned = {});
 
     uint32_t seed() const { return seed_; }  // the one in use, also when none was given
     const SamplingParams & params() const { return params_; }
 
   private:
-    enum class Kind { Narrows, Cools, LooksBack, Random };  // Cools: a temperature that may be near 0
+    enum class Kind { Penalties, Dry, TopK, TopP, MinP, TopNSigma, Temperature, Dynatemp, Random, Narrows };
     struct Stage {
-        llama_sampler * native;  // null: the penalties
+        llama_sampler * native;  // what it does to a list of candidates; null: the penalties
         Kind kind;
+        double number;  // k of top_k, the value of top_p, min_p, top_n_sigma and temperature
     };
 
     Sampler();
-    void add(llama_sampler * native, Kind kind = Kind::Narrows);
+    void add(llama_sampler * native, Kind kind = Kind::Narrows, double number = 0);
     void add_by_name(const std::string & name);
     void add_selector();
-    void apply_stages(std::span<const float> logits, bool keep_random_state);
-    void check_logits(std::span<const float> logits) const;
-    Kind temperature_kind() const;
+    size_t dry_width() const;
+
+    // In sampler_stages.cpp.
+    void read(Choice & choice, std::span<const float> logits, std::span<const Token> banned) const;
+    void apply_stages(Choice & choice, bool keep_random_state) const;
+    bool apply_to_row(const Stage & stage, Choice & choice) const;
+    void apply_to_list(const Stage & stage, Choice & choice, bool keep_random_state) const;
+    bool counts_candidates() const;
+    void apply_dry(llama_sampler * dry, LogitRow & row) const;
+    Token choose(Choice & choice);
+    Token choose_from_list(Choice & choice);
 
     std::shared_ptr<const Tokenizer> tokenizer_;
     SamplingParams params_;
     uint32_t seed_ = 0;
     bool greedy_ = false;  // nothing but arg-max to do
     Penalties penalties_{SamplingParams{}, 0};
+    TokenWindow dry_window_;
     std::vector<Stage> stages_;
-    llama_sampler * selector_ = nullptr;  // null: adaptive_
+    llama_sampler * mirostat_ = nullptr;
     std::optional<AdaptiveP> adaptive_;
-    std::vector<Candidate> candidates_;
-    size_t n_candidates_ = 0;
-    bool sorted_ = false;
+    std::mt19937 random_;
 };
 
 }  // namespace shimmy

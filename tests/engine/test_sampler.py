@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from shimmy._core import Sampler, SamplingParams
-from shimmy.errors import InvalidRequestError
+from shimmy.errors import DecodeError, InvalidRequestError
 
 N = tokenizer().n_vocab
 INF = math.inf
@@ -410,6 +410,60 @@ def test_top_changes_nothing(params: dict[str, Any]) -> None:
         assert token == alone.sample(LOGITS)
         watched.accept(token)
         alone.accept(token)
+
+
+@pytest.mark.parametrize("params", STATEFUL, ids=str)
+def test_set_history_takes_tokens_back(params: dict[str, Any]) -> None:
+    if "mirostat" in params:
+        return  # its state follows what was sampled
+    went_on, took_back = sampler(**params, seed=9), sampler(**params, seed=9)
+    kept = draws(went_on, 6)
+    assert draws(took_back, 6) == kept
+    went_on.sample(LOGITS)
+    took_back.accept(took_back.sample(LOGITS))
+    took_back.accept(BEST)
+    took_back.set_history(kept)
+    assert left(took_back) == left(went_on)
+    assert draws(took_back, 20) == draws(went_on, 20)
+    with pytest.raises(InvalidRequestError, match=f"tokens holds token {N}"):
+        took_back.set_history([1, N])
+
+
+def test_adaptive_p_forgets_what_is_taken_back() -> None:
+    fresh, took_back = sampler(adaptive_target=0.2, seed=9), sampler(adaptive_target=0.2, seed=9)
+    for _ in range(5):
+        fresh.sample(LOGITS)
+    draws(took_back, 5)
+    took_back.set_history([])
+    assert draws(took_back, 10) == draws(fresh, 10)
+
+
+def test_banned_tokens_are_left_out_of_one_choice() -> None:
+    for params in ({"temperature": 0.0}, {"seed": 1}, {"seed": 1, "top_k": 5}, {"seed": 1, "top_p": 0.5}):
+        made = sampler(**params)
+        banned = ORDER[:300].tolist()
+        assert not {made.sample(LOGITS, banned=banned) for _ in range(20)} & set(banned)
+    assert sampler(temperature=0.0).sample(LOGITS, banned=[BEST]) == ORDER[1]
+    with pytest.raises(InvalidRequestError, match=f"banned holds token {N}"):
+        sampler().sample(LOGITS, banned=[N])
+    with pytest.raises(DecodeError, match="banned tokens leave none"):
+        sampler().sample(LOGITS, banned=list(range(N)))
+
+
+def test_the_caller_may_change_the_row() -> None:
+    """A logits processor is a function of the array that `sample` gets."""
+    row = LOGITS.copy()
+    row[[11, 12]] += 100.0
+    row[12] = -np.inf
+    before = row.copy()
+    for params in ({}, {"temperature": 0.0}, {"top_k": 5}, {"presence_penalty": 1.0, "logit_bias": {5: 1.0}}):
+        made = sampler(seed=1, **params)
+        made.accept(11)
+        assert made.sample(row) == 11
+        assert np.array_equal(row, before)
+    readonly = row.copy()
+    readonly.flags.writeable = False
+    assert sampler(temperature=0.0).sample(readonly) == 11
 
 
 def test_seeds() -> None:
