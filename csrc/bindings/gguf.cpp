@@ -1,6 +1,7 @@
 #include "gguf/gguf_check.h"
 
 #include "bindings/bind.h"
+#include "bindings/file_path.h"
 
 namespace shimmy::bindings {
 
@@ -26,8 +27,9 @@ void bind_gguf(py::module_ & m) {
         .def_readonly("split_no", &GgufSummary::split_no, "This file's place among them, from 0.")
         .def_readonly("has_chat_template", &GgufSummary::has_chat_template);
 
-    m.def("read_gguf", &read_gguf, py::arg("path"), ReleaseGil(),
-          "Read the header of a GGUF file without loading it. Raises ModelLoadError when it is not well-formed.");
+    m.def(
+        "read_gguf", [](const FilePath & path) { return read_gguf(path.bytes); }, py::arg("path"), ReleaseGil(),
+        "Read the header of a GGUF file without loading it. Raises ModelLoadError when it is not well-formed.");
 }
 
 }  // namespace shimmy::bindings

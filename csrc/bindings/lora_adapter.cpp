@@ -21,8 +21,9 @@ void bind_lora_adapter(py::module_ & m) {
         .def_property_readonly(
             "metadata", [](const LoraAdapter & adapter) { return str_map_of(adapter.metadata()); },
             "Scalar GGUF values as text.")
-        .def_property_readonly("invocation_tokens", &LoraAdapter::invocation_tokens,
-                               "Tokens after which an aLoRA takes effect; otherwise empty.");
+        .def_property_readonly(
+            "invocation_tokens", &LoraAdapter::invocation_tokens,
+            "Tokens of an aLoRA: it takes effect from their last occurrence in the prompt on. Otherwise empty.");
 }
 
 }  // namespace shimmy::bindings

@@ -45,6 +45,7 @@ void bind_tokenizer(py::module_ & m) {
         .def_property_readonly("n_vocab", &Tokenizer::n_vocab)
         .def_property_readonly("add_bos", &Tokenizer::add_bos)
         .def_property_readonly("add_eos", &Tokenizer::add_eos)
+        .def_property_readonly("add_sep", &Tokenizer::add_sep, "Between the two texts of a pair.")
         .def_property_readonly("bos", &Tokenizer::bos)
         .def_property_readonly("eos", &Tokenizer::eos)
         .def_property_readonly("eot", &Tokenizer::eot)

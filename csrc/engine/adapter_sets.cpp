@@ -46,6 +46,12 @@ std::vector<std::string> AdapterSets::names() const {
     return names;
 }
 
+std::shared_ptr<const LoraAdapter> AdapterSets::activated(const std::string & name) const {
+    std::lock_guard lock(mutex_);
+    const auto found = adapters_.find(name);
+    return found == adapters_.end() || found->second->invocation_tokens().empty() ? nullptr : found->second;
+}
+
 AdapterSets::Interned AdapterSets::intern(const std::vector<std::pair<std::string, double>> & lora) {
     std::lock_guard lock(mutex_);
     AdapterSet set;

@@ -36,6 +36,9 @@ class AdapterSets {
     // twice or a scale that is no finite float.
     Interned intern(const std::vector<std::pair<std::string, double>> & lora);
 
+    // The adapter of that name that is activated by tokens of the prompt (aLoRA), or null.
+    std::shared_ptr<const LoraAdapter> activated(const std::string & name) const;
+
   private:
     using Key = std::vector<std::pair<const LoraAdapter *, double>>;
 

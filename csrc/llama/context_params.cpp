@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -42,8 +43,35 @@ Number in_range(const char * param, Number value, Number low, Number high) {
     return value;
 }
 
+// More threads than CPUs spin for each other at every operation: 512 on 2 do not finish one token in a minute.
+int32_t n_threads_of(const char * param, int32_t value) {
+    in_range(param, value, 0, max_threads);
+    if (const int32_t cpus = logical_cpus(); value > cpus) {
+        throw InvalidRequestError(std::string(param) + " is " + std::to_string(value) + " and this process can use " +
+                                      std::to_string(cpus) + " logical CPUs: ask for at most as many, or for 0",
+                                  param);
+    }
+    return value;
+}
+
 std::string mib(uint64_t bytes) {
     return std::to_string(bytes >> 20) + " MiB";
+}
+
+void check_memory(const Model & model, const ContextParams & params, uint64_t n_cells) {
+    const uint64_t per_cell = model.kv_bytes_per_cell(params.type_k, params.type_v);
+    const uint64_t bytes = per_cell > UINT64_MAX / n_cells ? UINT64_MAX : per_cell * n_cells;
+    const auto memory = host_memory();
+    const bool on_host = model.params().n_gpu_layers == 0 || !llama_supports_gpu_offload();
+    // What was not asked for is sized by default_n_ctx(), which makes do with little memory.
+    const uint64_t most = params.n_ctx > 0 && memory.available > 0 ? memory.available : memory.total;
+    if (on_host && most > 0 && bytes > most) {
+        throw InvalidRequestError("a KV cache of " + std::to_string(n_cells) + " cells takes " + mib(bytes) +
+                                      ", this machine has " + mib(memory.total) + " of memory and " +
+                                      mib(memory.available) +
+                                      " of them available: lower n_ctx, quantise type_k and type_v or free memory",
+                                  "n_ctx");
+    }
 }
 
 }  // namespace
@@ -84,9 +112,9 @@ llama_context_params native_context_params(const Model & model, const ContextPar
     }
     native.n_outputs_max_per_seq = native.n_outputs_max;
     const int32_t cores = physical_cores();
-    native.n_threads = in_range("n_threads", params.n_threads, 0, max_threads);
+    native.n_threads = n_threads_of("n_threads", params.n_threads);
     native.n_threads = native.n_threads == 0 ? cores : native.n_threads;
-    native.n_threads_batch = in_range("n_threads_batch", params.n_threads_batch, 0, max_threads);
+    native.n_threads_batch = n_threads_of("n_threads_batch", params.n_threads_batch);
     native.n_threads_batch = native.n_threads_batch == 0 ? native.n_threads : native.n_threads_batch;
     in_range("poll", params.poll, 0, 100);
 
@@ -124,15 +152,7 @@ llama_context_params native_context_params(const Model & model, const ContextPar
     native.kv_unified = params.kv_unified;
     native.no_perf = true;
 
-    const uint64_t kv_bytes = model.kv_bytes_per_cell(params.type_k, params.type_v) * n_cells;
-    const auto memory = host_memory();
-    const bool on_host = model.params().n_gpu_layers == 0 || !llama_supports_gpu_offload();
-    if (on_host && memory.total > 0 && kv_bytes > memory.total) {
-        throw InvalidRequestError("a KV cache of " + std::to_string(n_cells) + " cells takes " + mib(kv_bytes) +
-                                      ", this machine has " + mib(memory.total) +
-                                      ": lower n_ctx or quantise type_k and type_v",
-                                  "n_ctx");
-    }
+    check_memory(model, params, n_cells);
     return native;
 }
 

@@ -7,8 +7,9 @@
 
 namespace shimmy {
 
-// Throws InvalidRequestError naming the parameter, its value and what is allowed; also when the KV cache could not fit
-// into the machine's memory.
+// Throws InvalidRequestError naming the parameter, its value and what is allowed; also for more
+// threads than CPUs, and when the KV cache cannot fit into the machine's memory: into what is available of it when
+// n_ctx is given.
 llama_context_params native_context_params(const Model & model, const ContextParams & params);
 
 // Cells for ContextParams.n_ctx = 0: the training context, halved until the KV cache takes at most half of the memory

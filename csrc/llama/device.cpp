@@ -149,8 +149,17 @@ HostMemory host_memory() {
     return {0, 0};
 }
 
+int32_t logical_cpus() {
+#ifdef __linux__
+    cpu_set_t allowed;
+    if (sched_getaffinity(0, sizeof(allowed), &allowed) == 0) {
+        return std::max(1, CPU_COUNT(&allowed));
+    }
+#endif
+    return static_cast<int32_t>(std::max(1U, std::thread::hardware_concurrency()));
+}
+
 int32_t physical_cores() {
-    int32_t logical = static_cast<int32_t>(std::max(1U, std::thread::hardware_concurrency()));
 #ifdef __linux__
     cpu_set_t allowed;
     if (sched_getaffinity(0, sizeof(allowed), &allowed) == 0) {
@@ -168,10 +177,9 @@ int32_t physical_cores() {
         if (!cores.empty()) {
             return static_cast<int32_t>(cores.size());
         }
-        logical = std::max(1, CPU_COUNT(&allowed));
     }
 #endif
-    return logical;
+    return logical_cpus();
 }
 
 }  // namespace shimmy

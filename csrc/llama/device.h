@@ -40,6 +40,9 @@ struct HostMemory {
 };
 HostMemory host_memory();
 
+// Logical CPUs that this process may run on, at least 1.
+int32_t logical_cpus();
+
 // Physical cores that this process may run on, at least 1.
 int32_t physical_cores();
 

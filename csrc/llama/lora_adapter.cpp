@@ -8,6 +8,7 @@
 #include "errors.h"
 #include "gguf/gguf_check.h"
 #include "llama/log_sink.h"
+#include "llama/model_fingerprint.h"
 #include "llama/native_abort.h"
 
 namespace shimmy {
@@ -33,6 +34,7 @@ std::shared_ptr<LoraAdapter> LoraAdapter::load(std::shared_ptr<Model> model, con
         throw InvalidRequestError(model->path() + " was loaded with vocab_only, so no adapter can be added");
     }
     check_gguf_adapter(path, model->path());
+    const uint64_t fingerprint = model_fingerprint(path);
     LogCapture log;
     llama_adapter_lora * adapter = nullptr;
     try {
@@ -45,11 +47,21 @@ std::shared_ptr<LoraAdapter> LoraAdapter::load(std::shared_ptr<Model> model, con
     if (!adapter) {
         throw ModelLoadError(path + ": " + (log.text().empty() ? "llama.cpp could not load it" : log.text()));
     }
-    return std::shared_ptr<LoraAdapter>(new LoraAdapter(std::move(model), path, adapter));
+    const std::shared_ptr<LoraAdapter> loaded(new LoraAdapter(std::move(model), path, fingerprint, adapter));
+    const int32_t n_vocab = loaded->model_->n_vocab();
+    for (const Token token : loaded->invocation_tokens()) {
+        if (token < 0 || token >= n_vocab) {
+            throw ModelLoadError(path + ": adapter.alora.invocation_tokens holds token " +
+                                 std::to_string(static_cast<uint32_t>(token)) + " and the vocabulary of " +
+                                 loaded->model_->path() + " has ids 0 to " + std::to_string(n_vocab - 1));
+        }
+    }
+    return loaded;
 }
 
-LoraAdapter::LoraAdapter(std::shared_ptr<Model> model, std::string path, llama_adapter_lora * adapter)
-    : model_(std::move(model)), path_(std::move(path)), adapter_(adapter) {}
+LoraAdapter::LoraAdapter(std::shared_ptr<Model> model, std::string path, uint64_t fingerprint,
+                         llama_adapter_lora * adapter)
+    : model_(std::move(model)), path_(std::move(path)), fingerprint_(fingerprint), adapter_(adapter) {}
 
 LoraAdapter::~LoraAdapter() {
     std::lock_guard lock(model_->adapters_mutex());

@@ -1,6 +1,7 @@
 #pragma once
 // A LoRA adapter, loaded for one model. Contexts apply it (Context::set_adapters).
 
+#include <cstdint>
 #include <map>
 #include <memory>
 #include <string>
@@ -23,16 +24,18 @@ class LoraAdapter {
 
     const std::string & path() const { return path_; }
     const std::shared_ptr<Model> & model() const { return model_; }
-    std::map<std::string, std::string> metadata() const;  // scalar GGUF values as text
-    std::vector<Token> invocation_tokens() const;         // an aLoRA takes effect after these; otherwise empty
+    uint64_t fingerprint() const { return fingerprint_; }  // of the file, see model_fingerprint.h
+    std::map<std::string, std::string> metadata() const;   // scalar GGUF values as text
+    std::vector<Token> invocation_tokens() const;          // an aLoRA takes effect from these on; otherwise empty
 
     llama_adapter_lora * get() const { return adapter_; }
 
   private:
-    LoraAdapter(std::shared_ptr<Model> model, std::string path, llama_adapter_lora * adapter);
+    LoraAdapter(std::shared_ptr<Model> model, std::string path, uint64_t fingerprint, llama_adapter_lora * adapter);
 
     std::shared_ptr<Model> model_;
     std::string path_;
+    uint64_t fingerprint_;
     llama_adapter_lora * adapter_;
 };
 

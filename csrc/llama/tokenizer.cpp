@@ -14,10 +14,23 @@ namespace shimmy {
 namespace {
 
 constexpr size_t max_text_bytes = 64U << 20;
-// llama.cpp's std::regex pre-tokenizers recurse once per character of a run: 8 MiB hold about 26,000 of them.
-constexpr size_t shallow_text_bytes = 8192;
-constexpr size_t stack_bytes_per_text_byte = 1024;
-constexpr size_t max_stack_bytes = size_t{4} << 30;
+// llama.cpp's std::regex pre-tokenizers recurse once per character of a match: 8 MiB hold about 26,000 of them.
+constexpr size_t shallow_stretch = 256;
+constexpr size_t stack_bytes_per_character = 2048;
+constexpr size_t least_stack_bytes = size_t{16} << 20;
+
+// `text` as vocabularies spell it: byte-level ones have another character for the newline.
+bool has_letter_before_newline(std::string_view text) {
+    for (const std::string_view newline : {"\n", "\xC4\x8A"}) {
+        for (size_t at = text.find(newline, 1); at != std::string_view::npos; at = text.find(newline, at + 1)) {
+            const char before = text[at - 1];
+            if ((before >= 'a' && before <= 'z') || (before >= 'A' && before <= 'Z')) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
 
 std::optional<Token> present(Token token) {
     return token == LLAMA_TOKEN_NULL ? std::nullopt : std::optional(token);
@@ -27,6 +40,8 @@ std::optional<Token> present(Token token) {
 
 Tokenizer::Tokenizer(std::shared_ptr<const Model> model)
     : model_(std::move(model)), vocab_(model_->vocab()), n_vocab_(llama_vocab_n_tokens(vocab_)) {
+    const auto value = [this](const char * key) { return model_->metadata_value(key).value_or(""); };
+    cut_rules_ = cut_rules(value("tokenizer.ggml.model"), value("tokenizer.ggml.pre"));
     if (llama_vocab_type(vocab_) == LLAMA_VOCAB_TYPE_NONE) {
         throw InvalidRequestError(model_->path() + " has no vocabulary, so text cannot be tokenized for it");
     }
@@ -39,29 +54,74 @@ std::vector<Token> Tokenizer::encode(std::string_view bytes, bool add_special, b
                                   "text");
     }
     const std::string text = valid_utf8(bytes);  // llama.cpp throws for some of what is not
-    std::vector<Token> tokens(text.size() + 8);
+    std::vector<TextPiece> pieces{{text, text.size()}};
+    if (text.size() > shallow_stretch) {
+        std::call_once(cuts_once_, [this] { prepare_cuts(); });
+        pieces = cut_text(text, cut_rules_, special_texts_, parse_special);
+    }
+    size_t stretch = 0;
+    for (const auto & piece : pieces) {
+        stretch = std::max(stretch, piece.longest_stretch);
+    }
+    std::vector<Token> tokens;
     const auto run = [&] {
         AbortGuard guard;
-        int32_t n = llama_tokenize(vocab_, text.data(), static_cast<int32_t>(text.size()), tokens.data(),
-                                   static_cast<int32_t>(tokens.size()), add_special, parse_special);
-        if (n < 0) {
-            tokens.resize(static_cast<size_t>(-n));
-            n = llama_tokenize(vocab_, text.data(), static_cast<int32_t>(text.size()), tokens.data(),
-                               static_cast<int32_t>(tokens.size()), add_special, parse_special);
+        if (pieces.size() == 1) {
+            append(tokens, pieces.front().text, add_special, parse_special);
+            return;
         }
-        tokens.resize(static_cast<size_t>(std::max(n, 0)));
+        std::vector<Token> ends;
+        if (add_special) {
+            append(ends, "", true, false);
+        }
+        const bool has_start = llama_vocab_get_add_bos(vocab_) || llama_vocab_type(vocab_) == LLAMA_VOCAB_TYPE_WPM;
+        const auto end = ends.begin() + (has_start && !ends.empty() ? 1 : 0);
+        tokens.assign(ends.begin(), end);
+        for (const auto & piece : pieces) {
+            append(tokens, piece.text, false, parse_special);
+        }
+        tokens.insert(tokens.end(), end, ends.end());
     };
     try {
-        if (text.size() <= shallow_text_bytes) {
+        if (stretch <= shallow_stretch) {
             run();
         } else {
-            run_on_deep_stack(std::min(max_stack_bytes, (size_t{16} << 20) + text.size() * stack_bytes_per_text_byte),
-                              run);
+            run_on_deep_stack(least_stack_bytes + 2 * stretch * stack_bytes_per_character, run);
         }
     } catch (const std::out_of_range &) {
         throw InvalidRequestError("the model's vocabulary has no token for some byte of the text", "text");
     }
     return tokens;
+}
+
+void Tokenizer::append(std::vector<Token> & tokens, std::string_view text, bool add_special, bool parse_special) const {
+    const size_t before = tokens.size();
+    const auto run = [&](size_t room) {
+        tokens.resize(before + room);
+        return llama_tokenize(vocab_, text.data(), static_cast<int32_t>(text.size()), tokens.data() + before,
+                              static_cast<int32_t>(room), add_special, parse_special);
+    };
+    int32_t n = run(text.size() + 8);
+    if (n < 0) {
+        n = run(static_cast<size_t>(-n));
+    }
+    tokens.resize(before + static_cast<size_t>(std::max(n, 0)));
+}
+
+void Tokenizer::prepare_cuts() const {
+    for (Token token = 0; token < n_vocab_; ++token) {
+        const auto attributes = llama_vocab_get_attr(vocab_, token);
+        const std::string_view text = llama_vocab_get_text(vocab_, token);
+        if ((attributes & (LLAMA_TOKEN_ATTR_CONTROL | LLAMA_TOKEN_ATTR_UNKNOWN | LLAMA_TOKEN_ATTR_USER_DEFINED)) != 0) {
+            special_texts_.add(text, (attributes & (LLAMA_TOKEN_ATTR_CONTROL | LLAMA_TOKEN_ATTR_UNKNOWN)) != 0);
+        }
+        if ((attributes & (LLAMA_TOKEN_ATTR_LSTRIP | LLAMA_TOKEN_ATTR_RSTRIP)) != 0) {
+            cut_rules_.at_specials = false;
+        }
+        if (cut_rules_.at_newlines && has_letter_before_newline(text)) {
+            cut_rules_.at_newlines = false;
+        }
+    }
 }
 
 std::string Tokenizer::decode(std::span<const Token> tokens, bool unparse_special) const {
@@ -109,6 +169,9 @@ bool Tokenizer::add_bos() const {
 }
 bool Tokenizer::add_eos() const {
     return llama_vocab_get_add_eos(vocab_);
+}
+bool Tokenizer::add_sep() const {
+    return llama_vocab_get_add_sep(vocab_);
 }
 std::optional<Token> Tokenizer::declared(Token token, const char * key) const {
     const bool guessed =
