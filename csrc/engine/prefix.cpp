@@ -1,48 +1,58 @@
 #include "engine/prefix.h"
 
-#include <algorithm>
-
 namespace shimmy {
+namespace {
 
-size_t common_prefix(std::span<const int32_t> a, std::span<const int32_t> b) {
-    const size_t most = std::min(a.size(), b.size());
-    return static_cast<size_t>(
-        std::mismatch(a.begin(), a.begin() + static_cast<std::ptrdiff_t>(most), b.begin()).first - a.begin());
-}
-
-std::optional<Placement> place_request(std::span<const int32_t> prompt, AdapterSetId adapters,
-                                       std::span<const SlotView> slots, const ReuseRules & rules) {
-    std::optional<size_t> free;  // empty, or else unused for longest
+// Empty, or else unused for longest.
+std::optional<size_t> slot_to_give(std::span<const SlotView> slots) {
+    std::optional<size_t> best;
+    const auto rank = [&](size_t i) { return slots[i].n_tokens == 0 ? 0 : slots[i].last_step + 1; };
     for (size_t i = 0; i < slots.size(); ++i) {
-        if (slots[i].running) {
-            continue;
-        }
-        const auto rank = [&](size_t k) { return slots[k].tokens.empty() ? 0 : slots[k].last_step + 1; };
-        if (!free || rank(i) < rank(*free)) {
-            free = i;
+        if (!slots[i].running && !slots[i].pinned && (!best || rank(i) < rank(*best))) {
+            best = i;
         }
     }
+    return best;
+}
+
+}  // namespace
+
+bool copy_pays(size_t n, size_t n_cells, const ReuseRules & rules) {
+    return n_cells / rules.copy_ratio <= n;
+}
+
+std::optional<Placement> place_request(std::span<const SlotView> slots, std::span<const Donor> donors,
+                                       const ReuseRules & rules) {
+    const auto free = slot_to_give(slots);
     if (!free) {
         return std::nullopt;
     }
-
     Placement best{*free, std::nullopt, 0};
-    const size_t usable = prompt.empty() ? 0 : prompt.size() - 1;
-    for (size_t i = 0; rules.enabled && i < slots.size(); ++i) {
-        const auto & slot = slots[i];
-        if (slot.adapters != adapters || slot.tokens.empty()) {
+    size_t cost = 0;  // cells copied for it
+    for (const auto & donor : donors) {
+        const auto & slot = slots[donor.slot];
+        const bool whole = donor.n == slot.n_tokens;
+        if (!whole && !rules.partial) {
             continue;
         }
-        const size_t n = common_prefix(prompt.first(usable), slot.tokens);
-        const bool whole = n == slot.tokens.size();
-        if (n <= static_cast<size_t>(best.n_reused) || (!whole && !rules.partial)) {
+        const bool place = !slot.running && !slot.pinned;
+        const bool in_place = place && (whole || rules.fork == Fork::None || donor.slot == *free);
+        const size_t copied = !in_place && rules.fork == Fork::Copy ? slot.n_tokens : 0;
+        if (!in_place && (rules.fork == Fork::None || !copy_pays(donor.n, copied, rules))) {
             continue;
         }
-        const bool in_place = !slot.running && (whole || !rules.fork || i == *free);
+        if (donor.n < best.n_reused) {
+            continue;
+        }
+        const bool better = donor.n > best.n_reused || (in_place && best.donor) || copied < cost;
+        if (!better) {
+            continue;
+        }
+        cost = copied;
         if (in_place) {
-            best = {i, std::nullopt, static_cast<int32_t>(n)};
-        } else if (rules.fork) {
-            best = {*free, i, static_cast<int32_t>(n)};
+            best = {donor.slot, std::nullopt, donor.n};
+        } else {
+            best = {*free, donor.slot, donor.n};
         }
     }
     return best;

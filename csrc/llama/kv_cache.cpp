@@ -10,6 +10,7 @@
 #include <limits>
 
 #include "errors.h"
+#include "llama/log_sink.h"
 #include "llama/native_abort.h"
 #include "llama/state_frame.h"
 
@@ -32,17 +33,17 @@ void KvCache::check_seq(SeqId seq_id, const char * param) const {
 }
 
 void KvCache::check_settled() const {
-    if (!settled_) {
+    if (!settled()) {
         throw InvalidRequestError(
             "cells are still to be moved by the next decode (seq_add, seq_div, or seq_cp with kv_unified off): decode "
             "before saving or restoring a state");
     }
 }
 
-void KvCache::clear() {
+void KvCache::clear(bool data) {
     check_present();
-    llama_memory_clear(llama_get_memory(ctx_), false);
-    settled_ = settled_ || unified();  // copies between streams still happen
+    llama_memory_clear(llama_get_memory(ctx_), data);
+    shifted_ = shifted_ && !unified();  // copies between streams still happen
 }
 
 bool KvCache::unified() const {
@@ -68,7 +69,9 @@ void KvCache::seq_cp(SeqId src, SeqId dst, Pos p0, Pos p1) {
             "with kv_unified off only a whole sequence can be copied: copy all, then seq_rm the rest", "p1");
     }
     AbortGuard guard;
-    settled_ = settled_ && (unified() || src == dst);
+    if (!unified() && src != dst) {
+        copies_.push_back({src, dst});
+    }
     llama_memory_seq_cp(llama_get_memory(ctx_), src, dst, whole ? -1 : p0, whole ? -1 : p1);
 }
 
@@ -98,7 +101,7 @@ void KvCache::seq_add(SeqId seq_id, Pos p0, Pos p1, Pos delta) {
         throw InvalidRequestError("delta " + std::to_string(delta) + " would make positions overflow", "delta");
     }
     AbortGuard guard;
-    settled_ = settled_ && delta == 0;
+    shifted_ = shifted_ || delta != 0;
     llama_memory_seq_add(llama_get_memory(ctx_), seq_id, p0, p1, delta);
 }
 
@@ -114,7 +117,7 @@ void KvCache::seq_div(SeqId seq_id, Pos p0, Pos p1, int32_t d) {
         return;
     }
     AbortGuard guard;
-    settled_ = false;
+    shifted_ = true;
     llama_memory_seq_div(llama_get_memory(ctx_), seq_id, p0, p1, d);
 }
 
@@ -133,13 +136,71 @@ bool KvCache::can_shift() const {
     return llama_memory_can_shift(llama_get_memory(ctx_));
 }
 
+void KvCache::settle() {
+    shifted_ = false;
+    copies_.clear();
+}
+
+void KvCache::seq_fork(SeqId src, SeqId dst, Pos n) {
+    check_seq(src, "src");
+    check_seq(dst, "dst");
+    if (src == dst) {
+        seq_rm(dst, n, -1);
+        return;
+    }
+    seq_rm(dst);
+    if (unified()) {
+        seq_cp(src, dst, 0, n);
+        return;
+    }
+    const bool at_once = !on_device_ && readable(src) && writable(dst) &&
+                         2 * (int64_t{seq_pos_max(src)} + 1) < int64_t{llama_n_ctx_seq(ctx_)};
+    if (!at_once || !state_set(dst, state_get(src))) {
+        seq_cp(src, dst);
+    }
+    seq_rm(dst, n, -1);
+}
+
+bool KvCache::readable(SeqId seq_id) const {
+    return !shifted_ &&
+           std::none_of(copies_.begin(), copies_.end(), [&](const Copy & copy) { return copy.dst == seq_id; });
+}
+
+bool KvCache::writable(SeqId seq_id) const {
+    return !shifted_ && std::none_of(copies_.begin(), copies_.end(),
+                                     [&](const Copy & copy) { return copy.src == seq_id || copy.dst == seq_id; });
+}
+
+size_t KvCache::state_bytes(SeqId seq_id) const {
+    check_seq(seq_id, "seq_id");
+    AbortGuard guard;
+    return llama_state_seq_get_size(ctx_, seq_id);
+}
+
+std::vector<uint8_t> KvCache::state_get(SeqId seq_id) const {
+    std::vector<uint8_t> data(state_bytes(seq_id));
+    AbortGuard guard;
+    data.resize(llama_state_seq_get_data(ctx_, data.data(), data.size(), seq_id));
+    return data;
+}
+
+bool KvCache::state_set(SeqId dst, std::span<const uint8_t> state) {
+    check_seq(dst, "dst");
+    AbortGuard guard;
+    LogCapture log(LogCapture::Lines::Hold);
+    llama_memory_seq_rm(llama_get_memory(ctx_), dst, -1, -1);
+    if (llama_state_seq_set_data(ctx_, state.data(), state.size(), dst) == 0) {
+        llama_memory_seq_rm(llama_get_memory(ctx_), dst, -1, -1);
+        log.excuse();
+        return false;
+    }
+    return true;
+}
+
 std::vector<uint8_t> KvCache::seq_save(SeqId seq_id, std::span<const Token> tokens) const {
     check_seq(seq_id, "seq_id");
     check_settled();
-    AbortGuard guard;
-    std::vector<uint8_t> data(llama_state_seq_get_size(ctx_, seq_id));
-    data.resize(llama_state_seq_get_data(ctx_, data.data(), data.size(), seq_id));
-    return frame_state(StateKind::Sequence, fingerprint_, tokens, data);
+    return frame_state(StateKind::Sequence, fingerprint_, tokens, state_get(seq_id));
 }
 
 std::vector<Token> KvCache::seq_restore(SeqId dst, std::span<const uint8_t> state) {

@@ -17,10 +17,12 @@ namespace shimmy {
 class KvCache {
   public:
     KvCache() = default;
-    // `fingerprint` is the model's.
-    KvCache(llama_context * ctx, uint64_t fingerprint) : ctx_(ctx), fingerprint_(fingerprint) {}
+    // `fingerprint` is the model's; `on_device`: cells are in a GPU's memory.
+    KvCache(llama_context * ctx, uint64_t fingerprint, bool on_device = false)
+        : ctx_(ctx), fingerprint_(fingerprint), on_device_(on_device) {}
 
-    void clear();
+    // Forget all cells; `data`: overwrite them too, because NaN in a forgotten cell still spreads.
+    void clear(bool data = false);
 
     // Remove positions of one sequence (-1: of all). False when the model cannot cut a part out (recurrent, hybrid,
     // sliding window); nothing is changed then. Removing a whole sequence always works.
@@ -48,20 +50,42 @@ class KvCache {
     void seq_save_file(const std::string & path, SeqId seq_id, std::span<const Token> tokens = {}) const;
     std::vector<Token> seq_restore_file(const std::string & path, SeqId dst);
 
+    // Let `dst` have the first `n` positions of `src` and nothing else. With kv_unified it shares the cells. Otherwise
+    // they are copied: on a device by seq_cp, which copies all n_ctx_seq cells in the next decode; in host memory at
+    // once and only what `src` holds, unless that is more than half of its stream.
+    void seq_fork(SeqId src, SeqId dst, Pos n);
+
+    // The bare state of a sequence, for this context only: no frame, no checksum. get needs readable(): what it holds
+    // is really there, no copy or shift is due. set replaces `dst` and needs writable(): it takes part in none. It is
+    // false, and `dst` empty, when there are too few free cells.
+    bool readable(SeqId seq_id) const;
+    bool writable(SeqId seq_id) const;
+    size_t state_bytes(SeqId seq_id) const;
+    std::vector<uint8_t> state_get(SeqId seq_id) const;
+    bool state_set(SeqId dst, std::span<const uint8_t> state);
+
     // llama.cpp moves cells (seq_add, seq_div, seq_cp with kv_unified off) only in the next decode: until then their
     // content is no state. check_settled throws InvalidRequestError while some wait; a decode that ran calls settle.
     void check_settled() const;
-    void settle() { settled_ = true; }
-    bool settled() const { return settled_; }
+    void settle();
+    bool settled() const { return !shifted_ && copies_.empty(); }
+    bool unified() const;  // one pool of cells, or one sequence
+    bool on_device() const { return on_device_; }
+    uint64_t fingerprint() const { return fingerprint_; }
 
   private:
     void check_seq(SeqId seq_id, const char * param) const;
     void check_present() const;
-    bool unified() const;  // one pool of cells, or one sequence
+    struct Copy {
+        SeqId src;
+        SeqId dst;
+    };
 
     llama_context * ctx_ = nullptr;
     uint64_t fingerprint_ = 0;
-    bool settled_ = true;
+    bool on_device_ = false;
+    bool shifted_ = false;      // seq_add or seq_div is due
+    std::vector<Copy> copies_;  // between streams, due in this order
 };
 
 }  // namespace shimmy

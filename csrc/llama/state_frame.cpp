@@ -26,6 +26,18 @@ constexpr uint32_t version = 1;
     throw InvalidRequestError("this is no usable state: " + why, "state");
 }
 
+std::string name_of(uint32_t kind) {
+    switch (static_cast<StateKind>(kind)) {
+        case StateKind::Context:
+            return "a context";
+        case StateKind::Sequence:
+            return "a sequence";
+        case StateKind::Prefix:
+            return "an engine's prefix";
+    }
+    return "something unknown";
+}
+
 }  // namespace
 
 std::vector<uint8_t> frame_state(StateKind kind, uint64_t fingerprint, std::span<const Token> tokens,
@@ -58,8 +70,7 @@ StateFrame unframe_state(StateKind kind, uint64_t fingerprint, std::span<const u
         refuse("it was not written by this version of shimmy");
     }
     if (header.kind != static_cast<uint32_t>(kind)) {
-        refuse(kind == StateKind::Context ? "it is the state of a sequence, not of a context"
-                                          : "it is the state of a context, not of a sequence");
+        refuse("it is the state of " + name_of(header.kind) + ", not of " + name_of(static_cast<uint32_t>(kind)));
     }
     const uint64_t token_bytes = uint64_t{header.n_tokens} * sizeof(Token);
     if (token_bytes > body.size() || header.n_bytes != body.size() - token_bytes) {

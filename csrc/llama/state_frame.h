@@ -10,7 +10,8 @@
 
 namespace shimmy {
 
-enum class StateKind : uint32_t { Context = 1, Sequence = 2 };
+// Prefix: a sequence of an engine, its data as prefix_state.h describes.
+enum class StateKind : uint32_t { Context = 1, Sequence = 2, Prefix = 3 };
 
 // Little-endian: magic "SHMS", version, kind, n_tokens (u32 each); fingerprint, data size, checksum of all that follows
 // (u64 each); the tokens (i32 each); the data.

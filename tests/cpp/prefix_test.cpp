@@ -3,138 +3,130 @@
 #include <doctest/doctest.h>
 
 #include <random>
+#include <vector>
 
 using namespace shimmy;
 
 namespace {
 
-using Tokens = std::vector<int32_t>;
+using Slots = std::vector<SlotView>;
+using Donors = std::vector<Donor>;
 
-SlotView kept(const Tokens & tokens, uint64_t last_step = 1, AdapterSetId adapters = 0) {
-    return {false, adapters, tokens, last_step};
+SlotView kept(size_t n_tokens, uint64_t last_step = 1) {
+    return {false, false, n_tokens, last_step};
 }
 
-SlotView running(const Tokens & tokens, AdapterSetId adapters = 0) {
-    return {true, adapters, tokens, 9};
+SlotView running(size_t n_tokens) {
+    return {true, false, n_tokens, 9};
 }
 
-const Tokens prompt{1, 2, 3, 4, 5, 6};
+SlotView pinned(size_t n_tokens) {
+    return {false, true, n_tokens, 1};
+}
+
+const ReuseRules share{true, Fork::Share, 16};
+const ReuseRules copy{true, Fork::Copy, 16};
+const ReuseRules whole_only{false, Fork::None, 16};
 
 }  // namespace
 
 TEST_CASE("no free slot: no placement") {
-    const Tokens tokens{1, 2};
-    const std::vector slots{running(tokens), running(tokens)};
-    CHECK_FALSE(place_request(prompt, 0, slots, {}).has_value());
+    CHECK_FALSE(place_request(Slots{running(2), pinned(2)}, {}, share).has_value());
 }
 
 TEST_CASE("an empty slot goes first, then the one unused for longest") {
-    const Tokens other{9, 9, 9};
-    const std::vector one{kept(other, 5), SlotView{}, kept(other, 2)};
-    CHECK(place_request(prompt, 0, one, {})->slot == 1);
-    const std::vector two{kept(other, 5), kept(other, 2)};
-    CHECK(place_request(prompt, 0, two, {})->slot == 1);
+    CHECK(place_request(Slots{kept(3, 5), SlotView{}, kept(3, 2)}, {}, share)->slot == 1);
+    CHECK(place_request(Slots{kept(3, 5), kept(3, 2)}, {}, share)->slot == 1);
 }
 
 TEST_CASE("a conversation is continued in its place") {
-    const Tokens before{1, 2, 3, 4};
-    const std::vector slots{SlotView{}, kept(before)};
-    const auto placement = place_request(prompt, 0, slots, {});
+    const auto placement = place_request(Slots{SlotView{}, kept(4)}, Donors{{1, 4}}, share);
     CHECK(placement->slot == 1);
     CHECK_FALSE(placement->donor);
     CHECK(placement->n_reused == 4);
-}
-
-TEST_CASE("the last prompt token is always computed") {
-    const std::vector slots{SlotView{}, kept(prompt)};
-    CHECK(place_request(prompt, 0, slots, {})->n_reused == 5);
 }
 
 TEST_CASE("a partly shared prefix is forked, and the donor keeps its tokens") {
-    const Tokens longer{1, 2, 3, 9, 9, 9, 9};
-    const std::vector slots{SlotView{}, kept(longer)};
-    const auto placement = place_request(prompt, 0, slots, {});
-    CHECK(placement->slot == 0);
-    CHECK(placement->donor == 1);
-    CHECK(placement->n_reused == 3);
+    for (const auto & rules : {share, copy}) {
+        const auto placement = place_request(Slots{SlotView{}, kept(7)}, Donors{{1, 3}}, rules);
+        CHECK(placement->slot == 0);
+        CHECK(placement->donor == 1);
+        CHECK(placement->n_reused == 3);
+    }
 }
 
-TEST_CASE("a running request can be the donor, and is never the place") {
-    const Tokens busy{1, 2, 3, 4};
-    const std::vector slots{running(busy), SlotView{}};
-    const auto placement = place_request(prompt, 0, slots, {});
-    CHECK(placement->slot == 1);
-    CHECK(placement->donor == 0);
-    CHECK(placement->n_reused == 4);
-}
-
-TEST_CASE("other adapters share nothing") {
-    const std::vector slots{kept(prompt, 1, 3), SlotView{}};
-    CHECK(place_request(prompt, 0, slots, {})->n_reused == 0);
-    CHECK(place_request(prompt, 3, slots, {})->n_reused == 5);
-}
-
-TEST_CASE("states that cannot be cut back are reused whole or not at all") {
-    const ReuseRules whole_only{true, false, false};
-    const Tokens longer{1, 2, 3, 9};
-    const Tokens shorter{1, 2, 3};
-    const std::vector partly{kept(longer), SlotView{}};
-    CHECK(place_request(prompt, 0, partly, whole_only)->n_reused == 0);
-    const std::vector wholly{kept(shorter), SlotView{}};
-    CHECK(place_request(prompt, 0, wholly, whole_only)->n_reused == 3);
-    CHECK(place_request(prompt, 0, wholly, whole_only)->slot == 0);
-}
-
-TEST_CASE("without forking a shared prefix is taken in place") {
-    const ReuseRules no_fork{true, true, false};
-    const Tokens longer{1, 2, 3, 9, 9};
-    const std::vector slots{SlotView{}, kept(longer)};
-    const auto placement = place_request(prompt, 0, slots, no_fork);
+TEST_CASE("the last slot to give is cut for its own prefix") {
+    const auto placement = place_request(Slots{running(5), kept(7)}, Donors{{1, 3}}, share);
     CHECK(placement->slot == 1);
     CHECK_FALSE(placement->donor);
     CHECK(placement->n_reused == 3);
 }
 
-TEST_CASE("switched off, nothing is reused") {
-    const std::vector slots{kept(prompt), SlotView{}};
-    CHECK(place_request(prompt, 0, slots, {false, true, true})->n_reused == 0);
+TEST_CASE("an older slot goes before a longer conversation is cut") {
+    const auto placement = place_request(Slots{kept(7, 8), kept(2, 3)}, Donors{{0, 3}}, share);
+    CHECK(placement->slot == 1);
+    CHECK(placement->donor == 0);
 }
 
-TEST_CASE("any state: what is reused is really held by the source") {
+TEST_CASE("running and pinned slots can be donors, and are never the place") {
+    for (const auto & donor : {running(4), pinned(4)}) {
+        const auto placement = place_request(Slots{donor, SlotView{}}, Donors{{0, 4}}, share);
+        CHECK(placement->slot == 1);
+        CHECK(placement->donor == 0);
+        CHECK(placement->n_reused == 4);
+    }
+}
+
+TEST_CASE("states that cannot be cut back are reused whole or not at all") {
+    CHECK(place_request(Slots{kept(4), SlotView{}}, Donors{{0, 3}}, whole_only)->n_reused == 0);
+    const auto placement = place_request(Slots{kept(3), SlotView{}}, Donors{{0, 3}}, whole_only);
+    CHECK(placement->slot == 0);
+    CHECK(placement->n_reused == 3);
+    CHECK(place_request(Slots{running(3), SlotView{}}, Donors{{0, 3}}, whole_only)->n_reused == 0);
+}
+
+TEST_CASE("a long donor is not copied for a short prefix; a shorter one may be") {
+    CHECK_FALSE(copy_pays(10, 1000, copy));
+    CHECK(copy_pays(10, 160, copy));
+    CHECK(place_request(Slots{kept(1000), SlotView{}}, Donors{{0, 10}}, copy)->n_reused == 0);
+    CHECK(place_request(Slots{kept(1000), SlotView{}}, Donors{{0, 10}}, share)->n_reused == 10);
+    const auto placement = place_request(Slots{kept(1000), SlotView{}, running(30)}, Donors{{0, 100}, {2, 20}}, copy);
+    CHECK(placement->donor == 0);
+    const auto shorter = place_request(Slots{kept(1000), SlotView{}, running(30)}, Donors{{0, 20}, {2, 20}}, copy);
+    CHECK(shorter->donor == 2);
+}
+
+TEST_CASE("any state: the place is free, and the donor has what is taken") {
     std::mt19937 random(11);
-    const auto below = [&](uint32_t n) { return static_cast<int32_t>(random() % n); };
+    const auto below = [&](size_t n) { return random() % n; };
     for (int round = 0; round < 3000; ++round) {
-        const auto draw = [&] {
-            Tokens tokens;
-            for (int32_t i = below(8); i > 0; --i) {
-                tokens.push_back(below(2));
+        Slots slots;
+        Donors donors;
+        for (size_t i = 0, n = 1 + below(5); i < n; ++i) {
+            slots.push_back({below(2) == 1, below(4) == 0, below(8), below(9)});
+            if (slots.back().n_tokens > 0 && below(2) == 0) {
+                donors.push_back({i, 1 + below(slots.back().n_tokens)});
             }
-            return tokens;
-        };
-        std::vector<Tokens> held(static_cast<size_t>(1 + below(5)));
-        std::vector<SlotView> slots;
-        for (auto & tokens : held) {
-            tokens = draw();
-            slots.push_back(
-                {below(2) == 1, static_cast<AdapterSetId>(below(2)), tokens, static_cast<uint64_t>(below(9))});
         }
-        auto wanted = draw();
-        wanted.push_back(1);
-        const ReuseRules rules{below(5) > 0, below(2) == 1, below(2) == 1};
-        const auto placement = place_request(wanted, 0, slots, rules);
+        const ReuseRules rules{below(2) == 1, static_cast<Fork>(below(3)), 2};
+        const auto placement = place_request(slots, donors, rules);
         if (!placement) {
             continue;
         }
         CHECK_FALSE(slots[placement->slot].running);
-        CHECK(placement->n_reused < static_cast<int32_t>(wanted.size()));
-        if (placement->n_reused > 0) {
-            const auto & source = slots[placement->donor.value_or(placement->slot)];
-            const auto n = static_cast<size_t>(placement->n_reused);
-            CHECK(source.adapters == 0);
-            CHECK(common_prefix(wanted, source.tokens) >= n);
-            CHECK((rules.partial || n == source.tokens.size()));
-            CHECK((rules.fork || !placement->donor));
-            CHECK(placement->donor != placement->slot);
+        CHECK_FALSE(slots[placement->slot].pinned);
+        if (placement->n_reused == 0) {
+            CHECK_FALSE(placement->donor);
+            continue;
         }
+        const size_t source = placement->donor.value_or(placement->slot);
+        bool named = false;
+        for (const auto & donor : donors) {
+            named = named || (donor.slot == source && donor.n == placement->n_reused);
+        }
+        CHECK(named);
+        CHECK((rules.partial || placement->n_reused == slots[source].n_tokens));
+        CHECK((rules.fork != Fork::None || !placement->donor));
+        CHECK(placement->donor != placement->slot);
     }
 }
