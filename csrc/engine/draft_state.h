@@ -1,0 +1,22 @@
+#pragma once
+// What one sequence knows about drafting: an index of its own text, what has been accepted, and the draft for the next
+// step.
+
+#include <vector>
+
+#include "engine/draft_policy.h"
+#include "engine/suffix_index.h"
+#include "llama/tokenizer.h"
+
+namespace shimmy {
+
+struct DraftState {
+    explicit DraftState(int32_t max_draft) : policy(max_draft) {}
+
+    SuffixIndex index;  // of prompt and completion
+    DraftPolicy policy;
+    Draft draft;                // what the policy chose for the next step
+    std::vector<Token> tokens;  // of it
+};
+
+}  // namespace shimmy

@@ -1,0 +1,96 @@
+#include "engine/speculation.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace shimmy {
+
+Speculation::Speculation(int32_t max_draft, std::unique_ptr<DraftModel> model)
+    : max_draft_(max_draft), model_(std::move(model)) {}
+
+Proposal Speculation::look_up(const Sequence & sequence, DraftSource & source) {
+    const int32_t room = std::min(sequence.draft_room(), max_draft_);
+    auto own = sequence.drafts()->index.propose(room);
+    source = DraftSource::Own;
+    if (own.n_match == SuffixIndex::max_match) {
+        return own;
+    }
+    const auto & tokens = sequence.tokens();
+    const size_t n_recent = std::min<size_t>(tokens.size(), SuffixIndex::max_match);
+    auto earlier = history_.propose(sequence.tenant(), std::span(tokens).last(n_recent), room);
+    if (earlier.n_match <= own.n_match) {
+        return own;
+    }
+    source = DraftSource::History;
+    return earlier;
+}
+
+void Speculation::propose(std::span<const Candidate> candidates, int32_t n_tokens, int32_t n_decoding,
+                          int32_t n_outputs) {
+    StepLoad load{n_tokens, static_cast<double>(n_decoding)};
+    asked_.clear();
+    for (const auto & candidate : candidates) {
+        auto & drafts = *candidate.sequence->drafts();
+        drafts.draft = {};
+        drafts.tokens.clear();
+        const int32_t room = std::min(candidate.sequence->draft_room(), n_outputs);
+        if (room < 1) {
+            continue;
+        }
+        DraftSource source{};
+        auto proposal = look_up(*candidate.sequence, source);
+        candidate.sequence->keep_allowed(proposal.tokens);
+        std::vector<DraftOffer> offers;
+        if (!proposal.tokens.empty()) {
+            offers.push_back({source, proposal.n_match, static_cast<int32_t>(proposal.tokens.size())});
+        }
+        if (model_) {
+            offers.push_back({DraftSource::Model, 0, room, model_->clock().cost(1)});
+        }
+        drafts.draft = drafts.policy.choose(offers, load, clock_, room);
+        if (drafts.draft.n_tokens == 0) {
+            continue;
+        }
+        load.n_tokens += drafts.draft.n_tokens;
+        load.n_useful += drafts.draft.expected;
+        n_outputs -= drafts.draft.n_tokens;
+        if (drafts.draft.source == DraftSource::Model) {
+            asked_.push_back(candidate);
+        } else {
+            proposal.tokens.resize(static_cast<size_t>(drafts.draft.n_tokens));
+            drafts.tokens = std::move(proposal.tokens);
+        }
+    }
+    if (!asked_.empty()) {
+        ask_model();
+    }
+}
+
+void Speculation::ask_model() {
+    std::vector<DraftJob> jobs;
+    for (const auto & [slot, sequence] : asked_) {
+        jobs.push_back({slot, sequence->tokens(), sequence->drafts()->draft.n_tokens});
+    }
+    try {
+        model_->draft(jobs);
+    } catch (const std::exception &) {
+        model_.reset();  // the target can do without
+        return;
+    }
+    for (size_t i = 0; i < asked_.size(); ++i) {
+        asked_[i].sequence->keep_allowed(jobs[i].proposal);
+        asked_[i].sequence->drafts()->tokens = std::move(jobs[i].proposal);
+    }
+}
+
+void Speculation::remember(const std::string & tenant, std::span<const Token> answer) {
+    history_.append(tenant, answer);
+}
+
+void Speculation::forget(size_t slot) {
+    if (model_) {
+        model_->forget(slot);
+    }
+}
+
+}  // namespace shimmy
