@@ -92,6 +92,11 @@ if (SHIMMY_PORTABLE)
             RUNTIME DESTINATION shimmy COMPONENT python)
 endif()
 
+if (NOT SHIMMY_OPENMP AND CMAKE_SYSTEM_NAME STREQUAL "Linux")
+    set_property(SOURCE "${LLAMA_CPP_DIR}/ggml/src/ggml-cpu/ggml-cpu.c" DIRECTORY "${LLAMA_CPP_DIR}/ggml/src"
+                 APPEND PROPERTY COMPILE_OPTIONS -include "${PROJECT_SOURCE_DIR}/cmake/spin_wait.h")
+endif()
+
 # The chat half of common: templates (jinja), dialects (parsers), incremental parsing (peg) and JSON schema. The few
 # functions it needs from the other half, its log included, are in csrc/chat/common_symbols.cpp.
 include("${LLAMA_CPP_DIR}/common/parsers/sources.cmake")

@@ -121,6 +121,15 @@ void bind_context(py::module_ & m) {
         .def_property_readonly("n_ubatch", &Context::n_ubatch)
         .def_property_readonly("n_seq_max", &Context::n_seq_max)
         .def_property_readonly("n_outputs_max", &Context::n_outputs_max)
+        .def(
+            "set_n_threads",
+            [](const Self & self, int32_t n_threads, int32_t n_threads_batch) {
+                locked(self, [&](Context & c) { c.set_n_threads(n_threads, n_threads_batch); });
+            },
+            py::arg("n_threads"), py::arg("n_threads_batch"),
+            "Threads of the following calls, for single tokens and for batches (llama_set_n_threads). Raises\n"
+            "InvalidRequestError for counts that are not between 1 and the larger of the two that the context was made "
+            "with.")
         .def_property_readonly("n_threads", &Context::n_threads)
         .def_property_readonly("n_threads_batch", &Context::n_threads_batch)
         .def_property_readonly("pooling", &Context::pooling, "none, mean, cls, last or rank.");

@@ -37,6 +37,7 @@ Context::Context(std::shared_ptr<Model> model, const ContextParams & params)
     native.abort_callback_data = this;
     n_threads_ = native.n_threads;
     n_threads_batch_ = native.n_threads_batch;
+    max_threads_ = std::max(native.n_threads, native.n_threads_batch);
 
     LogCapture log;
     try {
@@ -53,13 +54,13 @@ Context::Context(std::shared_ptr<Model> model, const ContextParams & params)
     n_outputs_max_ = params_.n_outputs_max == 0 ? n_batch() : params_.n_outputs_max;
     try {
         check_pooling();
-        threads_.emplace(n_threads_, n_threads_batch_, params_.poll);
+        threads_.emplace(native.n_threads, native.n_threads_batch, params_.poll);
     } catch (...) {
         llama_free(ctx_);
         throw;
     }
-    threads_->attach(ctx_);
-    kv_cache_ = KvCache(ctx_, model_->fingerprint());
+    threads_->attach(ctx_, native.n_threads, native.n_threads_batch);
+    kv_cache_ = KvCache(ctx_, model_->fingerprint(), params_.offload_kqv && model_->uses_gpu());
 }
 
 Context::~Context() {
@@ -80,6 +81,24 @@ uint32_t Context::n_ubatch() const {
 }
 uint32_t Context::n_seq_max() const {
     return llama_n_seq_max(ctx_);
+}
+
+void Context::set_n_threads(int32_t n_threads, int32_t n_threads_batch) {
+    check_alive();
+    const auto check = [](const char * name, int32_t value, int32_t most) {
+        if (value < 1 || value > most) {
+            throw InvalidRequestError(std::string(name) + " is " + text(value) + ", it must be between 1 and " +
+                                          text(most) + ", what the context was made with",
+                                      name);
+        }
+    };
+    check("n_threads", n_threads, max_threads_);
+    check("n_threads_batch", n_threads_batch, max_threads_);
+    if (n_threads != n_threads_ || n_threads_batch != n_threads_batch_) {
+        threads_->attach(ctx_, n_threads, n_threads_batch);
+        n_threads_ = n_threads;
+        n_threads_batch_ = n_threads_batch;
+    }
 }
 
 std::string Context::pooling() const {
@@ -103,6 +122,14 @@ bool Context::pools_at_once() const {
     return params_.embeddings && pooling != LLAMA_POOLING_TYPE_NONE && pooling != LLAMA_POOLING_TYPE_LAST;
 }
 
+bool Context::has_cache() const {
+    return llama_get_memory(ctx_) != nullptr;
+}
+
+bool Context::whole() const {
+    return !has_cache() || !llama_get_causal_attn(ctx_) || pools_at_once();
+}
+
 void Context::check_pooling() const {
     if (pools_at_once() && llama_get_memory(ctx_) && n_ctx_seq() != n_ctx()) {
         throw InvalidRequestError(
@@ -121,7 +148,7 @@ void Context::check_alive() const {
 
 void Context::check(Call call, const Batch & batch) const {
     check_alive();
-    const bool has_memory = llama_get_memory(ctx_) != nullptr;
+    const bool has_memory = has_cache();
     if (call == Call::Encode && has_memory && !model_->has_encoder()) {
         throw InvalidRequestError("this model has no encoder: use decode");
     }
@@ -131,7 +158,7 @@ void Context::check(Call call, const Batch & batch) const {
     if (batch.n_tokens() == 0) {
         throw InvalidRequestError("the batch is empty", "batch");
     }
-    const bool at_once = call == Call::Encode || !llama_get_causal_attn(ctx_) || pools_at_once();
+    const bool at_once = call == Call::Encode || whole();
     const uint32_t most = at_once ? n_ubatch() : n_batch();
     if (static_cast<uint32_t>(batch.n_tokens()) > most) {
         throw InvalidRequestError("the batch has " + text(batch.n_tokens()) + " tokens, " +
@@ -157,6 +184,12 @@ void Context::check(Call call, const Batch & batch) const {
         }
         if (batch.positions()[static_cast<size_t>(i)] < 0) {
             throw InvalidRequestError("token " + text(i) + " of the batch has a negative position", "batch");
+        }
+        if (!has_memory && batch.positions()[static_cast<size_t>(i)] >= model_->n_ctx_train()) {
+            throw InvalidRequestError("token " + text(i) + " of the batch is at position " +
+                                          text(batch.positions()[static_cast<size_t>(i)]) + ", the model has " +
+                                          text(model_->n_ctx_train()),
+                                      "batch");
         }
         if (batch.n_seq_id(i) > 1 && n_ctx_seq() != n_ctx()) {
             throw InvalidRequestError(

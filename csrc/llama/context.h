@@ -65,6 +65,10 @@ class Context {
     // model and one named twice.
     void set_adapters(const std::vector<std::pair<std::shared_ptr<LoraAdapter>, double>> & adapters);
 
+    // Threads of the following calls, for single tokens and for batches. Throws InvalidRequestError for counts that are
+    // not between 1 and the larger of the two that the context was made with.
+    void set_n_threads(int32_t n_threads, int32_t n_threads_batch);
+
     KvCache & kv_cache() { return kv_cache_; }
 
     // Held by callers that share a context between threads, for as long as they use it or its outputs.
@@ -83,9 +87,11 @@ class Context {
     uint32_t n_ubatch() const;
     uint32_t n_seq_max() const;
     uint32_t n_outputs_max() const { return n_outputs_max_; }
-    int32_t n_threads() const { return n_threads_; }
+    int32_t n_threads() const { return n_threads_; }  // as set last; from any thread
     int32_t n_threads_batch() const { return n_threads_batch_; }
     std::string pooling() const;
+    bool has_cache() const;  // without one (encoders) only encode works, with one only decode unless it has an encoder
+    bool whole() const;      // decode takes n_ubatch tokens at most: attention or pooling must not be cut
 
     llama_context * get() const { return ctx_; }
 
@@ -103,8 +109,9 @@ class Context {
     ContextParams params_;
     std::vector<std::pair<std::shared_ptr<LoraAdapter>, double>> adapters_;
     bool adapters_changed_ = false;  // since the last call
-    int32_t n_threads_ = 1;
-    int32_t n_threads_batch_ = 1;
+    std::atomic<int32_t> n_threads_{1};
+    std::atomic<int32_t> n_threads_batch_{1};
+    int32_t max_threads_ = 1;
     uint32_t n_outputs_max_ = 0;
     bool has_outputs_ = false;
     std::atomic<bool> abort_{false};
