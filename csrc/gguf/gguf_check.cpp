@@ -10,6 +10,7 @@
 #include "errors.h"
 #include "gguf/gguf_adapter.h"
 #include "gguf/gguf_file.h"
+#include "gguf/gguf_head.h"
 #include "gguf/gguf_hparams.h"
 #include "gguf/gguf_vocab.h"
 #include "gguf/gguf_weights.h"
@@ -106,6 +107,9 @@ void check(const GgufFile & file, const GgufSummary & summary) {
         check_hparams(file, summary.architecture);
         check_vocab(file, summary.architecture);
         check_weights(file);
+        if (summary.kind == GgufKind::Model && summary.split_count <= 1) {
+            check_head(file, summary.architecture);
+        }
     }
 }
 

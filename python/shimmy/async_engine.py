@@ -5,14 +5,21 @@ from __future__ import annotations
 import asyncio
 import weakref
 from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
 from types import TracebackType
+from typing import TypeVar
 
+from shimmy.embedding import Embeddings, EmbedRequest, Ranking, RerankRequest
 from shimmy.errors import EngineDeadError, ShimmyError
 from shimmy.loaded_model import LoadedModel, Progress
 from shimmy.model_info import EngineStats, LoadSpec, ModelInfo
 from shimmy.output import RequestOutput
 from shimmy.pump import Delivery, Pump
 from shimmy.request import ChatPrompt, GenerateRequest
+
+Asked = TypeVar("Asked", EmbedRequest, RerankRequest)
+Answer = TypeVar("Answer", Embeddings, Ranking)
 
 
 class AsyncEngine:
@@ -47,7 +54,7 @@ class AsyncEngine:
 
     @property
     def alive(self) -> bool:
-        return not self._closed and not self._model.engine.death
+        return not self._closed and not self._model.death
 
     def stream(self, request: GenerateRequest) -> RequestStream:
         """Run one request: `async with engine.stream(request) as stream`. Leaving the block cancels it."""
@@ -64,6 +71,12 @@ class AsyncEngine:
     async def render_chat(self, prompt: ChatPrompt) -> str:
         return (await asyncio.to_thread(self._model.render, prompt)).prompt
 
+    async def embed(self, request: EmbedRequest) -> Embeddings:
+        return await self._answer(self._model.embedder.embed, request)
+
+    async def rerank(self, request: RerankRequest) -> Ranking:
+        return await self._answer(self._model.embedder.rerank, request)
+
     async def stats(self) -> EngineStats:
         return self._model.stats()
 
@@ -73,11 +86,26 @@ class AsyncEngine:
         self._finalizer.detach()
         await asyncio.to_thread(self._pump.close)
 
+    async def _answer(self, submit: Callable[[Asked], Future[Answer]], request: Asked) -> Answer:
+        """Tokenize and queue on another thread; being cancelled at any time cancels the job."""
+        submitting = asyncio.ensure_future(asyncio.to_thread(submit, request))
+        try:
+            future = await asyncio.shield(submitting)
+        except asyncio.CancelledError:
+            submitting.add_done_callback(_cancel_submitted)
+            raise
+        return await asyncio.wrap_future(future)
+
     def _hand_over(self, delivery: Delivery[RequestStream]) -> None:
         try:
             self._loop.call_soon_threadsafe(_deliver, delivery)
         except RuntimeError:  # the loop is closed: nobody is left to read
             self._closed = True
+
+
+def _cancel_submitted(submitting: asyncio.Future[Future[Answer]]) -> None:
+    if not submitting.cancelled() and submitting.exception() is None:
+        submitting.result().cancel()
 
 
 def _deliver(delivery: Delivery[RequestStream]) -> None:
@@ -98,7 +126,7 @@ class RequestStream:
         self._finished = False
 
     async def __aenter__(self) -> RequestStream:
-        death = self._model.engine.death
+        death = self._model.death
         if death:
             raise EngineDeadError(death)
         generation = await asyncio.to_thread(self._model.prepare, self._request)

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
+from shimmy.embedding import Embeddings, EmbedRequest, Ranking, RerankRequest
 from shimmy.model_info import EngineStats, ModelInfo
 from shimmy.output import RequestOutput
 from shimmy.request import ChatPrompt, GenerateRequest
@@ -36,6 +37,19 @@ class EngineClient(Protocol):
 
     async def render_chat(self, prompt: ChatPrompt) -> str:
         """The text that the chat template makes of a conversation."""
+        ...
+
+    async def embed(self, request: EmbedRequest) -> Embeddings:
+        """Embed texts, batched with those of other requests. Raises InvalidRequestError, PromptTooLongError,
+        QueueFullError, DecodeError (no finite values), ModelLoadError (no memory for it) and EngineDeadError. Being
+        cancelled ends the computing after the batch that runs.
+        """
+        ...
+
+    async def rerank(self, request: RerankRequest) -> Ranking:
+        """Put documents in the order of their relevance. Raises as `embed`; InvalidRequestError for a model that is no
+        reranker.
+        """
         ...
 
     async def stats(self) -> EngineStats: ...

@@ -10,6 +10,7 @@ from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import TypeVar
 
+from shimmy.embedding import Embeddings, EmbedRequest, Ranking, RerankRequest
 from shimmy.errors import EngineDeadError, InvalidRequestError, ModelLoadError, ShimmyError
 from shimmy.model_info import EngineStats, LoadSpec, ModelInfo
 from shimmy.output import RequestOutput
@@ -98,6 +99,18 @@ class RunnerClient:
         assert isinstance(reply, frames.Text)
         return reply.text
 
+    async def embed(self, request: EmbedRequest) -> Embeddings:
+        call = next(self._numbers)
+        reply = await self._call(call, frames.Embed(call, request))
+        assert isinstance(reply, frames.Embedded)
+        return reply.embeddings
+
+    async def rerank(self, request: RerankRequest) -> Ranking:
+        call = next(self._numbers)
+        reply = await self._call(call, frames.Rerank(call, request))
+        assert isinstance(reply, frames.Ranked)
+        return reply.ranking
+
     async def stats(self) -> EngineStats:
         call = next(self._numbers)
         reply = await self._call(call, frames.Stats(call))
@@ -115,6 +128,10 @@ class RunnerClient:
         self._calls[call] = answer
         try:
             return await answer
+        except asyncio.CancelledError:
+            with contextlib.suppress(EngineDeadError):
+                self._send(frames.CancelCall(call))
+            raise
         finally:
             self._calls.pop(call, None)
 
@@ -171,7 +188,13 @@ class RunnerClient:
                     stream.accept()
             case frames.Rejected(request_id, failure) | frames.StreamFailed(request_id, failure):
                 self._fail_stream(request_id, failure.exception())
-            case frames.Tokens(call) | frames.Text(call) | frames.Counters(call):
+            case (
+                frames.Tokens(call)
+                | frames.Text(call)
+                | frames.Embedded(call)
+                | frames.Ranked(call)
+                | frames.Counters(call)
+            ):
                 if (answer := self._calls.get(call)) and not answer.done():
                     answer.set_result(reply)
             case frames.CallFailed(call, failure):

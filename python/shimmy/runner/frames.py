@@ -1,7 +1,8 @@
 """What the server and a runner process say to each other: msgpack messages behind a 4-byte little-endian length.
 
 The first frame of either side is `Hello`. The server then sends `Load` and, once it got `Ready`, commands; the runner
-answers each `Start` with `Accepted` or `Rejected`, and each call with `Tokens`, `Text`, `Counters` or `CallFailed`.
+answers each `Start` with `Accepted` or `Rejected`, and each call with `Tokens`, `Text`, `Counters`,
+`Embedded`, `Ranked` or `CallFailed`.
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ from typing import Any, TypeAlias
 import msgspec
 
 from shimmy import errors
+from shimmy.embedding import Embeddings, EmbedRequest, Ranking, RerankRequest
 from shimmy.model_info import EngineStats, LoadSpec, ModelInfo
 from shimmy.output import RequestOutput
 from shimmy.request import ChatPrompt, GenerateRequest
 
-PROTOCOL = 1
+PROTOCOL = 2
 """Raised with every change of a message; both sides come from one installation, so a difference is a broken one."""
 
 MAX_FRAME = 64 * 1024 * 1024
@@ -83,6 +85,22 @@ class RenderChat(msgspec.Struct, tag=True, frozen=True):
     prompt: ChatPrompt
 
 
+class Embed(msgspec.Struct, tag=True, frozen=True):
+    call: int
+    request: EmbedRequest
+
+
+class Rerank(msgspec.Struct, tag=True, frozen=True):
+    call: int
+    request: RerankRequest
+
+
+class CancelCall(msgspec.Struct, tag=True, frozen=True):
+    """Drop a call that nobody waits for any more; there is no answer."""
+
+    call: int
+
+
 class Stats(msgspec.Struct, tag=True, frozen=True):
     call: int
 
@@ -91,7 +109,9 @@ class Shutdown(msgspec.Struct, tag=True, frozen=True):
     """Free the model and exit with code 0."""
 
 
-Command: TypeAlias = Hello | Load | Start | Cancel | Tokenize | Detokenize | RenderChat | Stats | Shutdown
+Command: TypeAlias = (
+    Hello | Load | Start | Cancel | Tokenize | Detokenize | RenderChat | Embed | Rerank | CancelCall | Stats | Shutdown
+)
 
 
 class Progress(msgspec.Struct, tag=True, frozen=True):
@@ -141,6 +161,16 @@ class Text(msgspec.Struct, tag=True, frozen=True):
     text: str
 
 
+class Embedded(msgspec.Struct, tag=True, frozen=True):
+    call: int
+    embeddings: Embeddings
+
+
+class Ranked(msgspec.Struct, tag=True, frozen=True):
+    call: int
+    ranking: Ranking
+
+
 class Counters(msgspec.Struct, tag=True, frozen=True):
     call: int
     stats: EngineStats
@@ -162,6 +192,8 @@ Reply: TypeAlias = (
     | StreamFailed
     | Tokens
     | Text
+    | Embedded
+    | Ranked
     | Counters
     | CallFailed
 )

@@ -14,9 +14,11 @@ def merge_outputs(outputs: Sequence[RequestOutput]) -> RequestOutput:
     tool_calls: list[ToolCallDelta] = []
     token_ids: list[int] = []
     logprobs: list[TokenLogprob] = []
+    prompt_logprobs: list[TokenLogprob] = []
     for output in outputs:
         token_ids += output.token_ids
         logprobs += output.logprobs
+        prompt_logprobs += output.prompt_logprobs
         for delta in output.tool_calls:
             _append_delta(tool_calls, delta)
     last = outputs[-1]
@@ -27,6 +29,7 @@ def merge_outputs(outputs: Sequence[RequestOutput]) -> RequestOutput:
         tool_calls=tool_calls,
         token_ids=token_ids,
         logprobs=logprobs,
+        prompt_logprobs=prompt_logprobs,
         finish_reason=last.finish_reason,
         stop_reason=last.stop_reason,
         usage=last.usage,

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeAlias
 
+from shimmy.embedding import EmbedRequest, RerankRequest
 from shimmy.engine_client import EngineClient
 from shimmy.errors import EngineDeadError, InvalidRequestError, ModelLoadError, ModelNotReadyError, ShimmyError
 from shimmy.model_info import LoadSpec
@@ -31,6 +32,7 @@ class Service:
         self._engine: EngineClient | None = None
         self._requests: dict[str, asyncio.Task[None]] = {}
         self._calls: set[asyncio.Task[None]] = set()
+        self._answers: dict[int, asyncio.Task[None]] = {}  # those of self._calls that a call waits for
         self._ended = asyncio.Event()
         self._exit_code = 0
 
@@ -74,6 +76,13 @@ class Service:
                 self._answer(call, self._detokenize(call, tokens))
             case frames.RenderChat(call, prompt):
                 self._answer(call, self._render(call, prompt))
+            case frames.Embed(call, request):
+                self._answer(call, self._embed(call, request))
+            case frames.Rerank(call, request):
+                self._answer(call, self._rerank(call, request))
+            case frames.CancelCall(call):
+                if task := self._answers.get(call):
+                    task.cancel()
             case frames.Stats(call):
                 self._answer(call, self._stats(call))
             case frames.Load(spec):
@@ -87,10 +96,11 @@ class Service:
         self._exit_code = exit_code
         self._ended.set()
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.ensure_future(work)
         self._calls.add(task)
         task.add_done_callback(self._calls.discard)
+        return task
 
     async def _load_engine(self, spec: LoadSpec) -> None:
         loop = asyncio.get_running_loop()
@@ -157,7 +167,13 @@ class Service:
         self._end_if_dead(error)
 
     def _answer(self, call: int, work: Coroutine[Any, Any, frames.Reply]) -> None:
-        self._spawn(self._run_call(call, work))
+        task = self._answers[call] = self._spawn(self._run_call(call, work))
+
+        def end(_: asyncio.Task[None]) -> None:
+            self._answers.pop(call, None)
+            work.close()  # for a task that was cancelled before it began
+
+        task.add_done_callback(end)
 
     async def _run_call(self, call: int, work: Coroutine[Any, Any, frames.Reply]) -> None:
         try:
@@ -185,6 +201,12 @@ class Service:
 
     async def _render(self, call: int, prompt: ChatPrompt) -> frames.Reply:
         return frames.Text(call, await self._loaded().render_chat(prompt))
+
+    async def _embed(self, call: int, request: EmbedRequest) -> frames.Reply:
+        return frames.Embedded(call, await self._loaded().embed(request))
+
+    async def _rerank(self, call: int, request: RerankRequest) -> frames.Reply:
+        return frames.Ranked(call, await self._loaded().rerank(request))
 
     async def _stats(self, call: int) -> frames.Reply:
         return frames.Counters(call, await self._loaded().stats())

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from shimmy import errors
+from shimmy.embedding import Embeddings, EmbedRequest, RankedDocument, Ranking, RerankRequest
 from shimmy.model_info import LoadSpec
 from shimmy.output import RequestOutput, TokenLogprob, ToolCallDelta, Usage
 from shimmy.request import ChatPrompt, GenerateRequest
@@ -31,6 +32,9 @@ def test_commands_come_back_equal() -> None:
         frames.Tokenize(1, "t", True, False),
         frames.Detokenize(2, [1]),
         frames.RenderChat(3, chat),
+        frames.Embed(5, EmbedRequest(input=["a", [1, 2]], dimensions=8, normalize=False)),
+        frames.Rerank(6, RerankRequest(query="q", documents=["d"], top_n=1, raw_scores=True)),
+        frames.CancelCall(6),
         frames.Stats(4),
         frames.Shutdown(),
     ]
@@ -54,9 +58,15 @@ def test_replies_come_back_equal() -> None:
         usage=Usage(prompt_tokens=1, decode_seconds=0.5),
     )
 
+    replies: list[frames.Reply] = [
+        frames.Outputs([output, RequestOutput(request_id="s")]),
+        frames.Embedded(1, Embeddings(data=[bytes(range(8))], dimensions=2, pooling="cls", prompt_tokens=3)),
+        frames.Ranked(2, Ranking(results=[RankedDocument(1, 0.5), RankedDocument(0, -1e30)], prompt_tokens=4)),
+    ]
+
     async def body() -> None:
-        reply = frames.Outputs([output, RequestOutput(request_id="s")])
-        assert await frames.read_reply(reader_of(frames.encode(reply))) == reply
+        for reply in replies:
+            assert await frames.read_reply(reader_of(frames.encode(reply))) == reply
 
     asyncio.run(body())
 

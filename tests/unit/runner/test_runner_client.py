@@ -16,6 +16,7 @@ from typing import TypeVar
 import pytest
 
 from shimmy import errors
+from shimmy.embedding import EmbedRequest, RankedDocument, RerankRequest
 from shimmy.model_info import LoadSpec
 from shimmy.output import RequestOutput
 from shimmy.request import ChatPrompt, GenerateRequest
@@ -77,6 +78,33 @@ def test_calls_answer() -> None:
         assert (await client.stats()).running == 0
         with pytest.raises(errors.TemplateError, match="begin with a tool"):
             await client.render_chat(ChatPrompt(messages=[{"role": "tool", "content": "x"}]))
+
+    with_runner(body)
+
+
+def test_embeddings_and_rankings_come_back() -> None:
+    async def body(client: RunnerClient) -> None:
+        answer = await client.embed(EmbedRequest(input=["abc", [1, 2]]))
+        assert [answer.floats(i) for i in range(len(answer))] == [[3.0, 0.0], [2.0, 1.0]]
+        assert answer.prompt_tokens == 5
+        ranking = await client.rerank(RerankRequest(query="xyz", documents=["ax", "xyz", "b"], top_n=2))
+        assert ranking.results == [RankedDocument(1, 3.0), RankedDocument(0, 1.0)]
+        with pytest.raises(errors.InvalidRequestError, match="an input is empty") as caught:
+            await client.embed(EmbedRequest(input=[""]))
+        assert caught.value.param == "input"
+
+    with_runner(body)
+
+
+def test_a_cancelled_call_is_dropped_by_the_runner() -> None:
+    async def body(client: RunnerClient) -> None:
+        for seconds in (0.0, 0.05):
+            call = asyncio.ensure_future(client.embed(EmbedRequest(input=["hang"])))
+            await asyncio.sleep(seconds)
+            call.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await call
+        assert len(await client.embed(EmbedRequest(input=["next"]))) == 1
 
     with_runner(body)
 
