@@ -20,6 +20,7 @@ from zlib import crc32
 import gguf
 import numpy as np
 from numpy.typing import NDArray
+
 from random_blocks import BLOCKS, ByteSource, random_matrix
 from random_vocabulary import LLAMA3, QWEN, Family, add_tokenizer
 

@@ -24,6 +24,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+
 from peers import build_peers
 
 MESSAGES = [{"role": "user", "content": "What is the capital of France?"}]
