@@ -30,6 +30,9 @@ struct PromptTooLongError : InvalidRequestError {
           n_prompt_tokens(n_prompt_tokens),
           n_ctx(n_ctx) {}
 
+    PromptTooLongError(const std::string & message, std::string param, int64_t n_prompt_tokens, int64_t n_ctx)
+        : InvalidRequestError(message, std::move(param)), n_prompt_tokens(n_prompt_tokens), n_ctx(n_ctx) {}
+
     int64_t n_prompt_tokens;
     int64_t n_ctx;
 };

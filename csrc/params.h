@@ -29,7 +29,7 @@ struct ContextParams {
     uint32_t n_ubatch = 512;          // most tokens computed at once
     uint32_t n_seq_max = 1;           // most sequences, 1 to 256
     uint32_t n_outputs_max = 0;       // most tokens with logits in one decode call; 0: n_batch
-    int32_t n_threads = 0;            // threads for decoding; 0: one per physical core
+    int32_t n_threads = 0;            // threads for decoding, at most the logical CPUs; 0: one per physical core
     int32_t n_threads_batch = 0;      // threads for prefill; 0: n_threads
     bool kv_unified = true;           // one pool of cells for all sequences (seq_cp shares cells) or one per sequence
     bool embeddings = false;          // compute embeddings instead of logits only
@@ -43,7 +43,7 @@ struct ContextParams {
     std::string type_v = "f16";
     double rope_freq_base = 0;   // 0: as the model says
     double rope_freq_scale = 0;  // 0: as the model says
-    int32_t poll = 50;           // 0-100: how long idle threads spin before they sleep, between operations of a step
+    int32_t poll = 10;           // 0-100: how long idle threads spin before they sleep, between operations of a step
 };
 
 // Sampling, with the field names of OpenAI's API and llama-server's JSON. Defaults are OpenAI's: everything that
@@ -82,10 +82,27 @@ struct SamplingParams {
 };
 
 struct EngineParams {
-    uint32_t max_num_seqs = 16;     // most requests that hold a sequence at once, 1 to 256
-    uint32_t max_waiting = 512;     // most requests in the queue; more: QueueFullError
+    uint32_t max_num_seqs = 16;             // most requests that hold a sequence at once, 1 to 256
+    uint32_t max_waiting = 512;             // most requests in the queue; more: QueueFullError
+    uint32_t max_waiting_tokens = 1 << 24;  // most prompt tokens in the queue; more: QueueFullError
     uint32_t prefill_budget = 512;  // prompt tokens per step while others decode; alone a prompt may fill n_batch
     bool prefix_cache = true;       // keep finished sequences and reuse their common prefix
+    int32_t cache_ram_mib = -1;     // host memory for prefixes that left the KV cache; 0: none, -1: an eighth of
+                                    // what is free, at most 2,048
+    // Greedy answers are equal to the last bit alone, beside others and after a cache hit: every sequence is computed
+    // by itself, in chunks of fixed size. Takes kv_unified off; costs the speed of batching.
+    bool deterministic = false;
+    uint32_t max_draft = 16;        // most tokens that speculation proposes at once for a request, 0 to 64; 0: off
+    bool adaptive_threads = true;   // compute with fewer threads for as long as that is faster: others are busy
+    uint32_t sampling_threads = 0;  // threads that sample sequences of one step in parallel; 0: one per physical core
+};
+
+struct EmbedderParams {
+    uint32_t max_num_seqs = 32;     // most inputs computed together, 1 to 256
+    uint32_t max_waiting = 16384;   // most inputs in the queue; more: QueueFullError
+    uint32_t max_input_tokens = 0;  // longest input; 0: what the model was trained with, at most 2,048
+    uint32_t batch_tokens = 512;    // tokens computed at once; raised to max_input_tokens where inputs must not be cut
+    std::string pooling = "";       // none, mean, cls, last, rank; empty: the model's, else last (causal) or mean
 };
 
 }  // namespace shimmy

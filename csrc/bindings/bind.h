@@ -24,7 +24,9 @@ void bind_lora_adapter(py::module_ & m);
 void bind_context(py::module_ & m);
 void bind_sampler(py::module_ & m);
 void bind_chat_format(py::module_ & m);
+void bind_grammar(py::module_ & m);
 void bind_request(py::module_ & m);
 void bind_engine(py::module_ & m);
+void bind_embedder(py::module_ & m);
 
 }  // namespace shimmy::bindings

@@ -54,10 +54,19 @@ void bind_model(py::module_ & m) {
                 return source ? std::optional(str_of(*source)) : std::nullopt;
             },
             "Jinja source of the model's own template.")
+        .def_property_readonly(
+            "rerank_template",
+            [](const Model & model) -> std::optional<py::str> {
+                const auto source = model.rerank_template();
+                return source ? std::optional(str_of(*source)) : std::nullopt;
+            },
+            "Text of a reranker's prompt, with {query} and {document}.")
         .def_property_readonly("size_bytes", &Model::size_bytes, "Of all tensors.")
         .def_property_readonly("n_params", &Model::n_params)
         .def_property_readonly("n_ctx_train", &Model::n_ctx_train, "Tokens.")
         .def_property_readonly("n_embd", &Model::n_embd)
+        .def_property_readonly("n_embd_out", &Model::n_embd_out, "Width of embeddings.")
+        .def_property_readonly("n_cls_out", &Model::n_cls_out, "Width of the classification head, with pooling rank.")
         .def_property_readonly("n_layer", &Model::n_layer)
         .def_property_readonly("n_head", &Model::n_head)
         .def_property_readonly("n_head_kv", &Model::n_head_kv)
@@ -65,6 +74,11 @@ void bind_model(py::module_ & m) {
         .def_property_readonly("n_swa", &Model::n_swa, "Width of the sliding window of attention; 0: none.")
         .def_property_readonly("has_encoder", &Model::has_encoder)
         .def_property_readonly("has_decoder", &Model::has_decoder)
+        .def_property_readonly("can_generate", &Model::can_generate,
+                               "Decoder-only with a cache: neither an encoder nor a diffusion model.")
+        .def_property_readonly("is_causal", &Model::is_causal, "Tokens attend to those before them only.")
+        .def_property_readonly("pooling", &Model::pooling,
+                               "none, mean, cls, last or rank; empty: the file says nothing.")
         .def_property_readonly("is_recurrent", &Model::is_recurrent, "Recurrent or hybrid: states cannot be cut back.")
         .def("__repr__",
              [](const Model & model) { return str_of("Model(" + model.path() + ": " + model.description() + ")"); });

@@ -19,6 +19,8 @@ PYBIND11_MODULE(_core, m) {
     bind_context(m);
     bind_sampler(m);
     bind_chat_format(m);
+    bind_grammar(m);
     bind_request(m);
     bind_engine(m);
+    bind_embedder(m);
 }

@@ -88,9 +88,34 @@ void bind_params(py::module_ & m) {
     ParamsClass<EngineParams>(m, "EngineParams", "How the engine batches.")
         .field("max_num_seqs", &EngineParams::max_num_seqs, "Most requests that hold a sequence at once, 1 to 256.")
         .field("max_waiting", &EngineParams::max_waiting, "Most requests in the queue; more: QueueFullError.")
+        .field("max_waiting_tokens", &EngineParams::max_waiting_tokens,
+               "Most prompt tokens in the queue; more: QueueFullError.")
         .field("prefill_budget", &EngineParams::prefill_budget,
                "Prompt tokens per step while others decode; alone a prompt may fill n_batch.")
         .field("prefix_cache", &EngineParams::prefix_cache, "Keep finished sequences and reuse their common prefix.")
+        .field(
+            "cache_ram_mib", &EngineParams::cache_ram_mib,
+            "Host memory for prefixes that left the KV cache; 0: none, -1: an eighth of what is free, at most 2,048.")
+        .field(
+            "deterministic", &EngineParams::deterministic,
+            "Greedy answers are equal to the last bit alone, beside others and after a cache hit; costs the speed of "
+            "batching.")
+        .field("max_draft", &EngineParams::max_draft,
+               "Most tokens that speculation proposes at once for a request, 0 to 64; 0: off.")
+        .field("adaptive_threads", &EngineParams::adaptive_threads,
+               "Compute with fewer threads for as long as that is faster: other processes are busy.")
+        .field("sampling_threads", &EngineParams::sampling_threads,
+               "Threads that sample sequences of one step in parallel; 0: one per physical core.")
+        .done();
+    ParamsClass<EmbedderParams>(m, "EmbedderParams", "How an embedder batches and pools.")
+        .field("max_num_seqs", &EmbedderParams::max_num_seqs, "Most inputs computed together, 1 to 256.")
+        .field("max_waiting", &EmbedderParams::max_waiting, "Most inputs in the queue; more: QueueFullError.")
+        .field("max_input_tokens", &EmbedderParams::max_input_tokens,
+               "Longest input; 0: what the model was trained with, at most 2,048.")
+        .field("batch_tokens", &EmbedderParams::batch_tokens,
+               "Tokens computed at once; raised to max_input_tokens where inputs must not be cut.")
+        .field("pooling", &EmbedderParams::pooling,
+               "none, mean, cls, last or rank; empty: the model's own, else last (causal) or mean.")
         .done();
 }
 

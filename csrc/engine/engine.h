@@ -2,46 +2,32 @@
 // Continuous batching: many requests share one context, one step at a time.
 
 #include <chrono>
-#include <condition_variable>
-#include <deque>
 #include <memory>
 #include <mutex>
-#include <set>
+#include <span>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "engine/adapter_sets.h"
+#include "engine/batcher.h"
+#include "engine/engine_stats.h"
+#include "engine/inbox.h"
 #include "engine/outbox.h"
 #include "engine/request.h"
-#include "engine/schedule.h"
-#include "engine/sequence.h"
-#include "engine/slots.h"
 #include "llama/context.h"
+#include "llama/prefix_tokens.h"
 
 namespace shimmy {
-
-struct EngineStats {
-    uint64_t running = 0;
-    uint64_t waiting = 0;
-    uint64_t kv_cells_used = 0;  // by running requests and kept prefixes
-    uint64_t kv_cells_total = 0;
-    uint64_t steps = 0;
-    uint64_t preemptions = 0;
-    uint64_t requests_finished = 0;
-    uint64_t prompt_tokens = 0;
-    uint64_t cached_tokens = 0;
-    uint64_t completion_tokens = 0;
-    double step_seconds = 0;    // spent in steps
-    double decode_seconds = 0;  // of that, inside llama_decode
-};
 
 // Every call may come from any thread.
 class Engine {
   public:
-    // `context` is changed where the engine needs it: n_seq_max is max_num_seqs, and only as many outputs are reserved.
-    // Throws what Context throws, and InvalidRequestError for `params`.
-    Engine(std::shared_ptr<Model> model, ContextParams context, const EngineParams & params = {});
+    // `context` is changed where the engine needs it: n_seq_max is max_num_seqs, and only as many outputs are reserved
+    // as a step can have. Throws what Context throws, and InvalidRequestError for `params`.
+    // `draft` proposes tokens (speculation); it has to share the vocabulary of `model`.
+    Engine(std::shared_ptr<Model> model, ContextParams context, const EngineParams & params = {},
+           std::shared_ptr<Model> draft = nullptr);
     ~Engine();
     Engine(const Engine &) = delete;
     Engine & operator=(const Engine &) = delete;
@@ -64,16 +50,30 @@ class Engine {
     bool step();
 
     // All outputs since the last call, waiting up to `timeout` for the first. Empty: time out or shut down.
-    std::vector<Output> wait(std::chrono::milliseconds timeout);
+    std::vector<Output> wait(std::chrono::milliseconds timeout) { return outbox_.take(timeout); }
 
     void load_adapter(const std::string & name, const std::string & path);
-    void unload_adapter(const std::string & name);
+    void unload_adapter(const std::string & name) { adapters_.remove(name); }
     std::vector<std::string> adapters() const { return adapters_.names(); }
+
+    // Cached prefixes, for embedders. Each waits for the end of the step that runs. They throw InvalidRequestError when
+    // `tokens` are not cached (save, pin, shift), or the state is damaged or of another model, other settings or other
+    // adapters (load), ModelNotFoundError (adapter). See Slots.
+    struct PrefixOwner {
+        std::string tenant;
+        std::vector<std::pair<std::string, double>> lora;
+    };
+    std::vector<uint8_t> save_prefix(const PrefixOwner & owner, std::span<const Token> tokens);
+    std::vector<Token> load_prefix(const PrefixOwner & owner, std::span<const uint8_t> state);
+    void pin_prefix(const PrefixOwner & owner, std::span<const Token> tokens);
+    void unpin_prefix(const PrefixOwner & owner, std::span<const Token> tokens);
+    std::vector<Token> shift_prefix(const PrefixOwner & owner, std::span<const Token> tokens, size_t n_keep,
+                                    size_t n_discard);
 
     EngineStats stats() const;
 
     // Why it died, empty while it lives. Sticky: a fatal decode error ends the engine, its requests all Fail.
-    std::string death() const;
+    std::string death() const { return inbox_.death(); }
 
     int64_t n_ctx() const { return n_ctx_; }  // tokens that one request may take
     const EngineParams & params() const { return params_; }
@@ -82,22 +82,12 @@ class Engine {
 
   private:
     void loop();
-    void check_open() const;  // with inbox_mutex_ held
-    bool run_step();          // with step_mutex_ held, as is all that follows
-    bool compute_step();
-    std::set<RequestId> take_inbox();
-    void end_cancelled(const std::set<RequestId> & ids);
-    void admit();
-    StepPlan plan() const;
-    DecodeStatus decode(const StepPlan & plan);
-    void advance(const StepPlan & plan);
-    void undo(const StepPlan & plan);
-    bool make_room(const StepPlan & plan);
-    size_t cells_of_running() const;
-    void send(Output output);
-    void end_all(FinishReason reason, const std::string & error);
-    void die(const std::string & why);
-    void publish_stats();
+    template <typename Call>
+    auto between_steps(const PrefixOwner & owner, Call call);
+    AdapterPlan plan_adapters(const Request & request);
+    bool run_step();  // with step_mutex_ held
+    void publish();   // the same
+    std::shared_ptr<const PrefixTokens> vocabulary_texts();
 
     std::shared_ptr<Model> model_;
     EngineParams params_;
@@ -105,35 +95,22 @@ class Engine {
     std::shared_ptr<const Tokenizer> tokenizer_;
     AdapterSets adapters_;
     int64_t n_ctx_;
+    SequenceRules rules_;
+
+    std::mutex texts_mutex_;
+    std::shared_ptr<const PrefixTokens> texts_;  // made when first wanted
 
     std::mutex lifecycle_mutex_;  // start() and shutdown(): thread_
     std::thread thread_;
 
-    // The step's own state, under step_mutex_.
-    std::mutex step_mutex_;
+    std::mutex turn_;        // taken before step_mutex_ by callers, so that the loop lets them in
+    std::mutex step_mutex_;  // context_, batcher_ and started_
     bool started_ = false;
-    Slots slots_;
-    std::vector<size_t> running_;  // indices into slots_, in order of admission
-    std::deque<std::unique_ptr<Sequence>> queue_;
-    AdapterSetId active_adapters_ = 0;
-    uint64_t step_ = 0;
-    Batch batch_;
-    std::vector<Output> step_outputs_;
-    EngineStats counters_;
-
-    // The inbox.
-    mutable std::mutex inbox_mutex_;
-    std::condition_variable work_;
-    std::vector<std::unique_ptr<Sequence>> arrivals_;
-    std::set<RequestId> cancellations_;
-    std::set<RequestId> in_flight_;  // requests whose tokens the running decode computes and nobody else's
-    size_t n_waiting_ = 0;           // queued and not admitted, arrivals included
-    RequestId next_id_ = 1;
-    bool stopping_ = false;
-    std::string death_;
-    EngineStats published_;
-
+    Inbox inbox_;
+    Batcher batcher_;
     Outbox outbox_;
+    mutable std::mutex stats_mutex_;
+    EngineStats published_;
 };
 
 }  // namespace shimmy

@@ -20,6 +20,32 @@ std::vector<size_t> prompts_to_serve(std::span<const RunningView> running, Adapt
     return prompts;
 }
 
+const RunningView & served_longest_ago(std::span<const RunningView> running) {
+    return *std::min_element(running.begin(), running.end(),
+                             [](const auto & a, const auto & b) { return a.last_step < b.last_step; });
+}
+
+// A part of a prompt: `most` tokens at most, not past a change of adapters, as many outputs as it wants.
+Share prompt_share(size_t index, const RunningView & view, int32_t most, int32_t outputs_left) {
+    int32_t n = std::min(view.n_pending, most);
+    if (view.n_before_switch > 0) {
+        n = std::min(n, view.n_before_switch);
+    }
+    if (view.scores) {
+        n = std::min(n, outputs_left);
+    }
+    const bool output = n == view.n_pending;
+    return {index, n, output, 0, view.scores ? n : static_cast<int32_t>(output)};
+}
+
+// One request by itself, the same pieces whatever else runs.
+StepPlan plan_alone(std::span<const RunningView> running, const StepBudget & budget) {
+    const auto & view = served_longest_ago(running);
+    const auto index = static_cast<size_t>(&view - running.data());
+    const int32_t most = view.decoding ? 1 : budget.fixed_chunk - view.n_done % budget.fixed_chunk;
+    return {view.adapters, {prompt_share(index, view, std::min(most, budget.n_batch), budget.n_outputs)}};
+}
+
 }  // namespace
 
 StepPlan plan_step(std::span<const RunningView> running, const StepBudget & budget) {
@@ -27,18 +53,29 @@ StepPlan plan_step(std::span<const RunningView> running, const StepBudget & budg
     if (running.empty()) {
         return plan;
     }
-    const auto oldest = std::min_element(running.begin(), running.end(),
-                                         [](const auto & a, const auto & b) { return a.last_step < b.last_step; });
-    plan.adapters = oldest->adapters;
+    if (budget.fixed_chunk > 0) {
+        return plan_alone(running, budget);
+    }
+    plan.adapters = served_longest_ago(running).adapters;
 
     int32_t left = budget.n_batch;
+    int32_t outputs = budget.n_outputs;
+    int32_t drafts = outputs;  // outputs that decodes and prompts are sure not to need
+    for (const auto & view : running) {
+        drafts -= view.adapters == plan.adapters ? 1 : 0;
+    }
     bool decoding = false;
     for (size_t i = 0; i < running.size(); ++i) {
-        decoding = decoding || running[i].decoding;
-        if (running[i].decoding && running[i].adapters == plan.adapters && left > 0) {
-            plan.shares.push_back({i, 1, true});
-            --left;
+        const auto & view = running[i];
+        decoding = decoding || view.decoding;
+        if (!view.decoding || view.adapters != plan.adapters || left < view.n_pending || outputs == 0) {
+            continue;
         }
+        const int32_t n_draft = std::max(0, std::min({view.n_draft, left - view.n_pending, drafts}));
+        plan.shares.push_back({i, view.n_pending + n_draft, true, n_draft, 1 + n_draft});
+        left -= view.n_pending + n_draft;
+        outputs -= 1 + n_draft;
+        drafts -= n_draft;
     }
     if (decoding) {
         left = std::min(left, budget.prefill_budget);
@@ -47,12 +84,13 @@ StepPlan plan_step(std::span<const RunningView> running, const StepBudget & budg
     auto prompts = prompts_to_serve(running, plan.adapters, left);
     std::stable_sort(prompts.begin(), prompts.end(),
                      [&](size_t a, size_t b) { return running[a].n_pending < running[b].n_pending; });
-    for (size_t k = 0; k < prompts.size() && left > 0; ++k) {
+    for (size_t k = 0; k < prompts.size() && left > 0 && outputs > 0; ++k) {
         const auto waiting = static_cast<int32_t>(prompts.size() - k);
-        const int32_t pending = running[prompts[k]].n_pending;
-        const int32_t n = std::min({pending, left, std::max(left / waiting, 1)});
-        plan.shares.push_back({prompts[k], n, n == pending});
-        left -= n;
+        const auto share = prompt_share(prompts[k], running[prompts[k]], std::min(left, std::max(left / waiting, 1)),
+                                        std::max(outputs - waiting + 1, 1));
+        plan.shares.push_back(share);
+        left -= share.n_tokens;
+        outputs -= share.n_outputs;
     }
     return plan;
 }

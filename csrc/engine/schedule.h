@@ -12,21 +12,29 @@ using AdapterSetId = uint32_t;
 
 // A running request as the scheduler sees it.
 struct RunningView {
-    int32_t n_pending;      // tokens that are not computed yet; 1 and `decoding`: the token sampled last
-    bool decoding;          // its prompt is done
-    AdapterSetId adapters;  // applies to a whole step
-    uint64_t last_step;     // the step that served it last, 0: none
+    int32_t n_pending;            // tokens that are not computed yet; when decoding, those since the one sampled last
+    bool decoding;                // its prompt is done
+    AdapterSetId adapters;        // applies to a whole step
+    uint64_t last_step;           // the step that served it last, 0: none
+    int32_t n_draft = 0;          // proposed tokens after the pending ones, each with an output; decoding only
+    bool scores = false;          // every pending token wants an output (log-probabilities of a prompt)
+    int32_t n_before_switch = 0;  // tokens until its adapters change; 0: they do not
+    int32_t n_done = 0;           // tokens computed, for chunks at fixed places
 };
 
 struct StepBudget {
-    int32_t n_batch;         // most tokens in the step
-    int32_t prefill_budget;  // most prompt tokens while any request decodes
+    int32_t n_batch;              // most tokens in the step
+    int32_t prefill_budget;       // most prompt tokens while any request decodes
+    int32_t n_outputs = 1 << 30;  // most tokens with an output
+    int32_t fixed_chunk = 0;      // over 0: one request per step, its prompt in chunks that end at multiples of this
 };
 
 struct Share {
-    size_t index;  // into the views
-    int32_t n_tokens;
-    bool output;  // it takes all that was pending, so the next token can be sampled
+    size_t index;      // into the views
+    int32_t n_tokens;  // pending tokens, then n_draft proposed ones
+    bool output;       // it takes all that was pending, so the next token can be sampled
+    int32_t n_draft = 0;
+    int32_t n_outputs = 0;  // of its last tokens
 };
 
 struct StepPlan {
@@ -36,7 +44,7 @@ struct StepPlan {
 
 // One adapter set per step: the one that holds the request served longest ago. Its decodes all go first; prompts share
 // what is left, the shortest first and each at most an equal part, so that a short prompt never waits for a long one.
-// Prompts that would get fewer than `min_chunk` tokens take turns.
+// Prompts that would get fewer than `min_chunk` tokens take turns. Drafts give way when outputs or tokens are short.
 StepPlan plan_step(std::span<const RunningView> running, const StepBudget & budget);
 
 constexpr int32_t min_chunk = 32;

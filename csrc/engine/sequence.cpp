@@ -3,148 +3,234 @@
 #include <algorithm>
 #include <utility>
 
-#include "errors.h"
+#include "grammar/grammar.h"
 
 namespace shimmy {
 namespace {
 
-constexpr size_t max_stops = 64;
-constexpr size_t max_stop_bytes = 4096;
-constexpr int32_t max_logprobs = 20;
+constexpr int32_t most_forced = 32;  // pending tokens that still count as decoding
 
-double seconds(Sequence::Clock::duration duration) {
-    return std::chrono::duration<double>(duration).count();
-}
-
-void check_request(const Request & request, const Tokenizer & tokenizer, int64_t n_ctx) {
-    if (request.prompt.empty()) {
-        throw InvalidRequestError("the prompt has no tokens", "prompt");
+// The request as it is computed: checked, and without the prompt's end when that is healed, whose text is `known`.
+Request prepared(Request request, const SequenceRules & rules, const PrefixTokens * texts, std::string & known) {
+    check_request(request, *rules.tokenizer, rules.n_ctx);
+    if (request.token_healing && texts) {
+        auto plan = texts->heal(request.prompt);
+        request.prompt.resize(request.prompt.size() - plan.n_dropped);
+        known = std::move(plan.required);
     }
-    if (static_cast<int64_t>(request.prompt.size()) >= n_ctx) {
-        throw PromptTooLongError(static_cast<int64_t>(request.prompt.size()), n_ctx);
-    }
-    for (const Token token : request.prompt) {
-        tokenizer.check(token, "prompt");
-    }
-    for (const Token token : request.stop_token_ids) {
-        tokenizer.check(token, "stop_token_ids");
-    }
-    if (request.max_tokens && *request.max_tokens < 0) {
-        throw InvalidRequestError("max_tokens is " + std::to_string(*request.max_tokens) + ", it must be at least 0",
-                                  "max_tokens");
-    }
-    if (request.logprobs && (*request.logprobs < 0 || *request.logprobs > max_logprobs)) {
-        throw InvalidRequestError("logprobs is " + std::to_string(*request.logprobs) + ", it must be between 0 and " +
-                                      std::to_string(max_logprobs),
-                                  "logprobs");
-    }
-    const auto check_number = [](const char * field, size_t n) {
-        if (n > max_stops) {
-            throw InvalidRequestError(std::string(field) + " has " + std::to_string(n) + " entries, at most " +
-                                          std::to_string(max_stops) + " are allowed",
-                                      field);
-        }
-    };
-    check_number("stop", request.stop.size());
-    check_number("stop_token_ids", request.stop_token_ids.size());
-    for (const auto & stop : request.stop) {
-        if (stop.empty() || stop.size() > max_stop_bytes) {
-            throw InvalidRequestError("a stop string has " + std::to_string(stop.size()) +
-                                          " bytes, it must have 1 to " + std::to_string(max_stop_bytes),
-                                      "stop");
-        }
-    }
-}
-
-Request checked(Request request, const Tokenizer & tokenizer, int64_t n_ctx) {
-    check_request(request, tokenizer, n_ctx);
     return request;
 }
 
 }  // namespace
 
-Sequence::Sequence(RequestId id, Request request, AdapterSets::Interned adapters,
-                   const std::shared_ptr<const Tokenizer> & tokenizer, int64_t n_ctx)
+Sequence::Sequence(RequestId id, Request request, AdapterPlan adapters, const SequenceRules & rules,
+                   std::shared_ptr<const PrefixTokens> texts)
     : id_(id),
-      request_(checked(std::move(request), *tokenizer, n_ctx)),
+      n_queued_(request.prompt.size()),
+      request_(prepared(std::move(request), rules, texts.get(), known_)),
       adapters_(std::move(adapters)),
-      tokenizer_(tokenizer),
-      n_ctx_(static_cast<size_t>(n_ctx)),
+      rules_(rules),
       tokens_(request_.prompt),
       n_prompt_(tokens_.size()),
-      sampler_(tokenizer, request_.sampling),
-      detokenizer_(tokenizer, {request_.preserved_tokens.begin(), request_.preserved_tokens.end()}),
-      stop_(request_.stop),
+      chooser_(rules.tokenizer, request_, known_, std::move(texts)),
+      text_(rules.tokenizer, request_, known_),
       arrived_(Clock::now()) {
-    usage_.prompt_tokens = static_cast<int64_t>(n_prompt_);
-    for (const Token token : tokens_) {
-        sampler_.accept(token);
+    usage_.prompt_tokens = static_cast<int64_t>(n_queued_);
+    if (rules_.max_draft > 0 && request_.speculation) {
+        drafts_.emplace(rules_.max_draft);
+        drafts_->index.append(tokens_);
     }
 }
 
-std::span<const Token> Sequence::pending(int32_t n) const {
-    return std::span(tokens_).subspan(static_cast<size_t>(n_computed_), static_cast<size_t>(n));
+double Sequence::seconds_since(Clock::time_point start) {
+    return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-void Sequence::admitted(int32_t n_reused) {
+bool Sequence::decoding() const {
+    return first_token_.has_value() && n_pending() <= most_forced + 1;
+}
+
+RunningView Sequence::view(uint64_t last_step) const {
+    RunningView view{n_pending(), decoding(), adapters().id, last_step};
+    view.n_before_switch = switched() ? 0 : adapters_.switch_at - n_computed_;
+    view.scores = request_.prompt_logprobs && n_computed_ < static_cast<int32_t>(n_prompt_);
+    view.n_done = n_computed_;
+    view.n_draft = drafts_ ? static_cast<int32_t>(drafts_->tokens.size()) : 0;
+    return view;
+}
+
+int32_t Sequence::reusable(int32_t n) const {
+    if (request_.prompt_logprobs) {
+        return 0;
+    }
+    n = std::min(n, static_cast<int32_t>(tokens_.size()) - 1);
+    if (adapters_.switch_at > 0) {
+        n = std::min(n, adapters_.switch_at);
+    }
+    return rules_.fixed_chunk > 0 ? n / rules_.fixed_chunk * rules_.fixed_chunk : n;
+}
+
+int32_t Sequence::shareable() const {
+    int32_t n = n_computed_;
+    if (adapters_.switch_at > 0) {
+        n = std::min(n, adapters_.switch_at);
+    }
+    if (rules_.fixed_chunk > 0) {
+        n = std::min(n, static_cast<int32_t>(n_prompt_) / rules_.fixed_chunk * rules_.fixed_chunk);
+    }
+    return n;
+}
+
+int32_t Sequence::draft_room() const {
+    auto room = rules_.n_ctx - static_cast<int64_t>(tokens_.size()) - 1;
+    if (request_.max_tokens) {
+        room = std::min(room, *request_.max_tokens - n_generated() - 1);
+    }
+    return decoding() ? static_cast<int32_t>(std::clamp<int64_t>(room, 0, rules_.max_draft)) : 0;
+}
+
+void Sequence::keep_allowed(std::vector<Token> & draft) {
+    draft.resize(chooser_.allowed(draft));
+}
+
+std::vector<Token> Sequence::tokens_of(const Share & share) const {
+    const auto first = tokens_.begin() + n_computed_;
+    std::vector<Token> tokens(first, first + share.n_tokens - share.n_draft);
+    if (share.n_draft > 0) {
+        tokens.insert(tokens.end(), drafts_->tokens.begin(), drafts_->tokens.begin() + share.n_draft);
+    }
+    return tokens;
+}
+
+void Sequence::admitted(int32_t n_reused, CacheMiss miss) {
     n_computed_ = n_reused;
     if (!started_) {
         started_ = Clock::now();
         usage_.cached_tokens = n_reused;
-        usage_.queue_seconds = seconds(*started_ - arrived_);
+        usage_.cache_miss = miss;
+        usage_.cache_diverged_at = miss == CacheMiss::None ? -1 : n_reused;
+        usage_.queue_seconds = std::chrono::duration<double>(*started_ - arrived_).count();
     }
 }
 
-void Sequence::advance(std::span<const float> logits, Output & output) {
-    const Token token = sampler_.sample(logits);
+void Sequence::advance(const Share & share, Rows rows, Output & output) {
+    const int32_t first = n_computed_;
+    n_cells_ = first + share.n_tokens;
+    n_computed_ = n_cells_ - share.n_draft;
+    if (request_.prompt_logprobs && first < static_cast<int32_t>(n_prompt_)) {
+        score_prompt(first, rows, output);
+    }
+    if (!share.output) {
+        return;
+    }
+    if (request_.max_tokens == 0) {
+        finish(FinishReason::Length, output);
+        return;
+    }
+    check_drafts(share.n_draft, rows.last(static_cast<size_t>(share.n_draft) + 1), output);
+}
+
+void Sequence::check_drafts(int32_t n_draft, Rows rows, Output & output) {
+    int32_t n_accepted = 0;
+    for (int32_t i = 0; choose(rows[static_cast<size_t>(i)], output) && i < n_draft; ++i) {
+        if (tokens_.back() != drafts_->tokens[static_cast<size_t>(i)]) {
+            break;
+        }
+        ++n_accepted;
+        ++n_computed_;
+    }
+    if (drafts_) {
+        drafts_->policy.observe(drafts_->draft, n_draft, n_accepted);
+        drafts_->draft = {};
+        drafts_->tokens.clear();
+        usage_.drafted_tokens += n_draft;
+        usage_.accepted_tokens += n_accepted;
+    }
+    if (output.finish_reason == FinishReason::None) {
+        append_forced(output);
+    }
+}
+
+// Tokens that need no choice are computed together with the next one. Where each one's log-probability is wanted, or
+// steps have a fixed shape, they are chosen one by one like all others.
+void Sequence::append_forced(Output & output) {
+    if (request_.logprobs || rules_.fixed_chunk > 0) {
+        return;
+    }
+    for (const Token token : chooser_.forced()) {
+        if (!take(token, {}, output)) {
+            return;
+        }
+    }
+}
+
+void Sequence::score_prompt(int32_t first, Rows rows, Output & output) {
+    int32_t next = first;
+    for (const auto row : rows) {
+        if (++next > n_scored_ && next < static_cast<int32_t>(n_prompt_)) {
+            output.prompt_logprobs.push_back(
+                logprobs(row, tokens_[static_cast<size_t>(next)], *request_.prompt_logprobs));
+            n_scored_ = next;
+        }
+    }
+}
+
+bool Sequence::choose(std::span<const float> logits, Output & output) {
+    const Token token = chooser_.choose(logits, n_generated());
     const auto now = Clock::now();
     if (!first_token_) {
         first_token_ = now;
-        usage_.prefill_seconds = seconds(now - *started_);
+        usage_.prefill_seconds = std::chrono::duration<double>(now - *started_).count();
     }
-    usage_.decode_seconds = seconds(now - *first_token_);
-    ++n_sampled_;
-
+    usage_.decode_seconds = std::chrono::duration<double>(now - *first_token_).count();
+    if (!chooser_.is_end(token)) {
+        return take(token, logits, output);
+    }
+    ++usage_.completion_tokens;
     const auto & stop_ids = request_.stop_token_ids;
     if (std::find(stop_ids.begin(), stop_ids.end(), token) != stop_ids.end()) {
         output.stop_token = token;
-        finish(FinishReason::Stop, output);
-    } else if (!request_.ignore_eos && tokenizer_->is_eog(token)) {
-        finish(FinishReason::Stop, output);
-    } else {
-        take(token, logits, output);
     }
+    finish(FinishReason::Stop, output);
+    return false;
 }
 
-void Sequence::take(Token token, std::span<const float> logits, Output & output) {
-    sampler_.accept(token);
+bool Sequence::take(Token token, std::span<const float> logits, Output & output) {
+    chooser_.accept(token);
     tokens_.push_back(token);
-    output.tokens.push_back(token);
+    if (drafts_) {
+        drafts_->index.append(std::span(&token, 1));
+    }
+    ++usage_.completion_tokens;
+    std::optional<TokenLogprobs> scores;
     if (request_.logprobs) {
-        output.logprobs.push_back(logprobs(logits, token, *request_.logprobs));
+        scores = logprobs(logits, token, *request_.logprobs);
     }
-    auto match = stop_.push(detokenizer_.push(token));
-    output.text += match.text;
-    if (match.stop) {
-        output.stop_string = std::move(match.stop);
+    const bool may_stop = n_generated() >= request_.min_tokens;
+    if (const size_t n = text_.push(token, std::move(scores), may_stop, output); n > 0) {
+        const Token banned = tokens_[tokens_.size() - n];
+        tokens_.resize(tokens_.size() - n);
+        usage_.completion_tokens -= static_cast<int64_t>(n);
+        n_computed_ = std::min(n_computed_, static_cast<int32_t>(tokens_.size()) - 1);
+        chooser_.take_back(n, tokens_, n_generated(), banned);
+        if (drafts_) {
+            drafts_->index.truncate(tokens_.size());
+        }
+    } else if (output.stop_string) {
         finish(FinishReason::Stop, output);
-    } else if (n_sampled_ == request_.max_tokens || tokens_.size() >= n_ctx_) {
+    } else if (chooser_.complete()) {
+        finish(FinishReason::Stop, output);
+    } else if (n_generated() == request_.max_tokens || tokens_.size() >= static_cast<size_t>(rules_.n_ctx)) {
         finish(FinishReason::Length, output);
+    } else {
+        return true;
     }
+    return false;
 }
 
 void Sequence::finish(FinishReason reason, Output & output) {
-    if (!output.stop_string) {
-        auto match = stop_.push(detokenizer_.flush());
-        output.text += match.text;
-        if (match.stop) {
-            output.stop_string = std::move(match.stop);
-        } else {
-            output.text += stop_.flush();
-        }
-    }
-    usage_.completion_tokens = n_sampled_;
-    output.finish_reason = reason;
+    text_.finish(output);
+    output.finish_reason = output.stop_string ? FinishReason::Stop : reason;
     output.usage = usage_;
 }
 

@@ -1,65 +1,127 @@
 #pragma once
-// A request from its admission to its end: its tokens, how far they are computed, its sampler and its text.
+// A request from its admission to its end: its tokens, how far they are computed, its choices and its text.
 
 #include <chrono>
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "engine/adapter_sets.h"
+#include "engine/draft_state.h"
 #include "engine/request.h"
-#include "engine/stop_matcher.h"
-#include "llama/detokenizer.h"
-#include "llama/sampler.h"
+#include "engine/schedule.h"
+#include "engine/text_stream.h"
+#include "engine/token_chooser.h"
 
 namespace shimmy {
+
+// Throws InvalidRequestError naming the field that is out of its range, PromptTooLongError.
+void check_request(const Request & request, const Tokenizer & tokenizer, int64_t n_ctx);
+
+// The adapters of a request. Those that are activated by tokens of the prompt (aLoRA) apply from these on.
+struct AdapterPlan {
+    AdapterSets::Interned all;
+    AdapterSets::Interned before;  // the set without activated ones
+    int32_t switch_at = 0;         // the first token that `all` applies to
+};
+
+// What sequences of one engine have in common.
+struct SequenceRules {
+    std::shared_ptr<const Tokenizer> tokenizer;
+    int64_t n_ctx;            // bounds prompt and completion together
+    int32_t fixed_chunk = 0;  // see StepBudget
+    int32_t max_draft = 0;    // 0: no speculation
+};
 
 class Sequence {
   public:
     using Clock = std::chrono::steady_clock;
 
-    // Builds everything that can throw, on the caller's thread. `n_ctx` bounds prompt and completion together.
-    Sequence(RequestId id, Request request, AdapterSets::Interned adapters,
-             const std::shared_ptr<const Tokenizer> & tokenizer, int64_t n_ctx);
+    // Builds everything that can throw, on the caller's thread.
+    Sequence(RequestId id, Request request, AdapterPlan adapters, const SequenceRules & rules,
+             std::shared_ptr<const PrefixTokens> texts);
 
     RequestId id() const { return id_; }
-    AdapterSetId adapter_set_id() const { return adapters_.id; }
-    const AdapterSet & adapters() const { return adapters_.set; }
+    size_t n_queued() const { return n_queued_; }  // its prompt's tokens, as the queue counts them
+    const std::string & tenant() const { return request_.tenant; }
+    int32_t priority() const { return request_.priority; }
+    double waited() const { return seconds_since(arrived_); }
+    bool preempted() const { return started_.has_value(); }  // of one that waits
+    bool expired() const { return request_.deadline && waited() >= *request_.deadline; }
+    // Of its next tokens; of the tokens that it shares with others.
+    const AdapterSets::Interned & adapters() const { return switched() ? adapters_.all : adapters_.before; }
+    AdapterSetId adapter_set_id() const { return adapters_.switch_at > 0 ? adapters_.before.id : adapters_.all.id; }
+
     const std::vector<Token> & tokens() const { return tokens_; }  // prompt and completion
     int32_t n_computed() const { return n_computed_; }             // of tokens(), in the KV cache
     int32_t n_pending() const { return static_cast<int32_t>(tokens_.size()) - n_computed_; }
-    bool wants_tokens() const { return request_.max_tokens != 0; }
-    bool decoding() const { return n_pending() == 1 && tokens_.size() > n_prompt_; }
-    std::span<const Token> pending(int32_t n) const;
+    bool wants_steps() const { return request_.max_tokens != 0 || request_.prompt_logprobs; }
+    bool decoding() const;
+    RunningView view(uint64_t last_step) const;
+
+    // How many of the prompt's first `n` tokens it may take from another's cells.
+    int32_t reusable(int32_t n) const;
+    // How many of its computed tokens others may take.
+    int32_t shareable() const;
+
+    // Speculation: null when it is off for this request.
+    DraftState * drafts() { return drafts_ ? &*drafts_ : nullptr; }
+    const DraftState * drafts() const { return drafts_ ? &*drafts_ : nullptr; }
+    int32_t draft_room() const;                     // tokens that a draft may have
+    void keep_allowed(std::vector<Token> & draft);  // cut off what could not be chosen
+
+    // The answer so far.
+    std::span<const Token> answer() const { return std::span(tokens_).subspan(n_prompt_); }
+
+    // The tokens that a share puts into the batch.
+    std::vector<Token> tokens_of(const Share & share) const;
 
     // Progress, told by the engine.
-    void admitted(int32_t n_reused);
-    void computed(int32_t n) { n_computed_ += n; }
+    void admitted(int32_t n_reused, CacheMiss miss);
     void lost() { n_computed_ = 0; }  // its cells were given away; everything is pending again
 
-    // Sample from the logits of the last token and take the result in. What it adds is appended to `output`; a
-    // finish_reason there means that the request is done. Throws DecodeError.
-    void advance(std::span<const float> logits, Output & output);
+    // Logits of the share's last n_outputs tokens, in their order.
+    using Rows = std::span<const std::span<const float>>;
+
+    // A share was computed: count it, choose the next token if it took all that was pending, and take that in. What
+    // this adds is appended to `output`; a finish_reason there means that the request is done. Throws DecodeError.
+    void advance(const Share & share, Rows rows, Output & output);
+
+    // After the last advance() the cache has cells beyond n_computed(), of tokens that are not part of it any more.
+    bool left_cells() const { return n_computed_ < n_cells_; }
 
     // End it from outside: hands out text that was held back.
     void finish(FinishReason reason, Output & output);
 
+    Usage & usage() { return usage_; }
+
   private:
-    void take(Token token, std::span<const float> logits, Output & output);
+    static double seconds_since(Clock::time_point start);
+    void score_prompt(int32_t first, Rows rows, Output & output);
+    // Choose one token and take it in; false: what follows was not computed for it.
+    bool choose(std::span<const float> logits, Output & output);
+    void check_drafts(int32_t n_draft, Rows rows, Output & output);
+    void append_forced(Output & output);
+    bool take(Token token, std::span<const float> logits, Output & output);
+    bool switched() const { return n_computed_ >= adapters_.switch_at; }
+    int64_t n_generated() const { return static_cast<int64_t>(tokens_.size() - n_prompt_); }
 
     RequestId id_;
+    size_t n_queued_;
+    std::string known_;  // text at the prompt's end that the answer starts with again (token healing)
     Request request_;
-    AdapterSets::Interned adapters_;
-    std::shared_ptr<const Tokenizer> tokenizer_;
-    size_t n_ctx_;
+    AdapterPlan adapters_;
+    SequenceRules rules_;
     std::vector<Token> tokens_;
     size_t n_prompt_;
     int32_t n_computed_ = 0;
-    int64_t n_sampled_ = 0;
-    Sampler sampler_;
-    Detokenizer detokenizer_;
-    StopMatcher stop_;
+    int32_t n_cells_ = 0;   // in the KV cache after the last advance()
+    int32_t n_scored_ = 0;  // prompt tokens whose log-probabilities are out
+    TokenChooser chooser_;
+    TextStream text_;
+    std::optional<DraftState> drafts_;
     Usage usage_;
     Clock::time_point arrived_;
     std::optional<Clock::time_point> started_;

@@ -3,8 +3,10 @@
 #include <ggml-backend.h>
 #include <llama.h>
 
+#include <algorithm>
 #include <charconv>
 #include <exception>
+#include <set>
 #include <vector>
 
 #include "errors.h"
@@ -174,6 +176,11 @@ std::optional<std::string> Model::chat_template() const {
     return source ? std::optional<std::string>(source) : std::nullopt;
 }
 
+std::optional<std::string> Model::rerank_template() const {
+    const char * source = llama_model_chat_template(model_, "rerank");
+    return source ? std::optional<std::string>(source) : std::nullopt;
+}
+
 int32_t Model::number(const char * key, int32_t (*native)(const llama_model *)) const {
     if (!params_.vocab_only) {
         return native(model_);
@@ -196,6 +203,12 @@ int32_t Model::n_ctx_train() const {
 int32_t Model::n_embd() const {
     return number("embedding_length", llama_model_n_embd);
 }
+int32_t Model::n_embd_out() const {
+    return params_.vocab_only ? n_embd() : llama_model_n_embd_out(model_);
+}
+int32_t Model::n_cls_out() const {
+    return static_cast<int32_t>(llama_model_n_cls_out(model_));
+}
 int32_t Model::n_layer() const {
     return number("block_count", llama_model_n_layer);
 }
@@ -217,8 +230,32 @@ bool Model::has_encoder() const {
 bool Model::has_decoder() const {
     return llama_model_has_decoder(model_);
 }
+bool Model::can_generate() const {
+    // What llama.cpp makes no cache for (llama_model::create_memory), besides diffusion models.
+    static const std::set<std::string> cacheless = {
+        "bert",        "eurobert", "gemma-embedding", "jina-bert-v2",   "jina-bert-v3",
+        "modern-bert", "neo-bert", "nomic-bert",      "nomic-bert-moe", "wavtokenizer-dec"};
+    return has_decoder() && !has_encoder() && !llama_model_is_diffusion(model_) && cacheless.count(architecture()) == 0;
+}
+bool Model::is_causal() const {
+    return can_generate() && metadata_value(architecture() + ".attention.causal").value_or("true") != "false";
+}
+std::string Model::pooling() const {
+    static const std::map<std::string, std::string> names = {
+        {"0", "none"}, {"1", "mean"}, {"2", "cls"}, {"3", "last"}, {"4", "rank"}};  // enum llama_pooling_type
+    const auto found = names.find(metadata_value(architecture() + ".pooling_type").value_or(""));
+    return found == names.end() ? "" : found->second;
+}
 bool Model::is_recurrent() const {
     return llama_model_is_recurrent(model_) || llama_model_is_hybrid(model_);
+}
+bool Model::uses_gpu() const {
+    const auto all = devices();
+    return params_.n_gpu_layers != 0 && std::any_of(all.begin(), all.end(), [&](const Device & device) {
+               const auto & chosen = params_.devices;
+               return (device.type == "gpu" || device.type == "igpu") &&
+                      (chosen.empty() || std::find(chosen.begin(), chosen.end(), device.name) != chosen.end());
+           });
 }
 const llama_vocab * Model::vocab() const {
     return llama_model_get_vocab(model_);

@@ -40,11 +40,14 @@ class Model {
     std::optional<std::string> metadata_value(const std::string & key) const;
     uint64_t fingerprint() const { return fingerprint_; }  // of the file, see model_fingerprint.h
     std::optional<std::string> chat_template() const;
+    std::optional<std::string> rerank_template() const;  // text with {query} and {document}
 
     uint64_t size_bytes() const;  // of all tensors
     uint64_t n_params() const;
     int32_t n_ctx_train() const;
     int32_t n_embd() const;
+    int32_t n_embd_out() const;  // width of embeddings
+    int32_t n_cls_out() const;   // width of the classification head, with pooling rank
     int32_t n_layer() const;
     int32_t n_head() const;
     int32_t n_head_kv() const;
@@ -52,7 +55,11 @@ class Model {
     int32_t n_swa() const;  // width of the sliding window of attention; 0: none
     bool has_encoder() const;
     bool has_decoder() const;
-    bool is_recurrent() const;  // recurrent or hybrid: a sequence's state cannot be cut back
+    bool can_generate() const;    // decoder-only with a cache: neither an encoder nor a diffusion model
+    bool is_causal() const;       // tokens attend to those before them only
+    std::string pooling() const;  // none, mean, cls, last or rank; empty: the file says nothing
+    bool is_recurrent() const;    // recurrent or hybrid: a sequence's state cannot be cut back
+    bool uses_gpu() const;        // layers may be on one
     uint64_t kv_bytes_per_cell(const std::string & type_k, const std::string & type_v) const;  // an estimate
 
     // llama.cpp keeps a list of a model's adapters in it, unguarded: exclusively held by who adds to it or takes from

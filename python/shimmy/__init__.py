@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from shimmy.async_engine import AsyncEngine
     from shimmy.completion import Completion, ToolCall
     from shimmy.demo_model import demo_adapter_paths, demo_draft_path, demo_model_path
+    from shimmy.embedding import Embeddings, EmbedRequest, RankedDocument, Ranking, RerankRequest
     from shimmy.errors import (
         DecodeError,
         EngineDeadError,
@@ -30,10 +31,12 @@ if TYPE_CHECKING:
         ShimmyError,
         TemplateError,
     )
+    from shimmy.grammar import GrammarSpec
     from shimmy.llm import LLM
     from shimmy.model_info import EngineStats, LoadSpec, ModelInfo
     from shimmy.output import RequestOutput, TokenLogprob, ToolCallDelta, Usage
     from shimmy.request import ChatPrompt, GenerateRequest
+    from shimmy.session import Session
 
 __version__ = "0.1.0"
 
@@ -43,9 +46,12 @@ _HOME = {
     "ChatPrompt": "request",
     "Completion": "completion",
     "DecodeError": "errors",
+    "EmbedRequest": "embedding",
+    "Embeddings": "embedding",
     "EngineDeadError": "errors",
     "EngineStats": "model_info",
     "GenerateRequest": "request",
+    "GrammarSpec": "grammar",
     "InvalidRequestError": "errors",
     "LoadSpec": "model_info",
     "ModelInfo": "model_info",
@@ -54,7 +60,11 @@ _HOME = {
     "ModelNotReadyError": "errors",
     "PromptTooLongError": "errors",
     "QueueFullError": "errors",
+    "RankedDocument": "embedding",
+    "Ranking": "embedding",
     "RequestOutput": "output",
+    "RerankRequest": "embedding",
+    "Session": "session",
     "ShimmyError": "errors",
     "TemplateError": "errors",
     "TokenLogprob": "output",
@@ -74,9 +84,12 @@ __all__ = [
     "ChatPrompt",
     "Completion",
     "DecodeError",
+    "EmbedRequest",
+    "Embeddings",
     "EngineDeadError",
     "EngineStats",
     "GenerateRequest",
+    "GrammarSpec",
     "InvalidRequestError",
     "LoadSpec",
     "ModelInfo",
@@ -85,7 +98,11 @@ __all__ = [
     "ModelNotReadyError",
     "PromptTooLongError",
     "QueueFullError",
+    "RankedDocument",
+    "Ranking",
     "RequestOutput",
+    "RerankRequest",
+    "Session",
     "ShimmyError",
     "TemplateError",
     "TokenLogprob",

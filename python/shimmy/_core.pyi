@@ -12,6 +12,7 @@ import typing_extensions
 
 __all__: list[str] = [
     "Batch",
+    "CacheMiss",
     "ChatDelta",
     "ChatFormat",
     "ChatParser",
@@ -20,11 +21,18 @@ __all__: list[str] = [
     "DecodeStatus",
     "Detokenizer",
     "Device",
+    "EmbedOutput",
+    "Embedder",
+    "EmbedderParams",
+    "EmbedderStats",
     "Engine",
     "EngineParams",
     "EngineStats",
     "FinishReason",
     "GgufSummary",
+    "Grammar",
+    "GrammarCompiler",
+    "GrammarMatcher",
     "KVCache",
     "LoraAdapter",
     "Model",
@@ -37,7 +45,10 @@ __all__: list[str] = [
     "ToolCallDelta",
     "Usage",
     "build_info",
+    "check_schema",
     "devices",
+    "gbnf_to_lark",
+    "llguidance_schema",
     "logprobs",
     "read_gguf",
     "set_log_callback",
@@ -198,7 +209,7 @@ class ContextParams:
         type_v: str = "f16",
         rope_freq_base: float = 0.0,
         rope_freq_scale: float = 0.0,
-        poll: int = 50,
+        poll: int = 10,
     ) -> None:
         """
         Raises InvalidRequestError for unknown names and values of the wrong type.
@@ -602,12 +613,51 @@ class EngineParams:
     How the engine batches.
     """
     def __init__(
-        self, *, max_num_seqs: int = 16, max_waiting: int = 512, prefill_budget: int = 512, prefix_cache: bool = True
+        self,
+        *,
+        max_num_seqs: int = 16,
+        max_waiting: int = 512,
+        max_waiting_tokens: int = 16777216,
+        prefill_budget: int = 512,
+        prefix_cache: bool = True,
+        cache_ram_mib: int = -1,
+        deterministic: bool = False,
+        max_draft: int = 16,
+        adaptive_threads: bool = True,
+        sampling_threads: int = 0,
     ) -> None:
         """
         Raises InvalidRequestError for unknown names and values of the wrong type.
         """
     def __repr__(self) -> str: ...
+    @property
+    def adaptive_threads(self) -> bool:
+        """
+        Compute with fewer threads for as long as that is faster: other processes are busy.
+        """
+    @adaptive_threads.setter
+    def adaptive_threads(self, arg0: bool) -> None: ...
+    @property
+    def cache_ram_mib(self) -> int:
+        """
+        Host memory for prefixes that left the KV cache; 0: none, -1: an eighth of what is free, at most 2,048.
+        """
+    @cache_ram_mib.setter
+    def cache_ram_mib(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    @property
+    def deterministic(self) -> bool:
+        """
+        Greedy answers are equal to the last bit alone, beside others and after a cache hit; costs the speed of batching.
+        """
+    @deterministic.setter
+    def deterministic(self, arg0: bool) -> None: ...
+    @property
+    def max_draft(self) -> int:
+        """
+        Most tokens that speculation proposes at once for a request, 0 to 64; 0: off.
+        """
+    @max_draft.setter
+    def max_draft(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
     @property
     def max_num_seqs(self) -> int:
         """
@@ -623,6 +673,13 @@ class EngineParams:
     @max_waiting.setter
     def max_waiting(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
     @property
+    def max_waiting_tokens(self) -> int:
+        """
+        Most prompt tokens in the queue; more: QueueFullError.
+        """
+    @max_waiting_tokens.setter
+    def max_waiting_tokens(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    @property
     def prefill_budget(self) -> int:
         """
         Prompt tokens per step while others decode; alone a prompt may fill n_batch.
@@ -636,6 +693,66 @@ class EngineParams:
         """
     @prefix_cache.setter
     def prefix_cache(self, arg0: bool) -> None: ...
+    @property
+    def sampling_threads(self) -> int:
+        """
+        Threads that sample sequences of one step in parallel; 0: one per physical core.
+        """
+    @sampling_threads.setter
+    def sampling_threads(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+
+class EmbedderParams:
+    """
+    How an embedder batches and pools.
+    """
+    def __init__(
+        self,
+        *,
+        max_num_seqs: int = 32,
+        max_waiting: int = 16384,
+        max_input_tokens: int = 0,
+        batch_tokens: int = 512,
+        pooling: str = "",
+    ) -> None:
+        """
+        Raises InvalidRequestError for unknown names and values of the wrong type.
+        """
+    def __repr__(self) -> str: ...
+    @property
+    def batch_tokens(self) -> int:
+        """
+        Tokens computed at once; raised to max_input_tokens where inputs must not be cut.
+        """
+    @batch_tokens.setter
+    def batch_tokens(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    @property
+    def max_input_tokens(self) -> int:
+        """
+        Longest input; 0: what the model was trained with, at most 2,048.
+        """
+    @max_input_tokens.setter
+    def max_input_tokens(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    @property
+    def max_num_seqs(self) -> int:
+        """
+        Most inputs computed together, 1 to 256.
+        """
+    @max_num_seqs.setter
+    def max_num_seqs(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    @property
+    def max_waiting(self) -> int:
+        """
+        Most inputs in the queue; more: QueueFullError.
+        """
+    @max_waiting.setter
+    def max_waiting(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    @property
+    def pooling(self) -> str:
+        """
+        none, mean, cls, last or rank; empty: the model's own, else last (causal) or mean.
+        """
+    @pooling.setter
+    def pooling(self, arg0: str) -> None: ...
 
 class GgufSummary:
     """
@@ -737,6 +854,11 @@ class Model:
         general.architecture, for example llama.
         """
     @property
+    def can_generate(self) -> bool:
+        """
+        Decoder-only with a cache: neither an encoder nor a diffusion model.
+        """
+    @property
     def chat_template(self) -> str | None:
         """
         Jinja source of the model's own template.
@@ -751,6 +873,11 @@ class Model:
     @property
     def has_encoder(self) -> bool: ...
     @property
+    def is_causal(self) -> bool:
+        """
+        Tokens attend to those before them only.
+        """
+    @property
     def is_recurrent(self) -> bool:
         """
         Recurrent or hybrid: states cannot be cut back.
@@ -761,12 +888,22 @@ class Model:
         Scalar GGUF values as text; arrays are left out.
         """
     @property
+    def n_cls_out(self) -> int:
+        """
+        Width of the classification head, with pooling rank.
+        """
+    @property
     def n_ctx_train(self) -> int:
         """
         Tokens.
         """
     @property
     def n_embd(self) -> int: ...
+    @property
+    def n_embd_out(self) -> int:
+        """
+        Width of embeddings.
+        """
     @property
     def n_head(self) -> int: ...
     @property
@@ -784,6 +921,16 @@ class Model:
     def n_vocab(self) -> int: ...
     @property
     def path(self) -> str: ...
+    @property
+    def pooling(self) -> str:
+        """
+        none, mean, cls, last or rank; empty: the file says nothing.
+        """
+    @property
+    def rerank_template(self) -> str | None:
+        """
+        Text of a reranker's prompt, with {query} and {document}.
+        """
     @property
     def size_bytes(self) -> int:
         """
@@ -829,6 +976,11 @@ class Tokenizer:
     def add_bos(self) -> bool: ...
     @property
     def add_eos(self) -> bool: ...
+    @property
+    def add_sep(self) -> bool:
+        """
+        Between the two texts of a pair.
+        """
     @property
     def bos(self) -> int | None: ...
     @property
@@ -1012,7 +1164,7 @@ class LoraAdapter:
     @property
     def invocation_tokens(self) -> list[int]:
         """
-        Tokens after which an aLoRA takes effect; otherwise empty.
+        Tokens of an aLoRA: it takes effect from their last occurrence in the prompt on. Otherwise empty.
         """
     @property
     def metadata(self) -> dict[str, str]:
@@ -1122,6 +1274,15 @@ class Context:
         Replace the adapters that apply from now on: (adapter, scale) pairs; none: []. Raises InvalidRequestError for
         an adapter of another model object and one named twice.
         """
+    def set_n_threads(
+        self,
+        n_threads: typing.SupportsInt | typing.SupportsIndex,
+        n_threads_batch: typing.SupportsInt | typing.SupportsIndex,
+    ) -> None:
+        """
+        Threads of the following calls, for single tokens and for batches (llama_set_n_threads). Raises
+        InvalidRequestError for counts that are not between 1 and the larger of the two that the context was made with.
+        """
     @property
     def kv_cache(self) -> KVCache: ...
     @property
@@ -1164,7 +1325,7 @@ class Sampler:
         """
     def accept(self, token: typing.SupportsInt | typing.SupportsIndex) -> None:
         """
-        Take a token into the history that penalties and DRY look back on (prompt tokens too).
+        Take a token into the history that penalties, DRY and adaptive-p look back on (prompt tokens too).
         """
     def clone(self) -> Sampler:
         """
@@ -1174,10 +1335,30 @@ class Sampler:
         """
         Forget the history and start the random numbers anew.
         """
-    def sample(self, logits: typing.Annotated[numpy.typing.ArrayLike, numpy.float32]) -> int:
+    def sample(
+        self,
+        logits: typing.Annotated[numpy.typing.ArrayLike, numpy.float32],
+        *,
+        banned: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex] = [],
+    ) -> int:
         """
-        The next token from float32[n_vocab] logits, NaN counting as -inf. Does not accept it. Raises DecodeError when
-        there is nothing to choose from or a logit is +inf.
+        The next token from float32[n_vocab] logits, NaN counting as -inf; none of `banned`. Does not accept it.
+        Raises DecodeError when there is nothing to choose from or a logit is +inf.
+
+        The row may be any array of the caller's, so that a logits processor is a function of it::
+
+            row = context.logits().copy()
+            row[digits] += 2.0
+            row[forbidden] = -numpy.inf
+            token = sampler.sample(row)
+
+        It is only read, and without a copy when it is float32 and contiguous.
+        """
+    def set_history(self, tokens: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex]) -> None:
+        """
+        Replace the history that penalties, DRY and adaptive-p look back on, oldest first, as when accepted tokens are
+        taken back. Random numbers and mirostat's state stay as they are. Raises InvalidRequestError for a token that the
+        vocabulary does not have.
         """
     def top(
         self,
@@ -1359,6 +1540,108 @@ class ChatParser:
         After the last piece: whether there is a complete tool call.
         """
 
+class Grammar:
+    """
+    A compiled grammar. Immutable.
+    """
+
+class GrammarCompiler:
+    """
+    Compiles what outputs have to look like, for one model. Thread-safe; make one per model.
+    """
+    def __init__(self, tokenizer: Tokenizer, library: str) -> None:
+        """
+        `library` is the path of llguidance's shared library (`shimmy.grammar.llguidance_library()`).
+
+        Raises ModelLoadError when it cannot be loaded or is of a version that is not known to work.
+        """
+    def compile(
+        self,
+        kind: str,
+        text: typing.Any = "",
+        *,
+        choices: collections.abc.Sequence[str] = [],
+        any_whitespace: bool = True,
+        lazy: bool = False,
+        triggers: collections.abc.Sequence[tuple[str, str]] = [],
+        prefill: str = "",
+        preserved_tokens: collections.abc.Sequence[str] = [],
+    ) -> Grammar:
+        """
+        A grammar from the text of a `json_schema`, `regex`, `lark` or `gbnf`, from the `choices` of a `choice`, or
+        for any `json_object`. `any_whitespace`: JSON with up to 64 blanks wherever it allows them, else none. A `lazy`
+        one applies from the first of its `triggers` on, ("word" | "token", value) each. `prefill` is text that the
+        grammar begins with and the prompt holds already. `preserved_tokens` names special tokens that count as their
+        text.
+
+        Blocks for 250 ms of CPU time at most. Raises InvalidRequestError naming the limit, keyword or line.
+        """
+    @property
+    def n_cached(self) -> int:
+        """
+        Grammars in the cache (64 MiB, LRU).
+        """
+    @property
+    def version(self) -> str:
+        """
+        llguidance's version.
+        """
+
+class GrammarMatcher:
+    """
+    Where one sequence stands in its grammar. For one thread at a time.
+    """
+    def __init__(self, grammar: Grammar) -> None: ...
+    def accept(self, token: typing.SupportsInt | typing.SupportsIndex) -> None:
+        """
+        Take the next token. Raises InvalidRequestError for one that is not allowed, DecodeError when llguidance gives up
+        (its limits on work per step); the matcher is of no use after that.
+        """
+    def allows(self, token: typing.SupportsInt | typing.SupportsIndex) -> bool:
+        """
+        Whether the token may come next.
+        """
+    def clone(self) -> GrammarMatcher:
+        """
+        An independent copy.
+        """
+    def forced(self) -> list[int]:
+        """
+        Tokens that must come next, tokenized as the model would.
+        """
+    def mask(self, logits: numpy.typing.NDArray[numpy.float32]) -> None:
+        """
+        Set the logits (float32, at least n_vocab, changed in place) of tokens that may not come next to -inf.
+        """
+    def rollback(self, n_tokens: typing.SupportsInt | typing.SupportsIndex) -> None:
+        """
+        Take back the last accepted tokens. Raises InvalidRequestError for more than there are.
+        """
+    def validate(self, tokens: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex]) -> int:
+        """
+        How many of the leading tokens may come next, one after the other.
+        """
+    @property
+    def accepting(self) -> bool:
+        """
+        Whether the output may end here.
+        """
+    @property
+    def awaiting(self) -> bool:
+        """
+        Whether the trigger of a lazy grammar has not come yet.
+        """
+    @property
+    def n_tokens(self) -> int:
+        """
+        Tokens that were accepted.
+        """
+    @property
+    def stopped(self) -> bool:
+        """
+        Whether nothing but an end-of-generation token may come.
+        """
+
 class FinishReason:
     """
     Members:
@@ -1371,10 +1654,13 @@ class FinishReason:
 
       CANCELLED
 
+      DEADLINE : Its time ran out.
+
       FAILED : `error` says why.
     """
 
     CANCELLED: typing.ClassVar[FinishReason]
+    DEADLINE: typing.ClassVar[FinishReason]
     FAILED: typing.ClassVar[FinishReason]
     LENGTH: typing.ClassVar[FinishReason]
     NONE: typing.ClassVar[FinishReason]
@@ -1401,10 +1687,75 @@ class FinishReason:
     @property
     def value(self) -> int: ...
 
+class CacheMiss:
+    """
+    Why the prompt token at cache_diverged_at was not reused.
+
+    Members:
+
+      NONE : All was reused that may be; the last prompt token is always computed.
+
+      EMPTY : Nothing is cached for this tenant with these adapters.
+
+      DIVERGED : It differs from the best cached prefix, or that one ends.
+
+      ADAPTERS : The same tokens are cached for other adapters of this tenant.
+
+      EVICTED : It was cached, and had to give way.
+
+      UNCUTTABLE : It is cached, but the model cannot cut it there, or copying would not pay.
+
+      DISABLED : prefix_cache is off, or the request does not allow it.
+    """
+
+    ADAPTERS: typing.ClassVar[CacheMiss]
+    DISABLED: typing.ClassVar[CacheMiss]
+    DIVERGED: typing.ClassVar[CacheMiss]
+    EMPTY: typing.ClassVar[CacheMiss]
+    EVICTED: typing.ClassVar[CacheMiss]
+    NONE: typing.ClassVar[CacheMiss]
+    UNCUTTABLE: typing.ClassVar[CacheMiss]
+    __members__: typing.ClassVar[dict[str, CacheMiss]]
+    @typing.overload
+    def __eq__(self, other: CacheMiss) -> bool: ...
+    @typing.overload
+    def __eq__(self, other: typing.Any) -> bool: ...
+    def __getstate__(self) -> int: ...
+    def __hash__(self) -> int: ...
+    def __index__(self) -> int: ...
+    def __init__(self, value: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    def __int__(self) -> int: ...
+    @typing.overload
+    def __ne__(self, other: CacheMiss) -> bool: ...
+    @typing.overload
+    def __ne__(self, other: typing.Any) -> bool: ...
+    def __repr__(self) -> str: ...
+    def __setstate__(self, state: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    def __str__(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def value(self) -> int: ...
+
 class Usage:
     """
     Token counts and durations (seconds) of a request.
     """
+    @property
+    def accepted_tokens(self) -> int:
+        """
+        Of those, that came out.
+        """
+    @property
+    def cache_diverged_at(self) -> int:
+        """
+        Index of the first prompt token that was not reused; -1: all that may be were.
+        """
+    @property
+    def cache_miss(self) -> CacheMiss:
+        """
+        Why that one was not.
+        """
     @property
     def cached_tokens(self) -> int:
         """
@@ -1416,6 +1767,11 @@ class Usage:
     def decode_seconds(self) -> float:
         """
         First token to last.
+        """
+    @property
+    def drafted_tokens(self) -> int:
+        """
+        Proposed by speculation.
         """
     @property
     def prefill_seconds(self) -> float:
@@ -1449,6 +1805,11 @@ class Output:
         One (logprob, [(token, logprob), ...]) per token, if asked for.
         """
     @property
+    def prompt_logprobs(self) -> list[tuple[float, list[tuple[int, float]]]]:
+        """
+        The same of the prompt's tokens from the second on, as they are computed.
+        """
+    @property
     def stop_string(self) -> str | None:
         """
         The stop string that ended it.
@@ -1476,13 +1837,28 @@ class EngineStats:
     Counters of an engine, since its start unless said otherwise.
     """
     @property
+    def accepted_tokens(self) -> int:
+        """
+        Of those, that came out.
+        """
+    @property
     def cached_tokens(self) -> int: ...
     @property
     def completion_tokens(self) -> int: ...
     @property
+    def computed_tokens(self) -> int:
+        """
+        That went through the model: prompts, completions and drafts.
+        """
+    @property
     def decode_seconds(self) -> float:
         """
         Of that, inside llama_decode.
+        """
+    @property
+    def drafted_tokens(self) -> int:
+        """
+        Proposed by speculation.
         """
     @property
     def kv_cells_total(self) -> int: ...
@@ -1519,9 +1895,11 @@ class Engine:
     """
     Continuous batching: many requests share one context, one step at a time.
     """
-    def __init__(self, model: Model, context: ContextParams = ..., params: EngineParams = ...) -> None:
+    def __init__(
+        self, model: Model, context: ContextParams = ..., params: EngineParams = ..., draft: Model | None = None
+    ) -> None:
         """
-        Makes its own context. Raises InvalidRequestError (parameters) and ModelLoadError (no memory).
+        Makes its own context. `draft`: a small model of the same vocabulary that proposes tokens. Raises InvalidRequestError (parameters) and ModelLoadError (no memory).
         """
     def add_request(
         self,
@@ -1529,26 +1907,85 @@ class Engine:
         sampling: SamplingParams = ...,
         *,
         max_tokens: typing.SupportsInt | typing.SupportsIndex | None = None,
+        min_tokens: typing.SupportsInt | typing.SupportsIndex = 0,
         stop: collections.abc.Sequence[str] = [],
         stop_token_ids: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex] = [],
         ignore_eos: bool = False,
+        banned_strings: collections.abc.Sequence[str] = [],
         logprobs: typing.SupportsInt | typing.SupportsIndex | None = None,
+        prompt_logprobs: typing.SupportsInt | typing.SupportsIndex | None = None,
+        token_healing: bool = False,
+        grammar: Grammar | None = None,
         lora: collections.abc.Sequence[tuple[str, typing.SupportsFloat | typing.SupportsIndex]] = [],
         preserved_tokens: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex] = [],
+        speculation: bool = True,
+        tenant: str = "",
+        priority: typing.SupportsInt | typing.SupportsIndex = 0,
+        deadline: typing.SupportsFloat | typing.SupportsIndex | None = None,
     ) -> int:
         """
-        Queue a request for token ids and return its id. `max_tokens` None: until the context is full; `logprobs`:
-        alternatives per token, 0 to 20; `lora`: (adapter name, scale) pairs; `preserved_tokens`: control tokens that
-        are written out. Raises InvalidRequestError, PromptTooLongError, ModelNotFoundError (adapter), QueueFullError
+        Queue a request for token ids and return its id. `max_tokens` None: until the context is full;
+        `min_tokens`: no end before that many; `banned_strings` never occur in the text (the answer is rolled
+        back); `logprobs`, `prompt_logprobs`: alternatives per token, 0 to 20; `token_healing`: the answer may
+        choose anew how the end of the prompt is cut into tokens; `grammar`: what the answer
+        has to look like; `lora`: (adapter name, scale) pairs;
+        `preserved_tokens`: control tokens that are written out; `speculation`: drafts may be checked for it, which
+        changes no answer; `tenant`: shares prefixes with nobody else and
+        gets its share of the engine; `priority`: lower is earlier; `deadline`: seconds until its last output
+        says DEADLINE. Raises InvalidRequestError, PromptTooLongError, ModelNotFoundError (adapter), QueueFullError
         or EngineDeadError; nothing is queued then.
         """
     def cancel(self, request_id: typing.SupportsInt | typing.SupportsIndex) -> None:
         """
         End a request wherever it stands; its last output says CANCELLED. Unknown ids are ignored.
         """
-    def load_adapter(self, name: str, path: str) -> None:
+    def load_adapter(self, name: str, path: os.PathLike[str] | str | bytes) -> None:
         """
         Load a LoRA adapter, or replace the one of that name for later requests. Raises ModelLoadError.
+        """
+    def load_prefix(
+        self,
+        state: bytes,
+        *,
+        tenant: str = "",
+        lora: collections.abc.Sequence[tuple[str, typing.SupportsFloat | typing.SupportsIndex]] = [],
+    ) -> list[int]:
+        """
+        Take saved cells into the cache; returns their tokens. Raises InvalidRequestError for bytes that are damaged or
+        of another model, other settings or other adapters.
+        """
+    def pin_prefix(
+        self,
+        tokens: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
+        *,
+        tenant: str = "",
+        lora: collections.abc.Sequence[tuple[str, typing.SupportsFloat | typing.SupportsIndex]] = [],
+    ) -> None:
+        """
+        Keep a cached prefix in the KV cache until it is unpinned, or a request has no room without it.
+        """
+    def save_prefix(
+        self,
+        tokens: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
+        *,
+        tenant: str = "",
+        lora: collections.abc.Sequence[tuple[str, typing.SupportsFloat | typing.SupportsIndex]] = [],
+    ) -> bytes:
+        """
+        The KV cells of a cached prefix as bytes, checksummed. Raises InvalidRequestError when it is not cached.
+        """
+    def shift_prefix(
+        self,
+        tokens: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
+        n_keep: typing.SupportsInt | typing.SupportsIndex,
+        n_discard: typing.SupportsInt | typing.SupportsIndex,
+        *,
+        tenant: str = "",
+        lora: collections.abc.Sequence[tuple[str, typing.SupportsFloat | typing.SupportsIndex]] = [],
+    ) -> list[int]:
+        """
+        Context shift: a cached prefix without the n_discard tokens after the first n_keep, the later cells moved to the
+        front. Returns the new tokens. Raises InvalidRequestError when it is not cached or the model cannot shift.
         """
     def shutdown(self) -> None:
         """
@@ -1565,6 +2002,16 @@ class Engine:
     def unload_adapter(self, name: str) -> None:
         """
         Forget an adapter; requests that use it finish with it. Raises ModelNotFoundError.
+        """
+    def unpin_prefix(
+        self,
+        tokens: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
+        *,
+        tenant: str = "",
+        lora: collections.abc.Sequence[tuple[str, typing.SupportsFloat | typing.SupportsIndex]] = [],
+    ) -> None:
+        """
+        Take a pin_prefix back.
         """
     def wait(self, timeout: typing.SupportsFloat | typing.SupportsIndex = 0.1) -> list[Output]:
         """
@@ -1597,15 +2044,142 @@ class Engine:
     @property
     def tokenizer(self) -> Tokenizer: ...
 
+class EmbedOutput:
+    """
+    The end of one job of an Embedder.
+    """
+    @property
+    def error(self) -> str:
+        """
+        Not empty: the job failed and has no rows.
+        """
+    @property
+    def id(self) -> int: ...
+    @property
+    def rows(self) -> list[numpy.typing.NDArray[numpy.float32]]:
+        """
+        Per input a copy of its rows, float32[n_rows, width]: one row, with pooling none one per token.
+        """
+
+class EmbedderStats:
+    """
+    Counters of an embedder.
+    """
+    @property
+    def batches(self) -> int:
+        """
+        Computed since the start.
+        """
+    @property
+    def jobs(self) -> int:
+        """
+        Added and not ended.
+        """
+    @property
+    def tokens(self) -> int:
+        """
+        Computed since the start.
+        """
+    @property
+    def waiting(self) -> int:
+        """
+        Inputs queued now.
+        """
+
+class Embedder:
+    """
+    Embeddings, batched across jobs, with a context of their own. Thread-safe.
+    """
+    def __init__(self, model: Model, context: ContextParams = ..., params: EmbedderParams = ...) -> None:
+        """
+        Makes its own context: of `context` it takes threads, types, attention and rope, of `params` sizes and pooling.
+        Raises InvalidRequestError (parameters; encoder-decoder models; pooling rank without a head) and
+        ModelLoadError (no memory).
+        """
+    def add(
+        self,
+        inputs: collections.abc.Sequence[collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex]],
+        *,
+        normalize: bool = True,
+        dimensions: typing.SupportsInt | typing.SupportsIndex | None = None,
+    ) -> int:
+        """
+        Queue token ids, one list per input, and return the id of the job. `dimensions` keeps the first so many values,
+        `normalize` then divides by the L2 norm (not with pooling rank). Raises InvalidRequestError (no input, an empty
+        one, unknown token ids, dimensions), PromptTooLongError, QueueFullError or EngineDeadError; nothing is queued then.
+        """
+    def cancel(self, id: typing.SupportsInt | typing.SupportsIndex) -> None:
+        """
+        Forget a job: it has no output, and nothing more of it is computed after the batch that runs. Unknown ids are
+        ignored.
+        """
+    def shutdown(self) -> None:
+        """
+        Stop what runs; all jobs end with an error. Later ones raise EngineDeadError. Idempotent.
+        """
+    def step(self) -> list[EmbedOutput]:
+        """
+        Compute one batch of waiting inputs on the caller's thread; the jobs that ended since the last call.
+        """
+    @property
+    def batch_tokens(self) -> int:
+        """
+        Tokens of a batch at most.
+        """
+    @property
+    def death(self) -> str:
+        """
+        Why it ended; empty while it lives.
+        """
+    @property
+    def max_input_tokens(self) -> int:
+        """
+        Tokens of the longest input.
+        """
+    @property
+    def n_seq_max(self) -> int:
+        """
+        Inputs of a batch at most.
+        """
+    @property
+    def pooling(self) -> str:
+        """
+        none, mean, cls, last or rank.
+        """
+    @property
+    def stats(self) -> EmbedderStats: ...
+    @property
+    def width(self) -> int:
+        """
+        Values of a row before it is cut: n_embd, with pooling rank the head's width.
+        """
+
 def build_info() -> dict[str, typing.Any]:
     """
     What this extension was built from and for: version, llama_cpp_commit, backends, cpu_features, compiler,
     build_type, options.
     """
 
+def check_schema(text: typing.Any) -> None:
+    """
+    Check the text of a JSON schema against the limits (512 KiB, 64 levels, 4,096 properties, 16,384 enum values, 4 KiB
+    per pattern) and for keywords that are not supported. Raises InvalidRequestError.
+    """
+
 def devices() -> list[Device]:
     """
     The devices of this machine that this build can use.
+    """
+
+def gbnf_to_lark(text: typing.Any) -> str:
+    """
+    What a GBNF grammar (without tokens) is compiled as: a grammar in llguidance's Lark dialect that accepts the same
+    texts. Raises InvalidRequestError naming the line.
+    """
+
+def llguidance_schema(text: typing.Any, any_whitespace: bool) -> str:
+    """
+    The text of a JSON schema as it stands after %json in a grammar. Raises InvalidRequestError as check_schema.
     """
 
 def logprobs(
@@ -1617,7 +2191,7 @@ def logprobs(
     Log-probability of `token` before any sampling, and the `n_top` likeliest as (token, logprob), best first.
     """
 
-def read_gguf(path: str) -> GgufSummary:
+def read_gguf(path: os.PathLike[str] | str | bytes) -> GgufSummary:
     """
     Read the header of a GGUF file without loading it. Raises ModelLoadError when it is not well-formed.
     """

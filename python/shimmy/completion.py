@@ -25,6 +25,7 @@ class Completion(msgspec.Struct, kw_only=True, frozen=True):
     tool_calls: list[ToolCall]
     token_ids: list[int]
     logprobs: list[TokenLogprob]
+    prompt_logprobs: list[TokenLogprob]
     finish_reason: str
     stop_reason: str | int | None
     usage: Usage
@@ -44,6 +45,7 @@ class Completion(msgspec.Struct, kw_only=True, frozen=True):
             tool_calls=[calls[index] for index in sorted(calls)],
             token_ids=[token for output in seen for token in output.token_ids],
             logprobs=[logprob for output in seen for logprob in output.logprobs],
+            prompt_logprobs=[logprob for output in seen for logprob in output.prompt_logprobs],
             finish_reason=last.finish_reason or "",
             stop_reason=last.stop_reason,
             usage=last.usage or Usage(),

@@ -16,6 +16,7 @@ _FINISH_REASONS = {
     _core.FinishReason.STOP: "stop",
     _core.FinishReason.LENGTH: "length",
     _core.FinishReason.CANCELLED: "cancelled",
+    _core.FinishReason.DEADLINE: "deadline",
 }
 
 
@@ -30,13 +31,16 @@ class Generation:
         stop: list[str],
         preserved_tokens: list[int],
         parser: _core.ChatParser | None,
+        grammar: _core.Grammar | None = None,
     ) -> None:
         self.request = request
         self.tokens = tokens
         self.sampling = sampling
         self.stop = stop
         self.preserved_tokens = preserved_tokens
+        self.grammar = grammar
         self._parser = parser
+        self._n_scored = 1  # the prompt's first token has no log-probability
 
     def convert(self, output: _core.Output, piece: Callable[[int], bytes], death: str) -> RequestOutput:
         """The engine's output in the terms of the request. `death` is the engine's, empty while it lives.
@@ -60,19 +64,28 @@ class Generation:
             reasoning=reasoning,
             tool_calls=tool_calls,
             token_ids=tokens,
-            logprobs=_logprobs(output, tokens, piece) if self.request.logprobs is not None else [],
+            logprobs=_logprobs(tokens, output.logprobs, piece) if self.request.logprobs is not None else [],
+            prompt_logprobs=self._prompt_logprobs(output, piece) if self.request.prompt_logprobs is not None else [],
             finish_reason=finish_reason,
             stop_reason=output.stop_string if output.stop_string is not None else output.stop_token,
             usage=_usage(output.usage) if finish_reason is not None else None,
         )
 
+    def _prompt_logprobs(self, output: _core.Output, piece: Callable[[int], bytes]) -> list[TokenLogprob]:
+        scores = output.prompt_logprobs
+        first, self._n_scored = self._n_scored, self._n_scored + len(scores)
+        return _logprobs(self.tokens[first : self._n_scored], scores, piece)
 
-def _logprobs(output: _core.Output, tokens: list[int], piece: Callable[[int], bytes]) -> list[TokenLogprob]:
+
+def _logprobs(
+    tokens: list[int], scores: list[tuple[float, list[tuple[int, float]]]], piece: Callable[[int], bytes]
+) -> list[TokenLogprob]:
     return [
         TokenLogprob(token, piece(token), logprob, [(other, piece(other), value) for other, value in top])
-        for token, (logprob, top) in zip(tokens, output.logprobs, strict=True)
+        for token, (logprob, top) in zip(tokens, scores, strict=True)
     ]
 
 
 def _usage(usage: _core.Usage) -> Usage:
-    return Usage(**{name: getattr(usage, name) for name in Usage.__struct_fields__})
+    fields = {name: getattr(usage, name) for name in Usage.__struct_fields__}
+    return Usage(**{**fields, "cache_miss": usage.cache_miss.name.lower()})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from queue import SimpleQueue
 from types import TracebackType
@@ -12,15 +12,20 @@ from typing import Any, TypeAlias
 
 from shimmy import _core
 from shimmy.completion import Completion
-from shimmy.errors import ShimmyError
+from shimmy.embedding import Embeddings, EmbedRequest, Ranking, RerankRequest
+from shimmy.errors import InvalidRequestError, ShimmyError
 from shimmy.generation import Generation
 from shimmy.loaded_model import LoadedModel, Progress
 from shimmy.model_info import EngineStats, LoadSpec, ModelInfo
 from shimmy.output import RequestOutput
 from shimmy.pump import Delivery, Pump
 from shimmy.request import ChatPrompt, GenerateRequest
+from shimmy.session import Session
 
 _Queue: TypeAlias = "SimpleQueue[RequestOutput | ShimmyError]"
+
+MAX_SAMPLES = 128
+_REQUEST_OPTIONS = frozenset(GenerateRequest.__struct_fields__) - {"request_id", "prompt", "sampling"}
 
 
 class LLM:
@@ -32,8 +37,8 @@ class LLM:
     `model` is a GGUF file or a LoadSpec. `progress` is called with 0.0 to 1.0 while loading. Threads may share an LLM:
     their requests are batched. Raises ModelLoadError, InvalidRequestError (options) or TemplateError.
 
-    The generating methods take the fields of `_core.SamplingParams` as keyword arguments and raise InvalidRequestError,
-    PromptTooLongError, ModelNotFoundError (adapter), TemplateError or EngineDeadError.
+    The generating methods take the fields of `GenerateRequest` and of `_core.SamplingParams` as keyword arguments and
+    raise InvalidRequestError, PromptTooLongError, ModelNotFoundError (adapter), TemplateError or EngineDeadError.
     """
 
     def __init__(self, model: str | Path | LoadSpec, *, progress: Progress | None = None) -> None:
@@ -51,41 +56,78 @@ class LLM:
     def tokenizer(self) -> _core.Tokenizer:
         return self._model.tokenizer
 
-    def stream(
-        self,
-        prompt: str | list[int] | ChatPrompt,
-        *,
-        max_tokens: int | None = None,
-        stop: list[str] | None = None,
-        stop_token_ids: list[int] | None = None,
-        ignore_eos: bool = False,
-        logprobs: int | None = None,
-        lora: dict[str, float] | None = None,
-        **sampling: Any,
-    ) -> OutputStream:
+    @property
+    def engine(self) -> _core.Engine:
+        """The native engine. Raises InvalidRequestError for a model that cannot generate."""
+        return self._model.generator()
+
+    def session(
+        self, tokens: list[int] | None = None, *, tenant: str = "", lora: dict[str, float] | None = None
+    ) -> Session:
+        """A list of tokens whose KV cells can be forked, cut, saved and shifted."""
+        return Session(self, tokens, tenant=tenant, lora=lora)
+
+    def stream(self, prompt: str | list[int] | ChatPrompt, **options: Any) -> OutputStream:
         """Yield what each step adds, until the output with a finish_reason. Closing the iterator cancels."""
-        request = GenerateRequest(
-            request_id=str(next(self._ids)),
-            prompt=prompt,
-            sampling=sampling,
-            max_tokens=max_tokens,
-            stop=stop or [],
-            stop_token_ids=stop_token_ids or [],
-            ignore_eos=ignore_eos,
-            logprobs=logprobs,
-            lora=lora or {},
-        )
-        return OutputStream(self._pump, self._model.prepare(request))
+        return OutputStream(self._pump, self._model.prepare(self._request(prompt, options)))
 
     def generate(self, prompt: str | list[int] | ChatPrompt, **options: Any) -> Completion:
-        """The whole answer to a prompt. Options are those of `stream`."""
+        """The whole answer to a prompt."""
         return Completion.collect(self.stream(prompt, **options))
+
+    def samples(
+        self, prompt: str | list[int] | ChatPrompt, n: int, *, best_of: int | None = None, **options: Any
+    ) -> list[Completion]:
+        """`n` answers to a prompt that is computed once; a `seed` counts up from one to the next. With `best_of`, that
+        many are made and those with the highest mean log-probability returned, the best first.
+        """
+        n_made = n if best_of is None else best_of
+        if not 1 <= n <= n_made <= MAX_SAMPLES:
+            raise InvalidRequestError(
+                f"n is {n} and best_of {best_of}; 1 <= n <= best_of <= {MAX_SAMPLES} must hold", "n"
+            )
+        if best_of is not None:
+            options = {"logprobs": 0, **options}
+        seed = options.pop("seed", None)
+        seeds = [{} if seed is None else {"seed": (seed + i) % 2**32} for i in range(n_made)]
+        streams = [self.stream(prompt, **options, **one) for one in seeds]
+        answers = [Completion.collect(stream) for stream in streams]
+        if best_of is not None:
+            answers.sort(key=_mean_logprob, reverse=True)
+        return answers[:n]
 
     def chat(
         self, messages: list[dict[str, Any]], *, tools: list[dict[str, Any]] | None = None, **options: Any
     ) -> Completion:
         """The whole answer to a conversation in OpenAI's shape, through the model's chat template."""
         return self.generate(ChatPrompt(messages=messages, tools=tools or []), **options)
+
+    def embed(
+        self, texts: str | Sequence[str | list[int]], *, dimensions: int | None = None, normalize: bool = True
+    ) -> Embeddings:
+        """An embedding for each text (or list of token ids); see `EmbedRequest`. Any model can, not rerankers.
+
+        Raises InvalidRequestError, PromptTooLongError, QueueFullError, DecodeError (no finite values), ModelLoadError
+        (no memory for it, at the first call) or EngineDeadError.
+        """
+        given = [texts] if isinstance(texts, str) else texts
+        request = EmbedRequest(input=given, dimensions=dimensions, normalize=normalize)
+        return self._model.embedder.embed(request).result()
+
+    def rerank(
+        self, query: str, documents: list[str], *, top_n: int | None = None, raw_scores: bool = False
+    ) -> Ranking:
+        """The documents in the order of their relevance to the query, best first; see `RankedDocument` for scores.
+
+        Raises what `embed` raises; InvalidRequestError for a model that is no reranker.
+        """
+        request = RerankRequest(query=query, documents=documents, top_n=top_n, raw_scores=raw_scores)
+        return self._model.embedder.rerank(request).result()
+
+    def _request(self, prompt: str | list[int] | ChatPrompt, options: dict[str, Any]) -> GenerateRequest:
+        own = {name: value for name, value in options.items() if name in _REQUEST_OPTIONS and value is not None}
+        sampling = {name: value for name, value in options.items() if name not in _REQUEST_OPTIONS}
+        return GenerateRequest(request_id=str(next(self._ids)), prompt=prompt, sampling=sampling, **own)
 
     def stats(self) -> EngineStats:
         return self._model.stats()
@@ -139,6 +181,10 @@ class OutputStream(Iterator[RequestOutput]):
 
     def __del__(self) -> None:
         self.close()
+
+
+def _mean_logprob(answer: Completion) -> float:
+    return sum(one.logprob for one in answer.logprobs) / max(len(answer.logprobs), 1)
 
 
 def _deliver(delivery: Delivery[_Queue]) -> None:

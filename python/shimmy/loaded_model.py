@@ -1,16 +1,23 @@
-"""A model in this process: the native engine with its tokenizer and chat template. Below LLM and AsyncEngine."""
+"""A model in this process: the native engine and embedder with their tokenizer and chat template.
+
+Below LLM and AsyncEngine.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 
 from shimmy import _core, native_log
+from shimmy.embedder import Embedder
 from shimmy.errors import InvalidRequestError
 from shimmy.generation import Generation
+from shimmy.grammar import GrammarSpec
 from shimmy.model_info import EngineStats, LoadSpec, ModelInfo
+from shimmy.output_grammars import OutputGrammars
 from shimmy.request import ChatPrompt, GenerateRequest
 from shimmy.templates.choose import choose_template
 
@@ -18,21 +25,25 @@ Progress = Callable[[float], object]
 
 
 class LoadedModel:
-    """Owns the engine. Loading blocks; `progress` is called with 0.0 to 1.0 and stops the load by returning False.
+    """Owns the engine, which is None for a model that only embeds, and the embedder.
 
-    Raises ModelLoadError (file), InvalidRequestError (options) and TemplateError (chat template).
+    Loading blocks; `progress` is called with 0.0 to 1.0 and stops the load by returning False. Raises ModelLoadError
+    (file), InvalidRequestError (options) and TemplateError (chat template).
     """
 
     def __init__(self, spec: LoadSpec, progress: Progress | None = None) -> None:
         native_log.install()
         started = time.perf_counter()
         model = _core.Model(spec.path, _core.ModelParams(**spec.model), progress)
+        if spec.adapters and not model.can_generate:
+            raise InvalidRequestError(f"{spec.name} cannot generate text, so it takes no LoRA adapters", "adapters")
         self.tokenizer = _core.Tokenizer(model)
         self.chat_format = self._compile(_template(spec, model))
-        self.engine = _core.Engine(model, _core.ContextParams(**spec.context), _core.EngineParams(**spec.engine))
-        for name, path in spec.adapters.items():
-            self.engine.load_adapter(name, path)
-        self.engine.start()
+        self.grammars = OutputGrammars(self.tokenizer)
+        self.embedder = Embedder(model, self.tokenizer, spec)
+        self.engine = _start_engine(spec, model) if model.can_generate else None
+        if self.engine is None:
+            self.embedder.prepare()  # a model that cannot do this either is an error now
         self._spec = spec
         self._model = model
         self._load_seconds = time.perf_counter() - started
@@ -60,31 +71,44 @@ class LoadedModel:
             n_params=model.n_params,
             size_bytes=model.size_bytes,
             n_ctx_train=model.n_ctx_train,
-            n_ctx=self.engine.n_ctx,
-            n_seq_max=self.engine.n_seq_max,
+            n_ctx=self.engine.n_ctx if self.engine else self.embedder.max_input_tokens,
+            n_seq_max=self.engine.n_seq_max if self.engine else self.embedder.n_seq_max,
             n_vocab=model.n_vocab,
-            adapters=self.engine.adapters,
+            adapters=self.engine.adapters if self.engine else [],
             devices=[device.name for device in used],
             backend=used[0].backend if used else "CPU",
             n_layer=model.n_layer,
             n_gpu_layers=offloaded,
             has_chat_template=model.chat_template is not None,
+            can_generate=self.engine is not None,
+            n_embd=model.n_embd_out,
+            pooling=model.pooling,
             llama_cpp_commit=build["llama_cpp_commit"],
             cpu_features=build["cpu_features"],
             load_seconds=self._load_seconds,
         )
 
+    @property
+    def death(self) -> str:
+        """Why the engine or the embedder ended; empty while they live."""
+        return (self.engine.death if self.engine else "") or self.embedder.death
+
     def stats(self) -> EngineStats:
+        if self.engine is None:
+            return EngineStats()
         stats = self.engine.stats
         return EngineStats(**{name: getattr(stats, name) for name in EngineStats.__struct_fields__})
 
     def render(self, prompt: ChatPrompt) -> _core.RenderedChat:
         """Raises InvalidRequestError (shape of the messages) and TemplateError."""
-        if prompt.tool_choice == "required":
-            raise InvalidRequestError("tool_choice 'required' cannot be enforced yet; use 'auto'", "tool_choice")
+        tools = prompt.tools
+        if prompt.tool_name is not None:
+            tools = [tool for tool in tools if tool.get("function", {}).get("name") == prompt.tool_name]
+            if not tools:
+                raise InvalidRequestError(f"there is no tool named '{prompt.tool_name}'", "tool_choice")
         return self.chat_format.render(
             msgspec.json.encode(prompt.messages),
-            tools=msgspec.json.encode(prompt.tools) if prompt.tools else "",
+            tools=msgspec.json.encode(tools) if tools else "",
             tool_choice=prompt.tool_choice,
             parallel_tool_calls=prompt.parallel_tool_calls,
             add_generation_prompt=prompt.add_generation_prompt,
@@ -94,15 +118,22 @@ class LoadedModel:
 
     def prepare(self, request: GenerateRequest) -> Generation:
         """Render and tokenize a request: everything before the engine. Takes milliseconds; any thread may do it."""
+        self.generator()
         _check_numbers(request)
-        if isinstance(request.stop, str):  # list() would make a stop string of every letter
-            raise InvalidRequestError("stop is a string, it must be a list of strings", "stop")
-        sampling = _core.SamplingParams(**request.sampling)
+        for field in ("stop", "banned_strings"):
+            if isinstance(getattr(request, field), str):  # list() would make an entry of every letter
+                raise InvalidRequestError(f"{field} is a string, it must be a list of strings", field)
+        sampling = _core.SamplingParams(**self._with_token_bias(request.sampling))
         stop = list(request.stop)
         preserved: list[int] = []
         parser = None
+        grammar = None
         if isinstance(request.prompt, ChatPrompt):
-            chat = self.render(request.prompt)
+            prompt = request.prompt
+            if request.grammar is not None:
+                prompt = msgspec.structs.replace(prompt, enable_thinking=False)
+            chat = self.render(prompt)
+            grammar = self._grammar(request.grammar, prompt, chat)
             tokens = self.tokenizer.encode(chat.prompt, add_special=not chat.starts_with_bos)
             stop += chat.stops
             for text in chat.preserved_tokens:
@@ -113,26 +144,82 @@ class LoadedModel:
             tokens = self.tokenizer.encode(request.prompt)
         else:
             tokens = request.prompt
-        return Generation(request, tokens, sampling, stop, preserved, parser)
+        if grammar is None and request.grammar is not None:
+            grammar = self.grammars.for_output(request.grammar)
+        return Generation(request, tokens, sampling, stop, preserved, parser, grammar)
+
+    def _grammar(self, spec: GrammarSpec | None, prompt: ChatPrompt, chat: _core.RenderedChat) -> _core.Grammar | None:
+        """What the answer of a conversation has to look like, tool calls included."""
+        if not prompt.tools or prompt.tool_choice == "none":
+            return None
+        if prompt.tool_choice == "required" and not chat.grammar:
+            raise InvalidRequestError(
+                "this model's chat template has no format for tool calls, so none can be required", "tool_choice"
+            )
+        if prompt.tool_choice == "required":
+            optional = self.render(msgspec.structs.replace(prompt, tool_choice="auto"))
+            thinks = prompt.enable_thinking and chat.supports_thinking  # before it calls
+            if optional.grammar_lazy and not thinks:
+                return self.grammars.for_calls_only(optional)
+        if spec is None or prompt.tool_choice == "required":
+            return self.grammars.for_tools(chat)
+        return self.grammars.for_either(spec, chat)
+
+    def _with_token_bias(self, sampling: dict[str, Any]) -> dict[str, Any]:
+        bias = sampling.get("logit_bias")
+        if not isinstance(bias, dict) or not any(isinstance(key, str) for key in bias):
+            return sampling
+        by_token: dict[Any, Any] = {key: value for key, value in bias.items() if not isinstance(key, str)}
+        for text, value in bias.items():
+            if isinstance(text, str):
+                by_token.update(dict.fromkeys(self.tokenizer.encode(text, add_special=False), value))
+        return {**sampling, "logit_bias": by_token}
 
     def add(self, generation: Generation) -> int:
         """Queue a prepared request and return the engine's id for it. Raises what `Engine.add_request` raises."""
         request = generation.request
-        return self.engine.add_request(
+        return self.generator().add_request(
             generation.tokens,
             generation.sampling,
             max_tokens=request.max_tokens,
+            min_tokens=request.min_tokens,
             stop=generation.stop,
             stop_token_ids=request.stop_token_ids,
             ignore_eos=request.ignore_eos,
+            banned_strings=request.banned_strings,
             logprobs=request.logprobs,
+            prompt_logprobs=request.prompt_logprobs,
+            token_healing=request.token_healing,
+            grammar=generation.grammar,
+            speculation=request.speculation,
             lora=list(request.lora.items()),
             preserved_tokens=generation.preserved_tokens,
+            tenant=request.tenant,
+            priority=request.priority,
+            deadline=request.deadline,
         )
 
     def close(self) -> None:
-        """Cancel what runs and end the engine. Its memory is freed with the last reference."""
-        self.engine.shutdown()
+        """Cancel what runs and end the engine and the embedder. Memory is freed with the last reference."""
+        self.embedder.close()
+        if self.engine is not None:
+            self.engine.shutdown()
+
+    def generator(self) -> _core.Engine:
+        if self.engine is None:
+            raise InvalidRequestError(
+                f"{self._spec.name} ({self._model.architecture}) cannot generate text: it embeds or ranks only", "model"
+            )
+        return self.engine
+
+
+def _start_engine(spec: LoadSpec, model: _core.Model) -> _core.Engine:
+    draft = None if spec.draft is None else _core.Model(spec.draft, _core.ModelParams(**spec.model))
+    engine = _core.Engine(model, _core.ContextParams(**spec.context), _core.EngineParams(**spec.engine), draft)
+    for name, path in spec.adapters.items():
+        engine.load_adapter(name, path)
+    engine.start()
+    return engine
 
 
 def _check_numbers(request: GenerateRequest) -> None:
@@ -140,10 +227,10 @@ def _check_numbers(request: GenerateRequest) -> None:
     fields = {"stop_token_ids": request.stop_token_ids}
     if isinstance(request.prompt, list):
         fields["prompt"] = request.prompt
-    if request.logprobs is not None:
-        fields["logprobs"] = [request.logprobs]
-    if request.max_tokens is not None:
-        fields["max_tokens"] = [request.max_tokens]
+    for field in ("logprobs", "prompt_logprobs", "max_tokens", "min_tokens", "priority"):
+        number = getattr(request, field)
+        if number is not None:
+            fields[field] = [number]
     for field, numbers in fields.items():
         for number in (min(numbers), max(numbers)) if numbers else ():
             if not -(2**31) <= number < 2**31:

@@ -10,19 +10,22 @@ import msgspec
 class LoadSpec(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     """Everything needed to start one engine.
 
-    `model`, `context` and `engine` hold fields of `_core.ModelParams`, `_core.ContextParams` and
-    `_core.EngineParams`, only those that were set.
+    `model`, `context`, `engine` and `embedder` hold fields of `_core.ModelParams`, `_core.ContextParams`,
+    `_core.EngineParams` and `_core.EmbedderParams`, only those that were set.
     """
 
     name: str
     path: str
     adapters: dict[str, str] = {}
     """LoRA adapters to load: name -> file. A request chooses by name."""
+    draft: str | None = None
+    """A GGUF file of a small model of the same vocabulary, which proposes tokens for speculation."""
     chat_template: str | None = None
     """Jinja source; None takes the model's own, then the family's."""
     model: dict[str, Any] = {}
     context: dict[str, Any] = {}
     engine: dict[str, Any] = {}
+    embedder: dict[str, Any] = {}
 
 
 class ModelInfo(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
@@ -37,7 +40,7 @@ class ModelInfo(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     size_bytes: int
     n_ctx_train: int
     n_ctx: int
-    """Tokens that one request may take, prompt and completion together."""
+    """Tokens that one request may take, prompt and completion together; of a model that only embeds: one input."""
     n_seq_max: int
     n_vocab: int
     adapters: list[str] = []
@@ -49,6 +52,12 @@ class ModelInfo(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     """Layers actually offloaded."""
     has_chat_template: bool = False
     """Whether the file brings one of its own; otherwise its family's is used."""
+    can_generate: bool = True
+    """False for encoders: they embed or rank only."""
+    n_embd: int = 0
+    """Width of embeddings."""
+    pooling: str = ""
+    """How the file says that embeddings are pooled; "rank" is a reranker. Empty when it says nothing."""
     llama_cpp_commit: str = ""
     cpu_features: list[str] = []
     load_seconds: float = 0.0
@@ -69,6 +78,11 @@ class EngineStats(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True)
     requests_finished: int = 0
     prompt_tokens: int = 0
     cached_tokens: int = 0
+    drafted_tokens: int = 0
+    """Proposed by speculation; of those, `accepted_tokens` came out."""
+    accepted_tokens: int = 0
+    computed_tokens: int = 0
+    """That went through the model: prompts, completions and drafts."""
     completion_tokens: int = 0
     step_seconds: float = 0.0
     """Time spent in steps."""

@@ -31,6 +31,13 @@ class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
     cached_tokens: int = 0
     """Prompt tokens whose KV cells were reused."""
     completion_tokens: int = 0
+    drafted_tokens: int = 0
+    """Proposed by speculation; of those, `accepted_tokens` came out."""
+    accepted_tokens: int = 0
+    cache_diverged_at: int = -1
+    """Index of the first prompt token that was not reused; -1: all that may be were (the last one never is)."""
+    cache_miss: str = "none"
+    """Why that one was not: empty, diverged, adapters, evicted, uncuttable or disabled."""
     queue_seconds: float = 0.0
     """From arrival to the first prefill chunk."""
     prefill_seconds: float = 0.0
@@ -52,8 +59,10 @@ class RequestOutput(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=Tru
     tool_calls: list[ToolCallDelta] = []
     token_ids: list[int] = []
     logprobs: list[TokenLogprob] = []
+    prompt_logprobs: list[TokenLogprob] = []
+    """Of the prompt's tokens from the second on, as they are computed, if asked for."""
     finish_reason: str | None = None
-    """stop, length, tool_calls (ChatPrompt only) or cancelled."""
+    """stop, length, tool_calls (ChatPrompt only), deadline or cancelled."""
     stop_reason: str | int | None = None
     """The stop string or token id that ended it, when one did."""
     usage: Usage | None = None

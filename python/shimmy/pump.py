@@ -33,8 +33,10 @@ class Pump(Generic[Consumer]):
         self._lock = threading.Lock()  # held from queueing a request until it is known here
         self._open: dict[int, tuple[Generation, Consumer]] = {}
         self._closed = False
-        self._thread = threading.Thread(target=self._run, name="shimmy-pump", daemon=True)
-        self._thread.start()
+        self._thread: threading.Thread | None = None  # none for a model that does not generate
+        if model.engine is not None:
+            self._thread = threading.Thread(target=self._run, args=(model.engine,), name="shimmy-pump", daemon=True)
+            self._thread.start()
 
     def submit(self, generation: Generation, consumer: Consumer) -> int:
         """Queue a prepared request. Returns the engine's id for `cancel`. Raises what the engine raises."""
@@ -47,19 +49,18 @@ class Pump(Generic[Consumer]):
 
     def cancel(self, engine_id: int) -> None:
         """End a request within one step; its last output says so. Unknown ids are ignored."""
-        self._model.engine.cancel(engine_id)
+        if self._model.engine is not None:
+            self._model.engine.cancel(engine_id)
 
     def close(self) -> None:
         """Cancel everything, deliver the last outputs and end the thread. Idempotent."""
         with self._lock:
             self._closed = True
         self._model.close()
-        if threading.current_thread() is not self._thread:
+        if self._thread is not None and threading.current_thread() is not self._thread:
             self._thread.join()
 
-    def _run(self) -> None:
-        engine = self._model.engine
-
+    def _run(self, engine: _core.Engine) -> None:
         def piece(token: int) -> bytes:
             return self._model.tokenizer.piece(token, special=True)
 

@@ -6,6 +6,8 @@ from typing import Any
 
 import msgspec
 
+from shimmy.grammar import GrammarSpec
+
 
 class ChatPrompt(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     """A conversation, in OpenAI's chat completion shapes, for the model's chat template to render.
@@ -17,7 +19,9 @@ class ChatPrompt(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     messages: list[dict[str, Any]]
     tools: list[dict[str, Any]] = []
     tool_choice: str = "auto"
-    """auto, required or none."""
+    """auto, required (some call is enforced) or none."""
+    tool_name: str | None = None
+    """With required: the one function that is to be called."""
     parallel_tool_calls: bool = True
     add_generation_prompt: bool = True
     enable_thinking: bool = True
@@ -29,16 +33,37 @@ class GenerateRequest(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=T
 
     `prompt` is text (special tokens in it are parsed, BOS added as the model asks), token ids, or a conversation.
     `sampling` holds fields of `_core.SamplingParams`, only those that were set; unknown names and values out of range
-    raise InvalidRequestError. `max_tokens` None means: until the context is full. `logprobs` is the number of
-    alternatives per token (0-20); None turns them off. `lora` maps names of loaded adapters to scales.
+    raise InvalidRequestError. Keys of its `logit_bias` are token ids or text, all of whose tokens get the bias.
     """
 
     request_id: str
     prompt: str | list[int] | ChatPrompt
     sampling: dict[str, Any] = {}
     max_tokens: int | None = None
+    """None: until the context is full."""
+    min_tokens: int = 0
+    """No end token, stop token or stop string before that many."""
     stop: list[str] = []
     stop_token_ids: list[int] = []
     ignore_eos: bool = False
+    banned_strings: list[str] = []
+    """Never in the text: where one appears, the answer is rolled back and goes on another way."""
     logprobs: int | None = None
+    """Alternatives per token, 0 to 20; None turns log-probabilities off."""
+    prompt_logprobs: int | None = None
+    """The same for the prompt's tokens from the second on. Such a prompt is computed in full, without the cache."""
+    token_healing: bool = False
+    """Let the answer choose anew how the end of the prompt is cut into tokens; its text still continues the prompt."""
+    grammar: GrammarSpec | None = None
+    """What the output has to look like; for a `ChatPrompt` with optional tools, that or calls of these. A chat template
+    that can switch thinking off does so, since reasoning would not fit the grammar."""
+    speculation: bool = True
+    """Drafted tokens may be checked several at once. No answer changes by that."""
     lora: dict[str, float] = {}
+    """Names of loaded adapters with their scales."""
+    tenant: str = ""
+    """Shares cached prefixes with no other tenant and gets an equal share of the engine."""
+    priority: int = 0
+    """Lower is earlier; ten seconds of waiting count as one level."""
+    deadline: float | None = None
+    """Seconds from arrival, in the queue or not, until it ends with finish_reason "deadline"."""

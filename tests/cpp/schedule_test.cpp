@@ -112,8 +112,11 @@ TEST_CASE("any mix: within budget, each request at most once, progress guarantee
             const auto adapters = static_cast<AdapterSetId>(below(3));
             const auto step = static_cast<uint64_t>(below(50));
             views.push_back(below(2) ? decoding(step, adapters) : prompt(1 + below(3000), step, adapters));
+            views.back().n_draft = views.back().decoding ? below(10) : 0;
+            views.back().scores = !views.back().decoding && below(5) == 0;
+            views.back().n_before_switch = !views.back().decoding && below(5) == 0 ? 1 + below(100) : 0;
         }
-        const StepBudget any{1 + below(600), 32 + below(600)};
+        const StepBudget any{1 + below(600), 32 + below(600), 1 + below(100)};
         const auto plan = plan_step(views, any);
         CHECK(total(plan) >= 1);
         CHECK(total(plan) <= any.n_batch);
@@ -122,18 +125,69 @@ TEST_CASE("any mix: within budget, each request at most once, progress guarantee
             any_decoding = any_decoding || view.decoding;
         }
         int32_t prefill = 0;
+        int32_t outputs = 0;
         std::map<size_t, int> times;
         for (const auto & share : plan.shares) {
             const auto & view = views[share.index];
             CHECK(++times[share.index] == 1);
             CHECK(share.n_tokens >= 1);
-            CHECK(share.n_tokens <= view.n_pending);
-            CHECK(share.output == (share.n_tokens == view.n_pending));
+            CHECK(share.n_draft <= view.n_draft);
+            const int32_t n_pending = share.n_tokens - share.n_draft;
+            CHECK(n_pending <= view.n_pending);
+            CHECK(share.output == (n_pending == view.n_pending));
+            CHECK(share.n_outputs == (view.scores ? share.n_tokens : share.output ? 1 + share.n_draft : 0));
+            outputs += share.n_outputs;
+            if (view.n_before_switch > 0) {
+                CHECK(share.n_tokens <= view.n_before_switch);
+            }
             CHECK(view.adapters == plan.adapters);
             prefill += view.decoding ? 0 : share.n_tokens;
         }
+        CHECK(outputs <= any.n_outputs);
         if (any_decoding) {
             CHECK(prefill <= any.prefill_budget);
         }
     }
+}
+
+TEST_CASE("drafts give way to what other requests are sure to need") {
+    std::vector<RunningView> views{decoding(), decoding(), prompt(10, 1)};
+    views[0].n_draft = 8;
+    const auto plan = plan_step(views, {512, 512, 6});
+    REQUIRE(plan.shares.size() == 3);
+    CHECK(plan.shares[0].n_draft == 3);
+    CHECK(plan.shares[1].n_outputs == 1);
+    CHECK(plan.shares[2].output);
+}
+
+TEST_CASE("a prompt that is scored takes as many tokens as there are outputs") {
+    std::vector<RunningView> views{prompt(100)};
+    views[0].scores = true;
+    const auto plan = plan_step(views, {512, 512, 16});
+    CHECK(plan.shares[0].n_tokens == 16);
+    CHECK(plan.shares[0].n_outputs == 16);
+    CHECK_FALSE(plan.shares[0].output);
+}
+
+TEST_CASE("a chunk ends where the adapters change") {
+    std::vector<RunningView> views{prompt(100)};
+    views[0].n_before_switch = 30;
+    const auto plan = plan_step(views, {512, 512});
+    CHECK(plan.shares[0].n_tokens == 30);
+    CHECK_FALSE(plan.shares[0].output);
+}
+
+TEST_CASE("with fixed chunks each request is served by itself, in the same pieces") {
+    std::vector<RunningView> views{prompt(1000, 3), decoding(2), prompt(50, 4)};
+    const StepBudget fixed{2048, 512, 1 << 30, 256};
+    auto plan = plan_step(views, fixed);
+    REQUIRE(plan.shares.size() == 1);
+    CHECK(plan.shares[0].index == 1);
+    CHECK(plan.shares[0].n_tokens == 1);
+    views[1].last_step = 5;
+    views[0].n_done = 100;
+    plan = plan_step(views, fixed);
+    REQUIRE(plan.shares.size() == 1);
+    CHECK(plan.shares[0].index == 0);
+    CHECK(plan.shares[0].n_tokens == 156);
 }

@@ -219,3 +219,12 @@ def test_other_python_threads_run_during_a_render(demo: Any) -> None:
         time.sleep(0.001)
     thread.join()
     assert counted > 1
+
+
+def test_nothing_of_a_schema_reaches_stderr(demo: Any, capfd: pytest.CaptureFixture[str]) -> None:
+    """common/ prints the patterns that it leaves out of a grammar."""
+    tools = json.loads(json.dumps(TOOLS))
+    tools[0]["function"]["parameters"]["properties"]["city"]["pattern"] = "^(?!secret-canary)[a-z]+$"
+    prompt = demo.render(encode(HELLO), tools=encode(tools), tool_choice="required")
+    assert "get_weather" in prompt.grammar
+    assert capfd.readouterr() == ("", "")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -43,6 +46,29 @@ def test_a_prefill_in_chunks_gives_the_golden_text(chunk: int) -> None:
 def test_settings_that_do_not_change_the_golden_text(params: dict[str, Any]) -> None:
     context = open_context(**params)
     assert answer(context, prefill(context, PROMPT, chunk=8), len(PROMPT)) == GOLDEN
+
+
+def test_the_thread_counts_change_between_calls_and_not_the_text() -> None:
+    if len(os.sched_getaffinity(0)) < 2:
+        pytest.skip("this process has one CPU")
+    context = open_context(n_threads=2, n_threads_batch=1)
+    assert (context.n_threads, context.n_threads_batch) == (2, 1)
+    for n_threads, n_threads_batch in [(1, 1), (2, 2), (1, 2), (2, 1)]:
+        context.set_n_threads(n_threads, n_threads_batch)
+        assert (context.n_threads, context.n_threads_batch) == (n_threads, n_threads_batch)
+        context.kv_cache.clear()
+        assert golden(context) == GOLDEN
+
+
+@pytest.mark.parametrize(
+    ("name", "counts"), [("n_threads", (0, 1)), ("n_threads", (2, 1)), ("n_threads_batch", (1, -1))]
+)
+def test_thread_counts_stay_within_what_the_context_was_made_with(name: str, counts: tuple[int, int]) -> None:
+    context = open_context(n_threads=1)
+    with pytest.raises(InvalidRequestError, match=f"^{name} is .*between 1 and 1") as caught:
+        context.set_n_threads(*counts)
+    assert caught.value.param == name
+    assert (context.n_threads, context.n_threads_batch) == (1, 1)
 
 
 @pytest.mark.parametrize("kv_unified", [True, False])
@@ -261,3 +287,26 @@ def test_a_cache_larger_than_the_machine_is_refused_in_numbers(model: Model) -> 
     with pytest.raises(InvalidRequestError, match=r"67108864 cells takes \d+ MiB, this machine has \d+ MiB") as caught:
         Context(model, ContextParams(n_ctx=2**26))
     assert caught.value.param == "n_ctx"
+
+
+@pytest.mark.skipif(not Path("/proc/meminfo").exists(), reason="tells what memory is available")
+def test_a_cache_larger_than_the_available_memory_is_refused_in_numbers(model: Model) -> None:
+    memory = dict(re.findall(r"^(\w+): +(\d+) kB", Path("/proc/meminfo").read_text(), re.MULTILINE))
+    total, available = (int(memory[name]) * 1024 for name in ("MemTotal", "MemAvailable"))
+    per_cell = 4096  # bytes of the demo model: 4 layers of 2 heads of 64, keys and values in two bytes each
+    n_ctx = (available + total) // 2 // per_cell
+    if not available // per_cell < n_ctx < 2**26:
+        pytest.skip("no size lies between what is available and what there is")
+    with pytest.raises(InvalidRequestError, match=r"has \d+ MiB of memory and \d+ MiB of them available") as caught:
+        Context(model, ContextParams(n_ctx=n_ctx))
+    assert caught.value.param == "n_ctx"
+
+
+@pytest.mark.parametrize("field", ["n_threads", "n_threads_batch"])
+def test_more_threads_than_cpus_are_refused_in_numbers(model: Model, field: str) -> None:
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    for n in (cpus + 1, 512):
+        with pytest.raises(InvalidRequestError, match=f"{field} is {n} and .* {cpus} logical CPUs") as caught:
+            Context(model, ContextParams(n_ctx=256, **{field: n}))
+        assert caught.value.param == field
+    assert Context(model, ContextParams(n_ctx=256, **{field: cpus})).n_ctx == 256

@@ -28,6 +28,7 @@ def output(request_id: int, text: str = "", finish_reason: Any = REASON.NONE, er
         text=text,
         tokens=[],
         logprobs=[],
+        prompt_logprobs=[],
         finish_reason=finish_reason,
         stop_string=None,
         stop_token=None,
@@ -37,7 +38,16 @@ def output(request_id: int, text: str = "", finish_reason: Any = REASON.NONE, er
 
 
 _NO_USAGE = SimpleNamespace(
-    prompt_tokens=1, cached_tokens=0, completion_tokens=0, queue_seconds=0.0, prefill_seconds=0.0, decode_seconds=0.0
+    prompt_tokens=1,
+    cached_tokens=0,
+    cache_diverged_at=-1,
+    cache_miss=_core.CacheMiss.NONE,
+    completion_tokens=0,
+    drafted_tokens=0,
+    accepted_tokens=0,
+    queue_seconds=0.0,
+    prefill_seconds=0.0,
+    decode_seconds=0.0,
 )
 
 

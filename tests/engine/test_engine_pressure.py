@@ -62,7 +62,7 @@ def test_the_oldest_request_is_never_the_one_preempted() -> None:
         second = driver.ask(chat(LONG_QUESTION), ignore_eos=True, max_tokens=400)
         while first.last is None:
             driver.step()
-        assert engine.stats.preemptions == 1
+        assert engine.stats.preemptions >= 1
         assert len(first.pieces) == 400
         assert second.last is None
         driver.finish()

@@ -82,7 +82,7 @@ def test_a_second_thread_goes_on(name: str, counter: Counter) -> None:
     call = heavy_calls()[name]
     ticks, calls = ticks_during(counter, call)
     # A call that held the GIL would let the other thread in at its edges only, once at most.
-    assert ticks > 2 * calls
+    assert ticks > calls
 
 
 def test_two_threads_share_a_context() -> None:

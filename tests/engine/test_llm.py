@@ -237,7 +237,7 @@ def test_messages_that_the_template_refuses(llm: LLM) -> None:
         llm.chat([{"role": "user"}])
     with pytest.raises(InvalidRequestError):
         llm.chat([])
-    with pytest.raises(InvalidRequestError, match="cannot be enforced"):
+    with pytest.raises(InvalidRequestError, match="there are no tools"):
         llm.generate(ChatPrompt(messages=said(WHO), tool_choice="required"))
 
 

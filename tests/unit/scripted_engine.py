@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import struct
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import TypeAlias
 
 from shimmy import errors
+from shimmy.embedding import Embeddings, EmbedRequest, RankedDocument, Ranking, RerankRequest
 from shimmy.model_info import EngineStats, LoadSpec, ModelInfo
 from shimmy.output import RequestOutput, TokenLogprob, ToolCallDelta, Usage
 from shimmy.request import ChatPrompt, GenerateRequest
@@ -167,6 +169,27 @@ class ScriptedEngine:
         if prompt.messages[0]["role"] == "tool":
             raise errors.TemplateError("a conversation cannot begin with a tool message")
         return "".join(f"<{message['role']}>{message.get('content')}" for message in prompt.messages)
+
+    async def embed(self, request: EmbedRequest) -> Embeddings:
+        """Of each input its length and its place; "hang" never ends."""
+        self._check_alive()
+        if "hang" in request.input:
+            try:
+                await asyncio.sleep(3600)
+            finally:
+                self.cancelled.append("embed")
+        if not all(request.input):
+            raise errors.InvalidRequestError("an input is empty", "input")
+        data = [struct.pack("ff", len(item), index) for index, item in enumerate(request.input)]
+        n_tokens = sum(len(item) for item in request.input)
+        return Embeddings(data=data, dimensions=2, pooling="mean", prompt_tokens=n_tokens)
+
+    async def rerank(self, request: RerankRequest) -> Ranking:
+        """The more characters of the query a document holds, the better."""
+        self._check_alive()
+        scores = [float(sum(letter in text for letter in request.query)) for text in request.documents]
+        order = sorted(range(len(scores)), key=lambda index: -scores[index])[: request.top_n]
+        return Ranking(results=[RankedDocument(index, scores[index]) for index in order], prompt_tokens=len(scores))
 
     async def stats(self) -> EngineStats:
         return EngineStats(running=self.running, requests_finished=len(self.requests))

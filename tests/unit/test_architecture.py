@@ -32,8 +32,20 @@ ROOMS: dict[str, set[str]] = {
 LLAMA_HEADERS = re.compile(r"^(llama|ggml|gguf)([-_]\w+)*\.h$|^llama-cpp\.h$")
 
 # Python: what a module's top level may import of shimmy. The first part of the name decides; a longer entry wins.
-VALUES = {"errors", "request", "output", "completion", "model_info", "engine_client"}
-NATIVE = {"_core", "async_engine", "llm", "pump", "generation", "loaded_model", "native_log"}
+VALUES = {"errors", "request", "output", "completion", "embedding", "model_info", "engine_client", "grammar"}
+NATIVE = {
+    "_core",
+    "async_engine",
+    "embedder",
+    "generation",
+    "llm",
+    "loaded_model",
+    "native_log",
+    "output_grammars",
+    "pump",
+    "rerank_prompt",
+    "session",
+}
 PURE = VALUES | {"settings", "logs", "demo_model", "data", "templates"}
 LAYERS: dict[str, set[str]] = {
     **dict.fromkeys(VALUES, VALUES),

@@ -1,0 +1,400 @@
+#include "engine/batcher.h"
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include "errors.h"
+#include "llama/device.h"
+
+namespace shimmy {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr double probe_seconds = 0.5;
+constexpr size_t steps_after_resumption = 8;
+constexpr size_t parallel_logits = 1 << 16;  // fewer are sampled on the step thread alone
+
+double seconds_since(Clock::time_point start) {
+    return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+size_t tokens_in(const StepPlan & plan) {
+    size_t n = 0;
+    for (const auto & share : plan.shares) {
+        n += static_cast<size_t>(share.n_tokens);
+    }
+    return n;
+}
+
+int32_t sampling_threads(const EngineParams & params) {
+    const auto wanted = params.sampling_threads > 0 ? static_cast<int32_t>(params.sampling_threads) : physical_cores();
+    return std::min(wanted, static_cast<int32_t>(params.max_num_seqs));
+}
+
+}  // namespace
+
+Batcher::Batcher(Context & context, Inbox & inbox, const SequenceRules & rules, const EngineParams & params,
+                 std::unique_ptr<DraftModel> draft)
+    : context_(context),
+      inbox_(inbox),
+      rules_(rules),
+      params_(params),
+      governor_(context_.n_threads(), context_.n_threads_batch(), params_.adaptive_threads && !params_.deterministic),
+      slots_(context_, params_.prefix_cache, params_.cache_ram_mib),
+      workers_(sampling_threads(params_)) {
+    if (rules_.max_draft > 0) {
+        speculation_.emplace(rules_.max_draft, std::move(draft));
+    }
+}
+
+void Batcher::probe() {
+    if (!speculation_) {
+        return;
+    }
+    const auto start = Clock::now();
+    for (const int32_t n : StepClock::probe_sizes) {
+        for (int repeat = 0; repeat < 2 && seconds_since(start) < probe_seconds; ++repeat) {
+            batch_.clear();
+            for (Pos pos = 0; pos < std::min<Pos>(n, static_cast<Pos>(context_.n_batch())); ++pos) {
+                batch_.add(0, pos, 0, true);
+            }
+            const auto begin = Clock::now();
+            if (context_.decode(batch_) == DecodeStatus::Ok && repeat > 0) {
+                speculation_->observe(batch_.n_tokens(), seconds_since(begin));
+            }
+            context_.kv_cache().seq_rm(0);
+        }
+    }
+}
+
+bool Batcher::step() {
+    const auto start = Clock::now();
+    take_notes();
+    admit();
+    if (running_.empty()) {
+        return !outputs_.empty() || !queue_.empty();
+    }
+    ++step_;
+    const auto plan = this->plan();
+    slots_.evict_for(tokens_in(plan));
+    switch (decode(plan)) {
+        case DecodeStatus::Ok:
+            advance(plan);
+            break;
+        case DecodeStatus::Aborted:
+            undo(plan);
+            break;
+        case DecodeStatus::NoKvSlot:
+            if (!make_room(plan)) {
+                throw DecodeError("the KV cache has no room for a single request");
+            }
+            break;
+        case DecodeStatus::Invalid:
+            throw DecodeError("llama.cpp refused a batch of the engine");
+        case DecodeStatus::Failed:
+            throw DecodeError("llama.cpp failed while decoding");
+    }
+    ++counters_.steps;
+    counters_.step_seconds += seconds_since(start);
+    return true;
+}
+
+void Batcher::take_notes() {
+    auto notes = inbox_.take();
+    for (auto & sequence : notes.arrivals) {
+        ledger_.arrive(sequence->tenant());
+        if (sequence->wants_steps()) {
+            queue_.push_back(std::move(sequence));
+            continue;
+        }
+        inbox_.leave_queue(sequence->n_queued());
+        send(ended(*sequence, FinishReason::Length));
+    }
+    if (!notes.cancellations.empty()) {
+        end_where(FinishReason::Cancelled, [&](const Sequence & s) { return notes.cancellations.count(s.id()) > 0; });
+    }
+    end_where(FinishReason::Deadline, [](const Sequence & s) { return s.expired(); });
+}
+
+void Batcher::end_where(FinishReason reason, const std::function<bool(const Sequence &)> & ends) {
+    std::erase_if(queue_, [&](const auto & sequence) {
+        if (!ends(*sequence)) {
+            return false;
+        }
+        inbox_.leave_queue(sequence->n_queued());
+        send(ended(*sequence, reason));
+        return true;
+    });
+    std::erase_if(running_, [&](size_t index) {
+        if (!ends(*slots_[index].sequence)) {
+            return false;
+        }
+        send(ended(*slots_[index].sequence, reason));
+        slots_.release(index, true);
+        return true;
+    });
+}
+
+bool Batcher::fits(const Sequence & next) const {
+    if (running_.empty() || !context_.params().kv_unified) {
+        return true;
+    }
+    // Room to grow, so that a resumed request is not preempted again at once.
+    const size_t steps = next.preempted() ? steps_after_resumption : 1;
+    return slots_.cells_with(next, running_) + steps * (running_.size() + 1) <= context_.n_ctx();
+}
+
+void Batcher::admit() {
+    if (queue_.empty() || running_.size() == context_.n_seq_max()) {
+        return;
+    }
+    std::vector<WaitingView> views;
+    for (const auto & sequence : queue_) {
+        views.push_back(
+            {sequence->priority(), sequence->waited(), ledger_.served(sequence->tenant()), sequence->preempted()});
+    }
+    for (const size_t i : admission_order(views)) {
+        auto & sequence = queue_[i];
+        if (!fits(*sequence)) {
+            break;
+        }
+        const size_t n_queued = sequence->n_queued();
+        const auto placing = slots_.place(sequence, step_);
+        if (placing.outcome == Placing::Outcome::Full) {
+            break;
+        }
+        if (placing.outcome == Placing::Outcome::Wait) {
+            continue;
+        }
+        running_.push_back(placing.slot);
+        inbox_.leave_queue(n_queued);
+    }
+    std::erase(queue_, nullptr);
+}
+
+void Batcher::draft() {
+    std::vector<Speculation::Candidate> candidates;
+    int32_t n_tokens = 0;
+    int32_t n_decoding = 0;
+    for (const size_t index : running_) {
+        auto & sequence = *slots_[index].sequence;
+        if (sequence.decoding()) {
+            n_tokens += sequence.n_pending();
+            ++n_decoding;
+        } else {
+            n_tokens += std::min(sequence.n_pending(), static_cast<int32_t>(params_.prefill_budget));
+        }
+        if (sequence.drafts() && sequence.draft_room() > 0) {
+            candidates.push_back({index, &sequence});
+        }
+    }
+    int64_t room = static_cast<int64_t>(context_.n_outputs_max()) - static_cast<int64_t>(running_.size());
+    if (context_.params().kv_unified) {  // nobody is preempted for a draft
+        room = std::min(room, static_cast<int64_t>(context_.n_ctx()) - static_cast<int64_t>(slots_.cells_of(running_)));
+    }
+    speculation_->propose(candidates, n_tokens, n_decoding, static_cast<int32_t>(std::max<int64_t>(room, 0)));
+}
+
+StepPlan Batcher::plan() {
+    if (speculation_) {
+        draft();
+    }
+    std::vector<RunningView> views;
+    for (const size_t index : running_) {
+        views.push_back(slots_[index].sequence->view(slots_[index].last_step));
+    }
+    return plan_step(views, {static_cast<int32_t>(context_.n_batch()), static_cast<int32_t>(params_.prefill_budget),
+                             static_cast<int32_t>(context_.n_outputs_max()), rules_.fixed_chunk});
+}
+
+DecodeStatus Batcher::decode(const StepPlan & plan) {
+    if (plan.adapters != active_adapters_) {
+        context_.set_adapters(slots_[running_[plan.shares.front().index]].sequence->adapters().set);
+        active_adapters_ = plan.adapters;
+    }
+    batch_.clear();
+    auto kind = StepKind::Decode;
+    std::set<RequestId> worth_stopping;
+    for (const auto & share : plan.shares) {
+        const size_t index = running_[share.index];
+        const auto & sequence = *slots_[index].sequence;
+        Pos pos = sequence.n_computed();
+        const Pos first_output = pos + share.n_tokens - share.n_outputs;
+        for (const Token token : sequence.tokens_of(share)) {
+            batch_.add(token, pos, static_cast<SeqId>(index), pos >= first_output);
+            ++pos;
+        }
+        if (!sequence.decoding()) {
+            kind = StepKind::Prefill;
+        }
+        if (!sequence.decoding() || plan.shares.size() == 1) {
+            worth_stopping.insert(sequence.id());
+        }
+    }
+    if (!inbox_.begin_decode(std::move(worth_stopping))) {
+        return DecodeStatus::Aborted;
+    }
+    context_.set_n_threads(governor_.n_threads(kind), governor_.n_threads(kind));
+    const auto start = Clock::now();
+    const auto status = context_.decode(batch_);
+    const double seconds = seconds_since(start);
+    counters_.decode_seconds += seconds;
+    if (status == DecodeStatus::Ok) {
+        governor_.record(kind, batch_.n_tokens(), seconds);
+        if (speculation_ && kind == StepKind::Decode) {
+            speculation_->observe(batch_.n_tokens(), seconds);
+        }
+    }
+    inbox_.end_decode([this] { context_.clear_abort(); });
+    return status;
+}
+
+void Batcher::advance(const StepPlan & plan) {
+    struct Task {
+        std::vector<std::span<const float>> rows;  // fetched here: llama.cpp may sort its outputs at the first access
+        Output output;
+    };
+    std::vector<Task> tasks(plan.shares.size());
+    int32_t end = 0;  // index into the batch
+    size_t n_logits = 0;
+    for (size_t i = 0; i < tasks.size(); ++i) {
+        const auto & share = plan.shares[i];
+        end += share.n_tokens;
+        for (int32_t k = end - share.n_outputs; k < end; ++k) {
+            tasks[i].rows.push_back(context_.logits(k));
+            n_logits += tasks[i].rows.back().size();
+        }
+    }
+    const auto take = [&](size_t i) {
+        auto & sequence = *slots_[running_[plan.shares[i].index]].sequence;
+        auto & [rows, output] = tasks[i];
+        output.id = sequence.id();
+        try {
+            sequence.advance(plan.shares[i], rows, output);
+        } catch (const std::exception & error) {
+            output.error = error.what();
+            sequence.finish(FinishReason::Failed, output);
+        }
+    };
+    if (tasks.size() > 1 && n_logits >= parallel_logits) {
+        workers_.run(tasks.size(), take);
+    } else {
+        for (size_t i = 0; i < tasks.size(); ++i) {
+            take(i);
+        }
+    }
+    std::set<size_t> finished;
+    for (size_t i = 0; i < tasks.size(); ++i) {
+        settle(plan.shares[i], std::move(tasks[i].output), finished);
+    }
+    std::erase_if(running_, [&](size_t index) { return finished.count(index) > 0; });
+}
+
+void Batcher::settle(const Share & share, Output output, std::set<size_t> & finished) {
+    const size_t index = running_[share.index];
+    auto & slot = slots_[index];
+    const auto n_tokens = static_cast<uint64_t>(share.n_tokens);
+    counters_.computed_tokens += n_tokens;
+    const bool decoded = !output.tokens.empty() || output.finish_reason != FinishReason::None;
+    ledger_.charge(slot.sequence->tenant(), decoded ? 0 : share.n_tokens, decoded ? 1 : 0);
+    slot.last_step = step_;
+    if (slot.sequence->left_cells()) {
+        slots_.rewind(index);
+    }
+    slots_.computed(index);
+    if (output.finish_reason != FinishReason::None) {
+        ledger_.leave(slot.sequence->tenant());
+        if (speculation_) {
+            speculation_->remember(slot.sequence->tenant(), slot.sequence->answer());
+            speculation_->forget(index);
+        }
+        slots_.release(index, output.finish_reason != FinishReason::Failed);
+        finished.insert(index);
+    }
+    if (decoded || !output.prompt_logprobs.empty()) {
+        send(std::move(output));
+    }
+}
+
+void Batcher::undo(const StepPlan & plan) {
+    for (const auto & share : plan.shares) {
+        slots_.rewind(running_[share.index]);
+    }
+}
+
+bool Batcher::make_room(const StepPlan & plan) {
+    if (slots_.evict_oldest() > 0) {
+        return true;
+    }
+    if (running_.size() > 1) {
+        const auto newest = std::max_element(running_.begin(), running_.end(), [&](size_t a, size_t b) {
+            return slots_[a].sequence->id() < slots_[b].sequence->id();
+        });
+        queue_.push_front(slots_.preempt(*newest));
+        running_.erase(newest);
+        ++counters_.preemptions;
+        inbox_.reenter_queue(queue_.front()->n_queued());
+        return true;
+    }
+    if (slots_.unpin_all()) {
+        return true;
+    }
+    // One request alone fills the cache: it has reached the end of its context.
+    const size_t index = running_.front();
+    if (plan.shares.size() != 1 || !slots_[index].sequence->decoding()) {
+        return false;
+    }
+    send(ended(*slots_[index].sequence, FinishReason::Length));
+    slots_.release(index, true);
+    running_.clear();
+    return true;
+}
+
+Output Batcher::ended(Sequence & sequence, FinishReason reason, const std::string & error) {
+    Output output;
+    output.id = sequence.id();
+    output.error = error;
+    sequence.finish(reason, output);
+    ledger_.leave(sequence.tenant());
+    return output;
+}
+
+void Batcher::send(Output output) {
+    counters_.completion_tokens += output.tokens.size();
+    if (output.finish_reason != FinishReason::None) {
+        ++counters_.requests_finished;
+        counters_.prompt_tokens += static_cast<uint64_t>(output.usage.prompt_tokens);
+        counters_.cached_tokens += static_cast<uint64_t>(output.usage.cached_tokens);
+        counters_.drafted_tokens += static_cast<uint64_t>(output.usage.drafted_tokens);
+        counters_.accepted_tokens += static_cast<uint64_t>(output.usage.accepted_tokens);
+    }
+    outputs_.push_back(std::move(output));
+}
+
+void Batcher::end_all(FinishReason reason, const std::string & error) {
+    take_notes();
+    for (const size_t index : running_) {
+        if (slots_[index].sequence) {
+            send(ended(*slots_[index].sequence, reason, error));
+            slots_[index].sequence.reset();
+        }
+    }
+    for (auto & sequence : queue_) {
+        inbox_.leave_queue(sequence->n_queued());
+        send(ended(*sequence, reason, error));
+    }
+    running_.clear();
+    queue_.clear();
+}
+
+EngineStats Batcher::stats() const {
+    auto stats = counters_;
+    stats.running = running_.size();
+    stats.kv_cells_used = slots_.cells_used();
+    stats.kv_cells_total = context_.n_ctx();
+    return stats;
+}
+
+}  // namespace shimmy

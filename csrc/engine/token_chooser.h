@@ -1,0 +1,68 @@
+#pragma once
+// Chooses a sequence's next token: the sampler, and everything that a token must obey beside it.
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "engine/request.h"
+#include "grammar/grammar_matcher.h"
+#include "llama/prefix_tokens.h"
+#include "llama/sampler.h"
+
+namespace shimmy {
+
+// The sampler chooses first; only when its token is not allowed are the others masked and it chooses again. The result
+// is distributed as if all had been masked at once.
+class TokenChooser {
+  public:
+    // `known`: the text that the answer must begin with (token healing), with the index of the vocabulary's texts.
+    TokenChooser(std::shared_ptr<const Tokenizer> tokenizer, const Request & request, std::string known,
+                 std::shared_ptr<const PrefixTokens> texts);
+
+    // The token for position `n_generated` of the answer; not accepted yet. Throws DecodeError when none is left.
+    Token choose(std::span<const float> logits, int64_t n_generated);
+
+    // How many leading tokens of a draft could be chosen one after the other.
+    size_t allowed(std::span<const Token> draft);
+
+    // Take a token into the history.
+    void accept(Token token);
+
+    // Tokens that the grammar leaves no choice about; to be accepted one after the other.
+    std::vector<Token> forced();
+
+    // The grammar allows nothing more than the end.
+    bool complete() { return grammar_ && grammar_->stopped(); }
+
+    // The last `n` accepted tokens were taken back: `history` is what is left. `banned`, the first of them, may not
+    // come again at that place, which is position `n_generated` of the answer.
+    void take_back(size_t n, std::span<const Token> history, int64_t n_generated, Token banned);
+
+    bool is_end(Token token) const;  // an end token of the model, unless ignore_eos, or one of stop_token_ids
+
+    const Sampler & sampler() const { return sampler_; }
+
+  private:
+    bool allowed(Token token, int64_t n_generated);
+    void mask(std::span<float> logits, int64_t n_generated);
+    const std::set<Token> * banned_at(int64_t n_generated) const;
+
+    std::shared_ptr<const Tokenizer> tokenizer_;
+    Sampler sampler_;
+    std::optional<GrammarMatcher> grammar_;
+    std::vector<Token> ends_;
+    std::set<Token> stop_token_ids_;
+    int64_t min_tokens_;
+    std::string known_;  // what is left of it
+    std::string all_known_;
+    std::shared_ptr<const PrefixTokens> texts_;
+    std::map<int64_t, std::set<Token>> banned_;  // by position
+    std::vector<float> scratch_;
+};
+
+}  // namespace shimmy
