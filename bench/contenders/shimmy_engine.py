@@ -8,7 +8,6 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from contenders.target import Answer, Contender, NotSupportedError, OnToken, Request, Setup, Target
@@ -41,14 +40,15 @@ class EngineTarget(Target):
 
     def options(self, request: Request) -> dict[str, Any]:
         """The keyword arguments of `LLM.stream` for a request."""
+        from shimmy import GrammarSpec
+
         options: dict[str, Any] = {
             "max_tokens": request.max_tokens,
             "temperature": 0,
             "ignore_eos": request.ignore_eos,
         }
         if request.schema is not None:
-            schema = {"name": "document", "schema": request.schema, "strict": True}
-            options["response_format"] = {"type": "json_schema", "json_schema": schema}
+            options["grammar"] = GrammarSpec(json_schema=request.schema)
         if self._speculation is not None:
             options["speculation"] = self._speculation
         if request.adapter is not None:
@@ -93,16 +93,9 @@ class EngineTarget(Target):
         )
 
     async def embed(self, texts: Sequence[str]) -> list[list[float]]:
-        from shimmy import InvalidRequestError
-
-        if not hasattr(self.llm, "embed"):
-            raise NotSupportedError("shimmy.LLM has no embed")
         loop = asyncio.get_running_loop()
-        try:
-            vectors = await loop.run_in_executor(self._threads, partial(self.llm.embed, list(texts), pooling="mean"))
-        except (TypeError, InvalidRequestError) as error:
-            raise NotSupportedError(f"shimmy.LLM.embed refuses the call: {error}") from error
-        return [list(vector) for vector in vectors]
+        vectors = await loop.run_in_executor(self._threads, self.llm.embed, list(texts))
+        return [vectors.floats(i) for i in range(len(texts))]
 
     def memory_mib(self) -> float:
         return self._memory.now()
@@ -129,7 +122,14 @@ class ShimmyEngine(Contender):
 
         adapters = {path.stem: str(path) for path in setup.adapters}
         context = {"n_ctx": setup.n_ctx, "n_threads": setup.threads}
-        with LLM(LoadSpec(name="bench", path=str(setup.model), adapters=adapters, context=context)) as llm:
+        spec = LoadSpec(
+            name="bench",
+            path=str(setup.model),
+            adapters=adapters,
+            context=context,
+            embedder={"pooling": "mean"},
+        )
+        with LLM(spec) as llm:
             target = EngineTarget(self.name, spawned, time.perf_counter(), llm, self._speculation)
             try:
                 yield target
