@@ -96,7 +96,9 @@ def test_other_servers_names_for_it(client: OpenAI, fields: dict[str, Any], answ
 
 @pytest.mark.parametrize("temperature", [0, 1.5])
 def test_a_required_call(client: OpenAI, temperature: float) -> None:
-    choice = ask(client, tools=TOOLS, tool_choice="required", temperature=temperature, seed=2, max_tokens=300).choices[0]
+    choice = ask(client, tools=TOOLS, tool_choice="required", temperature=temperature, seed=2, max_tokens=300).choices[
+        0
+    ]
     assert choice.finish_reason == "tool_calls"
     assert choice.message.content is None
     for call in choice.message.tool_calls:

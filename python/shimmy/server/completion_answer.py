@@ -24,10 +24,14 @@ class LogprobsWriter:
         self._offset = 0
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
-    def write_first(self, echo: Echo) -> LegacyLogprobs:
-        """The first token of an echoed prompt, which nothing precedes that could predict it."""
-        self._offset = echo.first_width
-        return LegacyLogprobs([echo.first_token or ""], [None], [None], [0])
+    def write_prompt(self, echo: Echo, scored: Sequence[TokenLogprob]) -> LegacyLogprobs:
+        """The tokens of an echoed prompt; nothing precedes the first that could predict it."""
+        offsets = echo.offsets(scored)
+        out = self.write(scored)
+        self._offset = len(echo.text)
+        self._decoder.reset()
+        first = echo.first_token or echo.text[: offsets[1] if scored else None]
+        return LegacyLogprobs([first, *out.tokens], [None, *out.token_logprobs], [None, *out.top_logprobs], offsets)
 
     def write(self, logprobs: Sequence[TokenLogprob]) -> LegacyLogprobs:
         out = LegacyLogprobs([], [], [], [])
@@ -69,8 +73,9 @@ def completion(
 
 def _whole_logprobs(output: RequestOutput, echo: Echo) -> LegacyLogprobs:
     writer = LogprobsWriter()
-    begin = LegacyLogprobs([], [], [], []) if echo.first_token is None else writer.write_first(echo)
-    return _joined(begin, writer.write([*output.prompt_logprobs, *output.logprobs]))
+    if echo.n_scored < 0:
+        return writer.write(output.logprobs)
+    return _joined(writer.write_prompt(echo, output.prompt_logprobs), writer.write(output.logprobs))
 
 
 def _joined(first: LegacyLogprobs, second: LegacyLogprobs) -> LegacyLogprobs:
@@ -103,6 +108,7 @@ class CompletionChunkWriter:
         }
         self._head = b"data: " + _ENCODER.encode(head)[:-1] + b',"choices":['
         self._echoes: list[Echo | None] = list(echoes)
+        self._prompts: list[list[TokenLogprob]] = [[] for _ in echoes]
         self._logprobs = [LogprobsWriter() if logprobs else None for _ in echoes]
         self._usages: list[Usage | None] = [None] * len(echoes)
         self._n_open = len(echoes)
@@ -111,15 +117,15 @@ class CompletionChunkWriter:
 
     def write(self, index: int, output: RequestOutput) -> bytes:
         """The chunk of one output of choice `index`, its first with the echo; the last one of all ends with usage."""
-        echo, self._echoes[index] = self._echoes[index] or Echo(), None
-        scored = [*output.prompt_logprobs, *output.logprobs]
-        if not (echo.text or output.text or output.finished or scored):
+        echo, scores = self._begin(index, output)
+        writer = self._logprobs[index]
+        if writer is not None and output.logprobs:
+            new = writer.write(output.logprobs)
+            scores = new if scores is None else _joined(scores, new)
+        if not (echo.text or output.text or output.finished or scores):
             return b""
         choice = CompletionChoice(
-            index=index,
-            text=echo.text + output.text,
-            logprobs=self._scores(index, scored, echo),
-            finish_reason=finish_reason_of(output),
+            index=index, text=echo.text + output.text, logprobs=scores, finish_reason=finish_reason_of(output)
         )
         chunk = self._head + _ENCODER.encode(choice) + b"]}\n\n"
         if output.finished:
@@ -130,10 +136,13 @@ class CompletionChunkWriter:
                 chunk += self._head + b'],"usage":' + _ENCODER.encode(usage) + b"}\n\n"
         return chunk
 
-    def _scores(self, index: int, scored: Sequence[TokenLogprob], echo: Echo) -> LegacyLogprobs | None:
-        writer = self._logprobs[index]
-        if writer is None or (echo.first_token is None and not scored):
-            return None
-        if echo.first_token is None:
-            return writer.write(scored)
-        return _joined(writer.write_first(echo), writer.write(scored))
+    def _begin(self, index: int, output: RequestOutput) -> tuple[Echo, LegacyLogprobs | None]:
+        """The echo and its scores, once: with the output that completes the scores, before the first token."""
+        echo, writer, scored = self._echoes[index], self._logprobs[index], self._prompts[index]
+        scored += output.prompt_logprobs
+        if echo is None or (writer is not None and len(scored) < echo.n_scored and not output.finished):
+            return Echo(), None
+        self._echoes[index] = None
+        if writer is None or echo.n_scored < 0:
+            return echo, None
+        return echo, writer.write_prompt(echo, scored)

@@ -6,6 +6,9 @@ from typing import Any
 
 import pytest
 
+from shimmy.output import TokenLogprob
+from shimmy.server.echo import Echo
+
 
 def complete(server: Any, prompt: Any, **fields: Any) -> Any:
     return server.http.post("/v1/completions", json={"model": "m", "prompt": prompt, **fields})
@@ -83,6 +86,23 @@ def test_echo_scores_the_prompt(server: Any, events: Any) -> None:
     parts = [chunk["choices"][0]["logprobs"] for chunk in chunks if chunk["choices"][0]["logprobs"]]
     assert {name: [one for part in parts for one in part[name]] for name in both} == both
     assert "".join(chunk["choices"][0]["text"] for chunk in chunks) == "hi104 105"
+
+
+@pytest.mark.parametrize(
+    ("text", "first", "pieces", "offsets"),
+    [
+        ("hi you", "hi", [b" you"], [0, 2]),
+        ("<|a|>hi", "", [b"hi"], [0, 5]),  # a control token that the text has
+        ("hi", "", [b"hi"], [0, 0]),  # one that it has not
+        ("hi", "", [b" hi"], [0, 0]),
+        ("hi you", "hi", [b"<|a|>", b" you"], [0, 2, 2]),
+        ("\N{PARTY POPPER}!", "\N{REPLACEMENT CHARACTER}", [b"\x9f\x8e", b"\x89", b"!"], [0, 0, 0, 1]),
+        ("x", "x", [], [0]),
+    ],
+)
+def test_offsets_of_an_echo(text: str, first: str, pieces: list[bytes], offsets: list[int]) -> None:
+    echo = Echo(text, first, len(pieces))
+    assert echo.offsets([TokenLogprob(0, piece, -1.0) for piece in pieces]) == offsets
 
 
 def test_several_choices_count_their_prompt_once(server: Any, events: Any) -> None:
