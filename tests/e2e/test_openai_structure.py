@@ -156,6 +156,26 @@ def test_echo_scores_the_prompt(client: OpenAI) -> None:
     assert [token for part in parts for token in part.tokens] == both.tokens
 
 
+def test_likelihoods_as_lm_evaluation_harness_reads_them(client: OpenAI) -> None:
+    """Its local-completions: token lists of context and continuation, one token more, and slices of the arrays."""
+    fields: dict[str, Any] = {"model": MODEL, "temperature": 0, "max_tokens": 1, "logprobs": 1, "seed": 1234}
+    context = "The capital of France is"
+    with_ids = {"return_token_ids": True, "add_generation_prompt": False}  # unknown fields are ignored
+    prompts = [[40, 41, 42, 43], [50, 51, 52]]
+    answer = client.completions.create(**fields, prompt=prompts, echo=True, extra_body=with_ids)
+    for prompt, choice in zip(prompts, answer.choices, strict=True):
+        values, tops = choice.logprobs.token_logprobs, choice.logprobs.top_logprobs
+        assert len(values) == len(tops) == len(prompt) + 1
+        for value, top in zip(values[2:-1], tops[2:-1], strict=True):
+            assert value <= max(top.values())
+    sums = []
+    for ending in (" Paris.", " Berlin."):
+        scored = client.completions.create(**fields, prompt=context + ending, echo=True).choices[0].logprobs
+        ends = [at for at, offset in enumerate(scored.text_offset[:-1]) if offset >= len(context)]
+        sums.append(sum(scored.token_logprobs[at] for at in ends))
+    assert sums[0] > sums[1]
+
+
 def test_best_of(client: OpenAI) -> None:
     fields: dict[str, Any] = {"model": MODEL, "prompt": PROMPT, "temperature": 2, "seed": 3, "max_tokens": 5}
     assert len(client.completions.create(**fields, n=2, best_of=4).choices) == 2

@@ -135,6 +135,8 @@ def obey(request: GenerateRequest) -> Iterator[Step]:
             yield from call_tool(request, arguments[0])
         case "fail":
             yield getattr(errors, arguments[0])("as asked")
+        case "vanish":
+            yield RequestOutput(request_id=request.request_id, text="partial", token_ids=[1])
         case "break":
             yield RequestOutput(request_id=request.request_id, text="partial", token_ids=[1])
             yield errors.EngineDeadError("as asked")

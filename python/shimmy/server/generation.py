@@ -114,10 +114,16 @@ async def first_of(stream: AsyncIterator[Item]) -> Item:
 async def interleave(
     streams: Sequence[AsyncIterator[RequestOutput]],
 ) -> AsyncGenerator[tuple[int, RequestOutput], None]:
-    """Outputs of several streams as they come, each with the number of its stream."""
+    """Outputs of several streams as they come, each with the number of its stream. ShimmyError when one of them ends
+    without a finish reason.
+    """
     if len(streams) == 1:
+        finished = False
         async for output in streams[0]:
+            finished = output.finished
             yield 0, output
+        if not finished:
+            raise _cut_off()
         return
     waiting = {asyncio.ensure_future(_next(stream)): number for number, stream in enumerate(streams)}
     try:
@@ -125,10 +131,12 @@ async def interleave(
             done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
             for task in sorted(done, key=lambda task: waiting[task]):
                 number = waiting.pop(task)
-                if (taken := task.result()) is not None:
-                    if not taken.finished:
-                        waiting[asyncio.ensure_future(_next(streams[number]))] = number
-                    yield number, taken
+                taken = task.result()
+                if taken is None:
+                    raise _cut_off()
+                if not taken.finished:
+                    waiting[asyncio.ensure_future(_next(streams[number]))] = number
+                yield number, taken
     finally:
         for task in waiting:
             task.cancel()

@@ -262,6 +262,13 @@ def test_a_failing_choice_fails_the_answer_and_cancels_the_rest(server: Any) -> 
     server.wait_until(lambda: len(server.engine.cancelled) == 3)
 
 
+@pytest.mark.parametrize("n", [1, 2])
+def test_an_answer_without_an_end_is_an_error(server: Any, events: Any, n: int) -> None:
+    assert server.chat("vanish", n=n).status_code == 500
+    last = events(server.chat("vanish", n=n, stream=True))[-1]
+    assert "without a finish reason" in last["error"]["message"]
+
+
 def test_a_deadline_is_a_limit(server: Any, events: Any) -> None:
     assert server.chat("guess", seed=9).json()["choices"][0]["finish_reason"] == "length"
     assert events(server.chat("guess", seed=9, stream=True))[-2]["choices"][0]["finish_reason"] == "length"
