@@ -51,6 +51,8 @@ def text_of(request: GenerateRequest) -> str:
 def say(request: GenerateRequest, words: list[str], *, finish: str = "stop", pause: float = 0.0) -> Iterator[Step]:
     """One output per word, as an engine without stop strings would; `max_tokens` cuts."""
     n_prompt = len(text_of(request).split())
+    if request.prompt_logprobs is not None:
+        yield RequestOutput(request_id=request.request_id, prompt_logprobs=prompt_logprobs(request))
     limit = len(words) if request.max_tokens is None else min(len(words), request.max_tokens)
     for index, word in enumerate(words[:limit]):
         if pause:
@@ -71,6 +73,30 @@ def say(request: GenerateRequest, words: list[str], *, finish: str = "stop", pau
 def logprob(token: int, word: str, n_top: int) -> TokenLogprob:
     top = [(token + k, word.encode() if k == 0 else b"alt%d" % k, -0.5 - k) for k in range(n_top)]
     return TokenLogprob(token, word.encode(), -0.5, top)
+
+
+def prompt_logprobs(request: GenerateRequest) -> list[TokenLogprob]:
+    """Of the tokens that `tokenize` makes, one per byte, without the first."""
+    tokens = request.prompt if isinstance(request.prompt, list) else [1, *text_of(request).encode()]
+    return [TokenLogprob(t, bytes([t]), -1.0, [(t, bytes([t]), -1.0)]) for t in tokens[1:]]
+
+
+def guess(request: GenerateRequest) -> Iterator[Step]:
+    """One token whose log-probability is that of its seed, the higher the likelier."""
+    seed = request.sampling.get("seed", 0)
+    scored = [TokenLogprob(seed, b"x", seed - 10.0)] if request.logprobs is not None else []
+    yield RequestOutput(request_id=request.request_id, text=f"guess {seed}", token_ids=[seed], logprobs=scored)
+    yield RequestOutput(
+        request_id=request.request_id,
+        finish_reason="deadline" if seed == 9 else "stop",
+        usage=Usage(
+            prompt_tokens=10,
+            cached_tokens=10 if seed % 2 else 4,
+            completion_tokens=3,
+            drafted_tokens=5,
+            accepted_tokens=2,
+        ),
+    )
 
 
 def call_tool(request: GenerateRequest, name: str) -> Iterator[Step]:
@@ -103,10 +129,14 @@ def obey(request: GenerateRequest) -> Iterator[Step]:
         case "think":
             yield RequestOutput(request_id=request.request_id, reasoning="hmm ", token_ids=[1])
             yield from say(request, ["so", " it is"])
+        case "guess":
+            yield from guess(request)
         case "tool":
             yield from call_tool(request, arguments[0])
         case "fail":
             yield getattr(errors, arguments[0])("as asked")
+        case "vanish":
+            yield RequestOutput(request_id=request.request_id, text="partial", token_ids=[1])
         case "break":
             yield RequestOutput(request_id=request.request_id, text="partial", token_ids=[1])
             yield errors.EngineDeadError("as asked")
@@ -223,5 +253,7 @@ class ScriptedEngine:
             raise errors.PromptTooLongError("the prompt has 999 tokens", n_prompt_tokens=999, n_ctx=N_CTX)
         if command == "bug":
             raise KeyError("bug")
+        if command == "grammar":
+            raise errors.InvalidRequestError("the schema is unsatisfiable at #/x", arguments[0])
         for adapter in request.lora:
             raise errors.ModelNotFoundError(f"no adapter {adapter!r}; loaded: none")

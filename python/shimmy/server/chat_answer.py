@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import msgspec
 from msgspec import UNSET
@@ -13,6 +13,7 @@ from shimmy.server.schemas.chat import (
     ChatCompletion,
     Choice,
     ChunkChoice,
+    CompletionTokensDetails,
     Delta,
     FunctionOut,
     Logprobs,
@@ -28,25 +29,36 @@ from shimmy.server.schemas.chat import (
 _ENCODER = msgspec.json.Encoder()
 
 
-def usage_of(usages: Iterable[Usage | None]) -> UsageOut:
-    """The sum over all choices of one answer."""
-    prompt = cached = completion = 0
-    for usage in usages:
-        if usage is not None:
-            prompt += usage.prompt_tokens
-            cached += usage.cached_tokens
-            completion += usage.completion_tokens
+def usage_of(usages: Sequence[Usage | None], choices_per_prompt: int = 1) -> UsageOut:
+    """The sum over all choices of one answer, those to one prompt beside each other: it is counted once for them."""
+    prompt = cached = completion = drafted = accepted = 0
+    for begin in range(0, len(usages), choices_per_prompt):
+        group = [usage for usage in usages[begin : begin + choices_per_prompt] if usage is not None]
+        if group:
+            prompt += group[0].prompt_tokens
+            # The others reuse what the first one computes.
+            cached += min(usage.cached_tokens for usage in group)
+        completion += sum(usage.completion_tokens for usage in group)
+        drafted += sum(usage.drafted_tokens for usage in group)
+        accepted += sum(usage.accepted_tokens for usage in group)
     return UsageOut(
         prompt_tokens=prompt,
         completion_tokens=completion,
         total_tokens=prompt + completion,
         prompt_tokens_details=PromptTokensDetails(cached_tokens=cached),
+        completion_tokens_details=CompletionTokensDetails(
+            accepted_prediction_tokens=accepted, rejected_prediction_tokens=drafted - accepted
+        ),
     )
 
 
+_FINISH_REASONS = {"cancelled": "stop", "deadline": "length"}
+
+
 def finish_reason_of(output: RequestOutput) -> str | None:
-    """OpenAI's word for it; it has none for a request that was cancelled from our side."""
-    return "stop" if output.finish_reason == "cancelled" else output.finish_reason
+    """OpenAI's word for it; it has none for what our side cut off."""
+    reason = output.finish_reason
+    return None if reason is None else _FINISH_REASONS.get(reason, reason)
 
 
 def logprobs_of(logprobs: Sequence[TokenLogprob]) -> Logprobs:
@@ -63,20 +75,26 @@ def logprobs_of(logprobs: Sequence[TokenLogprob]) -> Logprobs:
     )
 
 
-def chat_completion(identity: Identity, output: RequestOutput, *, logprobs: bool) -> bytes:
-    """The whole answer as JSON; `output` holds all of it."""
+def chat_completion(identity: Identity, outputs: Sequence[RequestOutput], *, logprobs: bool) -> bytes:
+    """The whole answer as JSON; each output holds all of one choice."""
+    choices = [_choice(index, output, logprobs) for index, output in enumerate(outputs)]
+    usage = usage_of([output.usage for output in outputs], len(outputs))
+    return _ENCODER.encode(ChatCompletion(**identity._asdict(), choices=choices, usage=usage))
+
+
+def _choice(index: int, output: RequestOutput, logprobs: bool) -> Choice:
     calls = _calls_of(output.tool_calls)
     message = MessageOut(
         content=output.text if output.text or not calls else None,
         tool_calls=calls or UNSET,
         reasoning_content=output.reasoning or UNSET,
     )
-    choice = Choice(
+    return Choice(
+        index=index,
         message=message,
         logprobs=logprobs_of(output.logprobs) if logprobs else None,
         finish_reason=finish_reason_of(output) or "stop",
     )
-    return _ENCODER.encode(ChatCompletion(**identity._asdict(), choices=[choice], usage=usage_of([output.usage])))
 
 
 def _calls_of(deltas: Sequence[ToolCallDelta]) -> list[ToolCallOut]:
@@ -91,9 +109,9 @@ def _calls_of(deltas: Sequence[ToolCallDelta]) -> list[ToolCallOut]:
 
 
 class ChunkWriter:
-    """Turns the outputs of one stream into server-sent events, one write per output."""
+    """Turns the outputs of one answer's streams into server-sent events, one write per output."""
 
-    def __init__(self, identity: Identity, *, include_usage: bool) -> None:
+    def __init__(self, identity: Identity, n_choices: int, *, include_usage: bool) -> None:
         head = {
             "id": identity.id,
             "object": "chat.completion.chunk",
@@ -103,32 +121,45 @@ class ChunkWriter:
         }
         self._head = b"data: " + _ENCODER.encode(head)[:-1] + b',"choices":['
         self._include_usage = include_usage
-        self._begun = False
-        self._logprobs: list[TokenLogprob] = []
+        self._begun = [False] * n_choices
+        self._logprobs: list[list[TokenLogprob]] = [[] for _ in range(n_choices)]
+        self._last: list[RequestOutput] = []
 
-    def write(self, output: RequestOutput) -> bytes:
-        """The chunks of one output; the first call begins with the role, the last one ends with finish and usage."""
+    def write(self, index: int, output: RequestOutput) -> bytes:
+        """The chunks of one output of choice `index`; its first call begins with the role, its last one ends with the
+        finish reason, and the last of all with usage.
+        """
         deltas: list[Delta] = []
-        if not self._begun:
-            self._begun = True
+        if not self._begun[index]:
+            self._begun[index] = True
             deltas.append(Delta(role="assistant", content=""))
         if output.reasoning:
             deltas.append(Delta(reasoning_content=output.reasoning))
         if output.text:
             deltas.append(Delta(content=output.text))
         deltas += [Delta(tool_calls=[_delta_of(call)]) for call in output.tool_calls]
-        choices = [ChunkChoice(delta=delta) for delta in deltas]
+        choices = [ChunkChoice(index=index, delta=delta) for delta in deltas]
         if output.finished:
-            choices.append(ChunkChoice(delta=Delta(), finish_reason=finish_reason_of(output)))
+            choices.append(ChunkChoice(index=index, delta=Delta(), finish_reason=finish_reason_of(output)))
         # Tokens whose text is still held back, or has none, show theirs on the next chunk.
-        self._logprobs += output.logprobs
-        if self._logprobs and (output.finished or output.text or output.reasoning or output.tool_calls):
-            choices[-1 if not output.text else _index_of_text(choices)].logprobs = logprobs_of(self._logprobs)
-            self._logprobs = []
+        held = self._logprobs[index]
+        held += output.logprobs
+        if held and (output.finished or output.text or output.reasoning or output.tool_calls):
+            choices[-1 if not output.text else _index_of_text(choices)].logprobs = logprobs_of(held)
+            self._logprobs[index] = []
         parts = [self._head + _ENCODER.encode(choice) + b"]}\n\n" for choice in choices]
-        if output.finished and self._include_usage:
-            parts.append(self._head + b'],"usage":' + _ENCODER.encode(usage_of([output.usage])) + b"}\n\n")
+        if output.finished:
+            parts.append(self._usage_after(output))
         return b"".join(parts)
+
+    def _usage_after(self, last: RequestOutput) -> bytes:
+        """Nothing until the last output of every choice was written."""
+        self._last.append(last)
+        n_choices = len(self._begun)
+        if not self._include_usage or len(self._last) < n_choices:
+            return b""
+        usage = usage_of([output.usage for output in self._last], n_choices)
+        return self._head + b'],"usage":' + _ENCODER.encode(usage) + b"}\n\n"
 
 
 def _index_of_text(choices: Sequence[ChunkChoice]) -> int:

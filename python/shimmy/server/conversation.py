@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -70,30 +70,62 @@ def _tool_call(call: ToolCallIn, place: str) -> dict[str, Any]:
     return out
 
 
-def tools_of(body: ChatCompletionRequest) -> tuple[list[dict[str, Any]], str]:
-    """The tools that the model may see, and tool_choice: auto or none."""
+class ToolSelection(NamedTuple):
+    """The tools that the model may see, and whether it has to call one."""
+
+    tools: list[dict[str, Any]]
+    choice: str = "auto"
+    """auto, required or none."""
+    name: str | None = None
+    """With required: the one to call."""
+
+
+def tools_of(body: ChatCompletionRequest) -> ToolSelection:
+    """What `tools` and `tool_choice` say together. InvalidRequestError for a choice that the tools do not allow."""
     tools = [_tool(tool, f"tools[{index}]") for index, tool in enumerate(body.tools or [])]
     choice = body.tool_choice
-    if choice is None or choice == "auto":
-        return tools, "auto"
-    if choice == "none":
-        return tools, "none"
-    if isinstance(choice, ToolChoice) and choice.type == "allowed_tools":
-        allowed = choice.allowed_tools
-        if allowed is None:
-            raise InvalidRequestError("tool_choice.allowed_tools is required", "tool_choice.allowed_tools")
-        if allowed.mode == "auto":
-            names = {tool.function.name for tool in allowed.tools if tool.function is not None}
-            return [tool for tool in tools if tool["function"]["name"] in names], "auto"
-    elif isinstance(choice, ToolChoice) and choice.type != "function":
-        raise InvalidRequestError(
-            f"tool_choice.type must be function or allowed_tools, got {choice.type!r}", "tool_choice.type"
-        )
-    elif isinstance(choice, str) and choice != "required":
+    if isinstance(choice, ToolChoice):
+        selection = _selected(tools, choice)
+    elif choice in (None, "auto", "none", "required"):
+        selection = ToolSelection(tools, choice or "auto")
+    else:
         raise InvalidRequestError(
             f"tool_choice must be none, auto, required or an object, got {choice!r}", "tool_choice"
         )
-    raise InvalidRequestError("a tool_choice that demands a call is not supported yet: use auto or none", "tool_choice")
+    if selection.choice == "required" and not selection.tools:
+        raise InvalidRequestError("tool_choice demands a call, so tools must hold at least one function", "tool_choice")
+    return selection
+
+
+def _selected(tools: list[dict[str, Any]], choice: ToolChoice) -> ToolSelection:
+    """What the object forms of tool_choice leave of `tools`."""
+    if choice.type == "function":
+        if choice.function is None:
+            raise InvalidRequestError("tool_choice.function is required", "tool_choice.function")
+        _check_known([choice.function.name], tools, "tool_choice.function.name")
+        return ToolSelection(tools, "required", choice.function.name)
+    if choice.type != "allowed_tools":
+        raise InvalidRequestError(
+            f"tool_choice.type must be function or allowed_tools, got {choice.type!r}", "tool_choice.type"
+        )
+    allowed = choice.allowed_tools
+    if allowed is None:
+        raise InvalidRequestError("tool_choice.allowed_tools is required", "tool_choice.allowed_tools")
+    if allowed.mode not in ("auto", "required"):
+        raise InvalidRequestError(
+            f"tool_choice.allowed_tools.mode must be auto or required, got {allowed.mode!r}",
+            "tool_choice.allowed_tools.mode",
+        )
+    names = [tool.function.name for tool in allowed.tools if tool.function is not None]
+    _check_known(names, tools, "tool_choice.allowed_tools.tools")
+    return ToolSelection([tool for tool in tools if tool["function"]["name"] in names], allowed.mode)
+
+
+def _check_known(names: Sequence[str], tools: Sequence[dict[str, Any]], param: str) -> None:
+    known = [tool["function"]["name"] for tool in tools]
+    for name in names:
+        if name not in known:
+            raise InvalidRequestError(f"{param} is {name!r}, tools holds {', '.join(known) or 'none'}", param)
 
 
 def _tool(tool: ToolIn, place: str) -> dict[str, Any]:

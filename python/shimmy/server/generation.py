@@ -6,15 +6,17 @@ import asyncio
 import secrets
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, aclosing
 from typing import Any, NamedTuple, TypeVar
 
-from shimmy.errors import ShimmyError
+from shimmy.engine_client import EngineClient
+from shimmy.errors import InvalidRequestError, ShimmyError
 from shimmy.models.manager import ModelManager
 from shimmy.output import RequestOutput
 from shimmy.request import ChatPrompt, GenerateRequest
 from shimmy.runner.merge import merge_outputs
-from shimmy.server.schemas.sampling import GenerationFields
+from shimmy.server.schemas.generation import GenerationFields
+from shimmy.server.structure import grammar_of
 
 Item = TypeVar("Item")
 
@@ -40,28 +42,45 @@ def generate_request(
     *,
     max_tokens: int | None,
     logprobs: int | None = None,
+    prompt_logprobs: int | None = None,
     defaults: dict[str, Any] | None = None,
 ) -> GenerateRequest:
     """What the engine gets. `defaults` are sampling fields that apply where the client said nothing."""
+    min_tokens = fields.min_tokens or 0
+    if max_tokens is not None and min_tokens > max_tokens:
+        raise InvalidRequestError(f"min_tokens is {min_tokens}, more than max_tokens, {max_tokens}", "min_tokens")
     return GenerateRequest(
         request_id=request_id,
         prompt=prompt,
         sampling=fields.sampling(defaults),
         max_tokens=max_tokens,
+        min_tokens=min_tokens,
         stop=fields.stop_strings(),
         stop_token_ids=fields.stop_token_ids or [],
         ignore_eos=bool(fields.ignore_eos),
+        banned_strings=fields.banned(),
         logprobs=logprobs,
+        prompt_logprobs=prompt_logprobs,
+        grammar=grammar_of(fields),
+        speculation=fields.speculation is not False,
         lora=fields.lora or {},
+        priority=fields.priority or 0,
     )
+
+
+class Running(NamedTuple):
+    """Requests that their engine has accepted."""
+
+    client: EngineClient
+    streams: list[AsyncIterator[RequestOutput]]
 
 
 async def open_streams(
     manager: ModelManager, model: str, requests: Sequence[GenerateRequest], stack: AsyncExitStack
-) -> list[AsyncIterator[RequestOutput]]:
+) -> Running:
     """Start `requests` on one model, loading it when needed; leaving `stack` cancels what still runs."""
     client = await stack.enter_async_context(manager.use(model))
-    return [await stack.enter_async_context(client.stream(request)) for request in requests]
+    return Running(client, [await stack.enter_async_context(client.stream(request)) for request in requests])
 
 
 def whole(outputs: Sequence[RequestOutput]) -> RequestOutput:
@@ -76,6 +95,15 @@ async def collect(stream: AsyncIterator[RequestOutput]) -> RequestOutput:
     return whole([output async for output in stream])
 
 
+async def collect_all(streams: Sequence[AsyncIterator[RequestOutput]]) -> list[RequestOutput]:
+    """The whole answers of requests that run at the same time; the first error ends all of them."""
+    parts: list[list[RequestOutput]] = [[] for _ in streams]
+    async with aclosing(interleave(streams)) as outputs:
+        async for index, output in outputs:
+            parts[index].append(output)
+    return [whole(part) for part in parts]
+
+
 async def first_of(stream: AsyncIterator[Item]) -> Item:
     """The first item, awaited before an answer begins, so that an error before it is still a plain HTTP error."""
     async for item in stream:
@@ -86,10 +114,16 @@ async def first_of(stream: AsyncIterator[Item]) -> Item:
 async def interleave(
     streams: Sequence[AsyncIterator[RequestOutput]],
 ) -> AsyncGenerator[tuple[int, RequestOutput], None]:
-    """Outputs of several streams as they come, each with the number of its stream."""
+    """Outputs of several streams as they come, each with the number of its stream. ShimmyError when one of them ends
+    without a finish reason.
+    """
     if len(streams) == 1:
+        finished = False
         async for output in streams[0]:
+            finished = output.finished
             yield 0, output
+        if not finished:
+            raise _cut_off()
         return
     waiting = {asyncio.ensure_future(_next(stream)): number for number, stream in enumerate(streams)}
     try:
@@ -97,10 +131,12 @@ async def interleave(
             done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
             for task in sorted(done, key=lambda task: waiting[task]):
                 number = waiting.pop(task)
-                if (taken := task.result()) is not None:
-                    if not taken.finished:
-                        waiting[asyncio.ensure_future(_next(streams[number]))] = number
-                    yield number, taken
+                taken = task.result()
+                if taken is None:
+                    raise _cut_off()
+                if not taken.finished:
+                    waiting[asyncio.ensure_future(_next(streams[number]))] = number
+                yield number, taken
     finally:
         for task in waiting:
             task.cancel()

@@ -40,7 +40,7 @@ class NativeRoutes:
     async def _generate(self, call: Call) -> Reply | StreamReply:
         body = decode(call.body, NativeRequest)
         request = native_request(body)
-        (stream,) = await open_streams(self._manager, body.model, [request], call.stack)
+        (stream,) = (await open_streams(self._manager, body.model, [request], call.stack)).streams
         if body.stream is False:
             return Reply(native_response(body.model, await collect(stream)))
         lines = "application/x-ndjson" in call.headers.get("accept", "")

@@ -85,7 +85,8 @@ class NativeSocket:
         try:
             body = decode(frame, NativeRequest)
             async with AsyncExitStack() as stack:
-                (stream,) = await open_streams(self._manager, body.model, [self._translate(body)], stack)
+                running = await open_streams(self._manager, body.model, [self._translate(body)], stack)
+                (stream,) = running.streams
                 async for output in stream:
                     n_tokens += len(output.token_ids)
                     if output.reasoning:

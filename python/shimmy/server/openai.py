@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from starlette.requests import Request
@@ -17,16 +17,27 @@ from shimmy.models.registry import ModelEntry
 from shimmy.output import RequestOutput
 from shimmy.request import ChatPrompt, GenerateRequest
 from shimmy.server import sse
-from shimmy.server.chat_answer import ChunkWriter, chat_completion
+from shimmy.server.chat_answer import ChunkWriter, chat_completion, usage_of
+from shimmy.server.choices import best, check_count, repeated
 from shimmy.server.completion_answer import CompletionChunkWriter, completion
 from shimmy.server.conversation import messages_of, tools_of
+from shimmy.server.echo import Echo, echo_of
 from shimmy.server.endpoint import Call, Endpoint, Reply, StreamReply
 from shimmy.server.errors import openai_error, problem_of
-from shimmy.server.generation import Identity, collect, first_of, generate_request, interleave, open_streams, whole
-from shimmy.server.schemas.chat import ChatCompletionRequest
+from shimmy.server.generation import (
+    Identity,
+    Running,
+    collect_all,
+    first_of,
+    generate_request,
+    interleave,
+    open_streams,
+)
+from shimmy.server.schemas.chat import ChatCompletionRequest, StreamOptions
 from shimmy.server.schemas.completion import CompletionRequest
 from shimmy.server.schemas.decoding import check_size, decode
 from shimmy.server.schemas.models import ModelList, ModelObject
+from shimmy.server.structure import at_field
 
 MAX_PROMPTS = 128
 
@@ -59,31 +70,42 @@ class OpenAiRoutes:
     async def _chat(self, call: Call) -> Reply | StreamReply:
         body = decode(call.body, ChatCompletionRequest)
         identity = Identity.new("chatcmpl", body.model, self._version)
-        request = chat_request(identity.id, body)
-        (stream,) = await open_streams(self._manager, body.model, [request], call.stack)
+        requests = chat_requests(identity.id, body)
+        streams = (await self._open(body, requests, call)).streams
         if not body.stream:
-            return Reply(chat_completion(identity, await collect(stream), logprobs=request.logprobs is not None))
-        options = body.stream_options
-        writer = ChunkWriter(identity, include_usage=bool(options and options.include_usage))
-        return StreamReply(sse.MEDIA_TYPE, await _chat_events(stream, writer), sse.json_event)
+            outputs = await collect_all(streams)
+            return Reply(chat_completion(identity, outputs, logprobs=bool(body.logprobs)))
+        writer = ChunkWriter(identity, len(streams), include_usage=_include_usage(body.stream_options))
+        return StreamReply(sse.MEDIA_TYPE, await _events(streams, writer), sse.json_event)
 
     async def _completion(self, call: Call) -> Reply | StreamReply:
         body = decode(call.body, CompletionRequest)
         identity = Identity.new("cmpl", body.model, self._version)
-        requests = completion_requests(identity.id, body)
-        streams = await open_streams(self._manager, body.model, requests, call.stack)
+        order = completion_order(identity.id, body)
+        running = await self._open(body, order.requests, call)
+        echoes = [Echo()] * len(order.prompts)
+        if body.echo:
+            echoes = [await echo_of(running.client, prompt) for prompt in order.prompts]
+        echoes = [echo for echo in echoes for _ in range(order.n)]
         logprobs = body.logprobs is not None
         if not body.stream:
-            parts: list[list[RequestOutput]] = [[] for _ in streams]
-            async with aclosing(interleave(streams)) as outputs:
-                async for index, output in outputs:
-                    parts[index].append(output)
-            return Reply(completion(identity, [whole(part) for part in parts], logprobs=logprobs))
-        options = body.stream_options
-        writer = CompletionChunkWriter(
-            identity, len(streams), logprobs=logprobs, include_usage=bool(options and options.include_usage)
-        )
-        return StreamReply(sse.MEDIA_TYPE, await _completion_events(streams, writer), sse.json_event)
+            outputs = await collect_all(running.streams)
+            usage = usage_of([output.usage for output in outputs], order.best_of)
+            if order.best_of > order.n:
+                groups = range(0, len(outputs), order.best_of)
+                outputs = [one for at in groups for one in best(outputs[at : at + order.best_of], order.n)]
+            return Reply(completion(identity, outputs, echoes, usage, logprobs=logprobs))
+        include_usage = _include_usage(body.stream_options)
+        writer = CompletionChunkWriter(identity, echoes, order.n, logprobs=logprobs, include_usage=include_usage)
+        return StreamReply(sse.MEDIA_TYPE, await _events(running.streams, writer), sse.json_event)
+
+    async def _open(
+        self, body: ChatCompletionRequest | CompletionRequest, requests: list[GenerateRequest], call: Call
+    ) -> Running:
+        try:
+            return await open_streams(self._manager, body.model, requests, call.stack)
+        except InvalidRequestError as error:
+            raise at_field(error, body) from error
 
     async def _models(self, request: Request) -> Response:
         registry = self._manager.registry
@@ -99,46 +121,63 @@ class OpenAiRoutes:
         return Response(msgspec.json.encode(_model_object(entry)), media_type="application/json")
 
 
-def chat_request(request_id: str, body: ChatCompletionRequest) -> GenerateRequest:
-    """What the engine gets. InvalidRequestError for what it cannot do."""
-    _only_one(body.n, "n")
-    if body.response_format is not None and body.response_format.type != "text":
-        raise InvalidRequestError(
-            f"response_format {body.response_format.type!r} is not supported yet: use text", "response_format"
-        )
+def chat_requests(request_id: str, body: ChatCompletionRequest) -> list[GenerateRequest]:
+    """What the engine gets, one request per choice. InvalidRequestError for what it cannot do."""
+    count = check_count(body.n, "n")
     if body.top_logprobs is not None and not body.logprobs:
         raise InvalidRequestError("top_logprobs needs logprobs to be true", "top_logprobs")
     max_tokens = body.max_tokens if body.max_completion_tokens is None else body.max_completion_tokens
     if max_tokens == 0:
         name = "max_tokens" if body.max_completion_tokens is None else "max_completion_tokens"
         raise InvalidRequestError(f"{name} must be at least 1", name)
-    tools, tool_choice = tools_of(body)
+    selection = tools_of(body)
     template_kwargs, enable_thinking = _template_kwargs(body.chat_template_kwargs)
     prompt = ChatPrompt(
         messages=messages_of(body.messages),
-        tools=tools,
-        tool_choice=tool_choice,
+        tools=selection.tools,
+        tool_choice=selection.choice,
+        tool_name=selection.name,
         parallel_tool_calls=body.parallel_tool_calls is not False,
         enable_thinking=enable_thinking,
         template_kwargs=template_kwargs,
     )
     logprobs = (body.top_logprobs or 0) if body.logprobs else None
-    return generate_request(request_id, body, prompt, max_tokens=max_tokens, logprobs=logprobs)
+    return repeated(generate_request(request_id, body, prompt, max_tokens=max_tokens, logprobs=logprobs), count)
 
 
-def completion_requests(request_id: str, body: CompletionRequest) -> list[GenerateRequest]:
-    """One engine request per prompt. InvalidRequestError for what the engine cannot do."""
-    _only_one(body.n, "n")
-    _only_one(body.best_of, "best_of")
-    if body.echo:
-        raise InvalidRequestError("echo is not supported yet", "echo")
+class CompletionOrder(NamedTuple):
+    """What a text completion asks for: `best_of` requests for each prompt, of which `n` are answered."""
+
+    prompts: list[str | list[int]]
+    n: int
+    best_of: int
+    requests: list[GenerateRequest]
+
+
+def completion_order(request_id: str, body: CompletionRequest) -> CompletionOrder:
+    """What the engine gets. InvalidRequestError for what it cannot do."""
     if body.suffix:
         raise InvalidRequestError("suffix is not supported yet", "suffix")
     prompts = prompts_of(body.prompt)
-    return [
-        generate_request(f"{request_id}-{index}", body, prompt, max_tokens=body.max_tokens, logprobs=body.logprobs)
-        for index, prompt in enumerate(prompts)
-    ]
+    n = check_count(body.n, "n", len(prompts))
+    best_of = n if body.best_of is None else check_count(body.best_of, "best_of", len(prompts))
+    if best_of < n:
+        raise InvalidRequestError(f"best_of is {best_of}, it must be at least n, {n}", "best_of")
+    if best_of > n and body.stream:
+        raise InvalidRequestError("best_of greater than n cannot be streamed: the best is known at the end", "best_of")
+    ranked = best_of > n and body.logprobs is None
+    requests: list[GenerateRequest] = []
+    for index, prompt in enumerate(prompts):
+        request = generate_request(
+            f"{request_id}-{index}",
+            body,
+            prompt,
+            max_tokens=body.max_tokens,
+            logprobs=0 if ranked else body.logprobs,
+            prompt_logprobs=body.logprobs if body.echo else None,
+        )
+        requests += repeated(request, best_of)
+    return CompletionOrder(prompts, n, best_of, requests)
 
 
 def prompts_of(prompt: str | list[Any]) -> list[str | list[int]]:
@@ -161,13 +200,6 @@ def prompts_of(prompt: str | list[Any]) -> list[str | list[int]]:
     return prompt
 
 
-def _only_one(value: int | None, name: str) -> None:
-    if value is not None and value < 1:
-        raise InvalidRequestError(f"{name} must be at least 1", name)
-    if value is not None and value > 1:
-        raise InvalidRequestError(f"{name} greater than 1 is not supported yet", name)
-
-
 def _template_kwargs(kwargs: dict[str, Any] | None) -> tuple[dict[str, Any], bool]:
     kwargs = dict(kwargs or {})
     check_size(kwargs, "chat_template_kwargs")
@@ -179,23 +211,14 @@ def _template_kwargs(kwargs: dict[str, Any] | None) -> tuple[dict[str, Any], boo
     return kwargs, thinking
 
 
-async def _chat_events(stream: AsyncIterator[RequestOutput], writer: ChunkWriter) -> AsyncGenerator[bytes, None]:
-    """Waits for the first output, so that an error before it is still a plain HTTP error."""
-    first = await first_of(stream)
-
-    async def events() -> AsyncGenerator[bytes, None]:
-        yield writer.write(first) + (sse.DONE if first.finished else b"")
-        async for output in stream:
-            if event := writer.write(output):
-                yield event + (sse.DONE if output.finished else b"")
-
-    return events()
+def _include_usage(options: StreamOptions | None) -> bool:
+    return bool(options and options.include_usage)
 
 
-async def _completion_events(
-    streams: list[AsyncIterator[RequestOutput]], writer: CompletionChunkWriter
+async def _events(
+    streams: list[AsyncIterator[RequestOutput]], writer: ChunkWriter | CompletionChunkWriter
 ) -> AsyncGenerator[bytes, None]:
-    """As `_chat_events`, for several choices."""
+    """Waits for the first output, so that an error before it is still a plain HTTP error."""
     outputs = interleave(streams)
     first = await first_of(outputs)
 

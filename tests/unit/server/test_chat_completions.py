@@ -43,6 +43,7 @@ def test_the_whole_answer_has_openai_s_shape(server: Any) -> None:
             "completion_tokens": 3,
             "total_tokens": 6,
             "prompt_tokens_details": {"cached_tokens": 1, "audio_tokens": 0},
+            "completion_tokens_details": {"accepted_prediction_tokens": 0, "rejected_prediction_tokens": 0},
         },
     }
 
@@ -205,6 +206,81 @@ def test_allowed_tools_narrow_the_list(server: Any) -> None:
     assert names == ["other"]
 
 
+@pytest.mark.parametrize(
+    ("choice", "names", "wanted"),
+    [
+        ("required", ["weather", "other"], ("required", None)),
+        ({"type": "function", "function": {"name": "other"}}, ["weather", "other"], ("required", "other")),
+        (
+            {
+                "type": "allowed_tools",
+                "allowed_tools": {"mode": "required", "tools": [{"function": {"name": "other"}}]},
+            },
+            ["other"],
+            ("required", None),
+        ),
+        ("none", ["weather", "other"], ("none", None)),
+    ],
+)
+def test_what_tool_choice_demands(server: Any, choice: Any, names: list[str], wanted: tuple[str, Any]) -> None:
+    other = {"type": "function", "function": {"name": "other"}}
+    assert server.chat("hi", tools=[TOOL, other], tool_choice=choice).status_code == 200
+    prompt = server.engine.requests[-1].prompt
+    assert [tool["function"]["name"] for tool in prompt.tools] == names
+    assert (prompt.tool_choice, prompt.tool_name) == wanted
+
+
+def test_several_choices_with_seeds_that_count_on(server: Any) -> None:
+    answer = server.chat("guess", n=3, seed=6).json()
+    assert [choice["index"] for choice in answer["choices"]] == [0, 1, 2]
+    assert [choice["message"]["content"] for choice in answer["choices"]] == ["guess 6", "guess 7", "guess 8"]
+    assert answer["usage"] == {
+        "prompt_tokens": 10,
+        "completion_tokens": 9,
+        "total_tokens": 19,
+        "prompt_tokens_details": {"cached_tokens": 4, "audio_tokens": 0},
+        "completion_tokens_details": {"accepted_prediction_tokens": 6, "rejected_prediction_tokens": 9},
+    }
+    assert len({request.request_id for request in server.engine.requests}) == 3
+
+
+def test_several_choices_in_one_stream(server: Any, events: Any) -> None:
+    response = server.chat("a b c", n=2, stream=True, logprobs=True, stream_options={"include_usage": True})
+    *chunks, usage, done = events(response)
+    assert done == "[DONE]"
+    assert (usage["usage"]["prompt_tokens"], usage["usage"]["completion_tokens"]) == (3, 6)
+    for index in range(2):
+        own = [chunk["choices"][0] for chunk in chunks if chunk["choices"][0]["index"] == index]
+        assert own[0]["delta"] == {"role": "assistant", "content": ""}
+        assert "".join(choice["delta"].get("content", "") for choice in own) == "a b c"
+        assert [choice["finish_reason"] for choice in own] == [None] * 4 + ["stop"]
+        assert sum(len(choice["logprobs"]["content"]) for choice in own if choice["logprobs"]) == 3
+
+
+def test_a_failing_choice_fails_the_answer_and_cancels_the_rest(server: Any) -> None:
+    assert server.chat("fail DecodeError", n=3).status_code == 500
+    server.wait_until(lambda: len(server.engine.cancelled) == 3)
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_an_answer_without_an_end_is_an_error(server: Any, events: Any, n: int) -> None:
+    assert server.chat("vanish", n=n).status_code == 500
+    last = events(server.chat("vanish", n=n, stream=True))[-1]
+    assert "without a finish reason" in last["error"]["message"]
+
+
+def test_a_deadline_is_a_limit(server: Any, events: Any) -> None:
+    assert server.chat("guess", seed=9).json()["choices"][0]["finish_reason"] == "length"
+    assert events(server.chat("guess", seed=9, stream=True))[-2]["choices"][0]["finish_reason"] == "length"
+
+
+def test_extensions_reach_the_engine(server: Any) -> None:
+    fields = {"min_tokens": 2, "ignore_eos": True, "banned_strings": ["no"], "priority": -3, "speculation": False}
+    assert server.chat("hi", **fields).status_code == 200
+    request = server.engine.requests[-1]
+    assert {name: getattr(request, name) for name in fields} == fields
+
+
 def test_no_tools_and_null_fields_mean_absent(server: Any) -> None:
     nulls = ("tools", "tool_choice", "stop", "seed", "logit_bias", "n", "stream", "response_format", "max_tokens")
     assert server.chat("hi", **dict.fromkeys(nulls)).status_code == 200
@@ -226,26 +302,42 @@ def test_no_tools_and_null_fields_mean_absent(server: Any) -> None:
             "'image_url' is not supported",
         ),
         ({"model": None}, "model", "must be a string"),
-        ({"n": 2}, "n", "not supported yet"),
         ({"n": 0}, "n", "at least 1"),
-        ({"n": 1_000_000}, "n", "not supported yet"),
+        ({"n": 129}, "n", "at most 128"),
         ({"max_tokens": 0}, "max_tokens", "at least 1"),
         ({"max_tokens": -1}, "max_tokens", "at least 0"),
         ({"max_tokens": 2**63}, "max_tokens", "at most"),
         ({"max_tokens": "9"}, "max_tokens", "must be an integer, got a string"),
         ({"temperature": -1}, "temperature", "at least 0"),
         ({"temperature": "hot"}, "temperature", "must be a number"),
-        ({"tool_choice": "required", "tools": [TOOL]}, "tool_choice", "not supported yet"),
+        ({"tool_choice": "required"}, "tool_choice", "at least one function"),
         (
-            {"tool_choice": {"type": "function", "function": {"name": "weather"}}, "tools": [TOOL]},
-            "tool_choice",
-            "not supported yet",
+            {"tool_choice": {"type": "function", "function": {"name": "nope"}}, "tools": [TOOL]},
+            "tool_choice.function.name",
+            "'nope', tools holds weather",
         ),
+        ({"tool_choice": {"type": "function"}, "tools": [TOOL]}, "tool_choice.function", "is required"),
+        ({"tool_choice": {"type": "magic"}, "tools": [TOOL]}, "tool_choice.type", "function or allowed_tools"),
+        ({"tool_choice": {"type": "allowed_tools"}}, "tool_choice.allowed_tools", "is required"),
+        (
+            {"tool_choice": {"type": "allowed_tools", "allowed_tools": {"mode": "all"}}},
+            "tool_choice.allowed_tools.mode",
+            "auto or required",
+        ),
+        (
+            {"tool_choice": {"type": "allowed_tools", "allowed_tools": {"tools": [{"function": {"name": "nope"}}]}}},
+            "tool_choice.allowed_tools.tools",
+            "tools holds none",
+        ),
+        ({"min_tokens": 3, "max_tokens": 2}, "min_tokens", "more than max_tokens"),
+        ({"min_tokens": -1}, "min_tokens", "at least 0"),
+        ({"banned_strings": [""]}, "banned_strings", "empty string"),
+        ({"banned_strings": "no"}, "banned_strings", "must be a list"),
+        ({"priority": 2**40}, "priority", "at most"),
         ({"tool_choice": "maybe"}, "tool_choice", "none, auto, required"),
         ({"tools": [{"type": "magic"}]}, "tools[0].type", "not supported"),
         ({"tools": [{"type": "function"}]}, "tools[0].function", "is required"),
         ({"tools": [TOOL] * 513}, "tools", "at most 512"),
-        ({"response_format": {"type": "json_object"}}, "response_format", "not supported yet"),
         ({"logprobs": True, "top_logprobs": 21}, "top_logprobs", "at most 20"),
         ({"top_logprobs": 2}, "top_logprobs", "needs logprobs"),
         ({"logit_bias": {"word": 1}}, "logit_bias", "a key of logit_bias must be an integer"),

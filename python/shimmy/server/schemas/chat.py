@@ -7,7 +7,8 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from shimmy.server.schemas.sampling import Count, GenerationFields
+from shimmy.server.schemas.generation import GenerationFields
+from shimmy.server.schemas.sampling import Count
 
 MAX_MESSAGES = 2048
 MAX_TOOLS = 512
@@ -61,6 +62,7 @@ class AllowedTool(msgspec.Struct):
 
 class AllowedTools(msgspec.Struct):
     mode: str = "auto"
+    """auto or required."""
     tools: list[AllowedTool] = []
 
 
@@ -68,10 +70,6 @@ class ToolChoice(msgspec.Struct):
     type: str
     function: ToolName | None = None
     allowed_tools: AllowedTools | None = None
-
-
-class ResponseFormat(msgspec.Struct):
-    type: str
 
 
 class StreamOptions(msgspec.Struct):
@@ -91,7 +89,6 @@ class ChatCompletionRequest(GenerationFields, kw_only=True):
     tools: Annotated[list[ToolIn], Meta(max_length=MAX_TOOLS)] | None = None
     tool_choice: str | ToolChoice | None = None
     parallel_tool_calls: bool | None = None
-    response_format: ResponseFormat | None = None
     chat_template_kwargs: dict[str, Any] | None = None
 
 
@@ -141,11 +138,18 @@ class PromptTokensDetails(msgspec.Struct):
     audio_tokens: int = 0
 
 
+class CompletionTokensDetails(msgspec.Struct, kw_only=True):
+    accepted_prediction_tokens: int
+    """Tokens of the completion that speculation had drafted."""
+    rejected_prediction_tokens: int
+
+
 class UsageOut(msgspec.Struct, kw_only=True):
     prompt_tokens: int
     completion_tokens: int
     total_tokens: int
     prompt_tokens_details: PromptTokensDetails
+    completion_tokens_details: CompletionTokensDetails
 
 
 class ChatCompletion(msgspec.Struct, kw_only=True):

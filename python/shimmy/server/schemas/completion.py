@@ -8,7 +8,8 @@ import msgspec
 from msgspec import Meta
 
 from shimmy.server.schemas.chat import StreamOptions, UsageOut
-from shimmy.server.schemas.sampling import Count, GenerationFields
+from shimmy.server.schemas.generation import GenerationFields
+from shimmy.server.schemas.sampling import Count
 
 
 class CompletionRequest(GenerationFields, kw_only=True):
@@ -27,10 +28,11 @@ class CompletionRequest(GenerationFields, kw_only=True):
 
 class LegacyLogprobs(msgspec.Struct):
     tokens: list[str]
-    token_logprobs: list[float]
-    top_logprobs: list[dict[str, float]]
+    token_logprobs: list[float | None]
+    """Null for the first token of an echoed prompt."""
+    top_logprobs: list[dict[str, float] | None]
     text_offset: list[int]
-    """In characters, from the beginning of the completion."""
+    """In characters, from the beginning of the choice's text, echoed prompt included."""
 
 
 class CompletionChoice(msgspec.Struct, kw_only=True):

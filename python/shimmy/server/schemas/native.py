@@ -8,7 +8,8 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from shimmy.server.schemas.chat import MAX_MESSAGES, MessageIn
-from shimmy.server.schemas.sampling import Count, GenerationFields
+from shimmy.server.schemas.generation import GenerationFields
+from shimmy.server.schemas.sampling import Count
 
 NATIVE_DEFAULTS: dict[str, Any] = {
     "temperature": 0.7,

@@ -1,4 +1,4 @@
-"""The fields of a request that choose how tokens are drawn; every route that generates has them."""
+"""The fields of a request that choose how tokens are drawn."""
 
 from __future__ import annotations
 
@@ -7,12 +7,9 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from shimmy.errors import InvalidRequestError
-
 Int32 = Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)]
 Count = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 
-MAX_STOP = 64
 MAX_LOGIT_BIAS = 4096
 MAX_BREAKERS = 64
 
@@ -65,20 +62,3 @@ class SamplingFields(msgspec.Struct, kw_only=True):
             # OpenAI's seeds have 64 bits, the engine's 32; the largest of those means random.
             values["seed"] = seed % _RANDOM_SEED
         return values
-
-
-class GenerationFields(SamplingFields, kw_only=True):
-    """Sampling and what else every generation may say."""
-
-    stop: str | Annotated[list[str], Meta(max_length=MAX_STOP)] | None = None
-    stop_token_ids: Annotated[list[Count], Meta(max_length=MAX_STOP)] | None = None
-    ignore_eos: bool | None = None
-    lora: Annotated[dict[str, float], Meta(max_length=64)] | None = None
-    """Adapter name -> scale."""
-
-    def stop_strings(self) -> list[str]:
-        """`stop` as a list. InvalidRequestError for an empty string in it."""
-        stop = [self.stop] if isinstance(self.stop, str) else self.stop or []
-        if "" in stop:
-            raise InvalidRequestError("stop must not hold an empty string", "stop")
-        return stop

@@ -1,0 +1,43 @@
+"""The fields that every route which generates has."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from shimmy.errors import InvalidRequestError
+from shimmy.server.schemas.sampling import Count, Int32
+from shimmy.server.schemas.structure import StructureFields
+
+MAX_STOP = 64
+
+
+class GenerationFields(StructureFields, kw_only=True):
+    """Sampling, structure and what else every generation may say."""
+
+    stop: str | Annotated[list[str], Meta(max_length=MAX_STOP)] | None = None
+    stop_token_ids: Annotated[list[Count], Meta(max_length=MAX_STOP)] | None = None
+    ignore_eos: bool | None = None
+    min_tokens: Count | None = None
+    banned_strings: Annotated[list[str], Meta(max_length=MAX_STOP)] | None = None
+    priority: Int32 | None = None
+    """Lower is earlier."""
+    speculation: bool | None = None
+    """True when absent."""
+    lora: Annotated[dict[str, float], Meta(max_length=64)] | None = None
+    """Adapter name -> scale."""
+
+    def stop_strings(self) -> list[str]:
+        """`stop` as a list. InvalidRequestError for an empty string in it."""
+        stop = [self.stop] if isinstance(self.stop, str) else self.stop or []
+        if "" in stop:
+            raise InvalidRequestError("stop must not hold an empty string", "stop")
+        return stop
+
+    def banned(self) -> list[str]:
+        """`banned_strings`. InvalidRequestError for an empty string in it."""
+        banned = self.banned_strings or []
+        if "" in banned:
+            raise InvalidRequestError("banned_strings must not hold an empty string", "banned_strings")
+        return banned
