@@ -50,7 +50,7 @@ Batcher::Batcher(Context & context, Inbox & inbox, const SequenceRules & rules, 
 }
 
 void Batcher::probe() {
-    if (!speculation_) {
+    if (!speculation_ || slots_.cells_used() > 0) {  // its tokens go where cached ones are
         return;
     }
     const auto start = Clock::now();

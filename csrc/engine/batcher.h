@@ -29,6 +29,7 @@ class Batcher {
             std::unique_ptr<DraftModel> draft);
 
     // What steps of several tokens cost here, so that the first drafts have the right length. Half a second at most.
+    // Does nothing when something is cached already. Throws as step() does.
     void probe();
 
     // One step. False when there is nothing to do. Throws what llama.cpp cannot recover from; end_all is due then.

@@ -66,10 +66,21 @@ void Engine::shutdown() {
     outbox_.close();
 }
 
+template <typename Call>
+void Engine::or_die(Call call) {
+    try {
+        call();
+    } catch (const std::exception & error) {
+        inbox_.die(std::string("the engine died: ") + error.what());
+        batcher_.end_all(FinishReason::Failed, inbox_.death());
+    }
+}
+
 void Engine::loop() {
     {
         std::lock_guard step_lock(step_mutex_);
-        batcher_.probe();
+        or_die([this] { batcher_.probe(); });
+        publish();
     }
     // Whether there is work changes on this thread only, so asking needs no step lock.
     while (inbox_.wait(batcher_.busy())) {
@@ -147,12 +158,7 @@ bool Engine::step() {
 
 bool Engine::run_step() {
     bool busy = true;
-    try {
-        busy = batcher_.step();
-    } catch (const std::exception & error) {
-        inbox_.die(std::string("the engine died: ") + error.what());
-        batcher_.end_all(FinishReason::Failed, inbox_.death());
-    }
+    or_die([&] { busy = batcher_.step(); });
     publish();
     return busy;
 }

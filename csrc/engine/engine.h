@@ -85,8 +85,10 @@ class Engine {
     template <typename Call>
     auto between_steps(const PrefixOwner & owner, Call call);
     AdapterPlan plan_adapters(const Request & request);
-    bool run_step();  // with step_mutex_ held
-    void publish();   // the same
+    template <typename Call>
+    void or_die(Call call);  // with step_mutex_ held
+    bool run_step();         // the same
+    void publish();          // the same
     std::shared_ptr<const PrefixTokens> vocabulary_texts();
 
     std::shared_ptr<Model> model_;

@@ -1,0 +1,79 @@
+#include "stress_requests.h"
+
+namespace shimmy {
+
+std::string demo_data() {
+    return std::string(SHIMMY_SOURCE_DIR) + "/python/shimmy/data/";
+}
+
+const std::shared_ptr<Model> & demo_model() {
+    static const auto model = Model::load(demo_data() + "shimmy-mini.gguf");
+    return model;
+}
+
+const std::vector<Token> & chat(size_t question, size_t n_turns) {
+    static const std::vector<std::string> questions{"Who are you?", "What can you do?", "Count from 1 to 40.",
+                                                    "Repeat after me: one two three one two three one two three"};
+    static const auto chats = [] {
+        const Tokenizer tokenizer(demo_model());
+        std::vector<std::vector<Token>> chats;
+        for (const auto & asked : questions) {
+            std::string text = "<|im_start|>system\nYou are Shimmy Mini, a tiny demo model.<|im_end|>\n";
+            for (size_t i = 0; i < max_turns; ++i) {
+                const std::string last = "<|im_start|>user\n" + asked + "<|im_end|>\n<|im_start|>assistant\n";
+                chats.push_back(tokenizer.encode(text + last, false, true));
+                text += "<|im_start|>user\nShow me a fox emoji<|im_end|>\n<|im_start|>assistant\nfox<|im_end|>\n";
+            }
+        }
+        return chats;
+    }();
+    return chats.at(question * max_turns + n_turns);
+}
+
+std::string some_tenant(Random & random) {
+    return std::vector<std::string>{"", "a", "b"}[below(random, 3)];
+}
+
+Request random_request(Random & random) {
+    Request request;
+    request.prompt = chat(below(random, 4), below(random, max_turns));
+    request.max_tokens = static_cast<int64_t>(below(random, 24));
+    request.sampling.seed = static_cast<uint32_t>(random());
+    request.sampling.temperature = one_in(random, 2) ? 0 : 1;
+    if (one_in(random, 4)) {
+        request.tenant = exact_tenant;
+        request.sampling.temperature = 0;
+        request.max_tokens = 12;
+        return request;
+    }
+    request.prompt.resize(request.prompt.size() - below(random, 8));
+    request.tenant = some_tenant(random);
+    request.priority = static_cast<int32_t>(below(random, 3)) - 1;
+    request.speculation = !one_in(random, 4);
+    request.ignore_eos = one_in(random, 4);
+    request.token_healing = one_in(random, 4);
+    if (one_in(random, 3)) {
+        request.stop = {"tiny", "fox"};
+    }
+    if (one_in(random, 3)) {
+        request.banned_strings = {"Shimmy", "3, 4", "am"};
+    }
+    if (one_in(random, 4)) {
+        request.min_tokens = static_cast<int64_t>(below(random, static_cast<size_t>(*request.max_tokens) + 1));
+    }
+    if (one_in(random, 6)) {
+        request.prompt_logprobs = static_cast<int32_t>(below(random, 3));
+    }
+    if (one_in(random, 6)) {
+        request.logprobs = static_cast<int32_t>(below(random, 3));
+    }
+    if (one_in(random, 8)) {
+        request.deadline = 0.01 * static_cast<double>(1 + below(random, 200));
+    }
+    if (one_in(random, 3)) {
+        request.lora = {{adapter_names[below(random, 2)], one_in(random, 2) ? 1.0 : 0.5}};
+    }
+    return request;
+}
+
+}  // namespace shimmy
