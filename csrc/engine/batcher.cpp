@@ -45,7 +45,7 @@ Batcher::Batcher(Context & context, Inbox & inbox, const SequenceRules & rules, 
       slots_(context_, params_.prefix_cache, params_.cache_ram_mib),
       workers_(sampling_threads(params_)) {
     if (rules_.max_draft > 0) {
-        speculation_.emplace(rules_.max_draft, std::move(draft));
+        speculation_.emplace(rules_.max_draft, params_.adaptive_draft, std::move(draft));
     }
 }
 

@@ -131,7 +131,7 @@ def test_with_speculation_as_without(sampling: _core.SamplingParams) -> None:
         "Count to 60.": {"banned_strings": ["17", "31, 32"]},
         "Write a poem about the sea.": {"banned_strings": ["blue", "sing"]},
     }
-    with open_engine(start=True) as engine:
+    with open_engine(start=True, adaptive_draft=False) as engine:
         for question, options in questions.items():
             driver = Driver(engine)
             for speculation in (True, False):

@@ -30,7 +30,7 @@ SEA = "Write a poem about the sea."
 def open_draft_engine(**params: Any) -> _core.Engine:
     context = _core.ContextParams(n_ctx=2048, n_batch=512, n_threads=1)
     draft = _core.Model(str(demo_draft_path()))
-    engine = _core.Engine(demo_model(), context, _core.EngineParams(**params), draft)
+    engine = _core.Engine(demo_model(), context, _core.EngineParams(adaptive_draft=False, **params), draft)
     engine.start()
     return engine
 
@@ -38,7 +38,7 @@ def open_draft_engine(**params: Any) -> _core.Engine:
 @pytest.fixture(scope="module", params=["lookup", "draft model"])
 def engine(request: pytest.FixtureRequest) -> Iterator[_core.Engine]:
     if request.param == "lookup":
-        with open_engine(start=True) as opened:
+        with open_engine(start=True, adaptive_draft=False) as opened:
             yield opened
         return
     opened = open_draft_engine()
@@ -153,10 +153,10 @@ def test_grammars(engine: _core.Engine, sampling: _core.SamplingParams, kind: st
 
 @pytest.mark.parametrize("source", ["lookup", "draft model"])
 def test_a_cache_that_is_nearly_full(source: str) -> None:
-    n_ctx = 256
+    n_ctx = 512
     draft = _core.Model(str(demo_draft_path())) if source == "draft model" else None
     context = _core.ContextParams(n_ctx=n_ctx, n_batch=128, n_threads=1)
-    engine = _core.Engine(demo_model(), context, _core.EngineParams(), draft)
+    engine = _core.Engine(demo_model(), context, _core.EngineParams(adaptive_draft=False), draft)
     engine.start()
     try:
         answer = both(engine, LONG_QUESTION, GREEDY, ignore_eos=True)  # to the end of its context
@@ -175,7 +175,7 @@ def test_off_for_a_request_and_for_an_engine() -> None:
         for _ in range(3):
             assert ask(engine, LONG_QUESTION).usage.drafted_tokens == 0
         assert engine.stats.drafted_tokens == 0
-    with open_engine(start=True) as engine:
+    with open_engine(start=True, adaptive_draft=False) as engine:
         for _ in range(3):
             assert ask(engine, LONG_QUESTION, GREEDY, speculation=False).usage.drafted_tokens == 0
         assert engine.stats.drafted_tokens == 0
@@ -184,8 +184,14 @@ def test_off_for_a_request_and_for_an_engine() -> None:
         assert engine.stats.accepted_tokens == sum(one.usage.accepted_tokens for one in answers) > 0
 
 
-def test_cancelled_in_the_middle() -> None:
+def test_adaptive_drafts_change_no_answer() -> None:
     with open_engine(start=True) as engine:
+        for _ in range(4):
+            assert ask(engine, LONG_QUESTION).text == LONG_ANSWER
+
+
+def test_cancelled_in_the_middle() -> None:
+    with open_engine(start=True, adaptive_draft=False) as engine:
         ask(engine, LONG_QUESTION)
         for _ in range(5):
             driver = Driver(engine)

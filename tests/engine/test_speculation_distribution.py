@@ -18,7 +18,7 @@ def samples(prompt: list[int], *, speculation: bool, seed: int) -> tuple[Counter
     """How often each continuation came, and how many tokens were drafted and accepted."""
     draft = _core.Model(str(demo_draft_path()))
     context = _core.ContextParams(n_ctx=2048, n_batch=512, n_threads=1)
-    engine = _core.Engine(demo_model(), context, _core.EngineParams(max_num_seqs=4, max_waiting=N_SAMPLES), draft)
+    engine = _core.Engine(demo_model(), context, _core.EngineParams(max_num_seqs=16, max_waiting=N_SAMPLES, adaptive_draft=False), draft)
     engine.start()
     try:
         driver = Driver(engine)
@@ -49,7 +49,7 @@ def test_the_distribution_stays(text: str) -> None:
     plain, none, _ = samples(prompt, speculation=False, seed=1)
     drafted, n_drafted, n_accepted = samples(prompt, speculation=True, seed=100_000)
     assert none == 0
-    assert n_drafted >= N_SAMPLES // 20
+    assert n_drafted >= N_SAMPLES // 3
     assert 0 < n_accepted < n_drafted
     statistic, freedom = chi_square(plain, drafted)
     assert freedom >= 3
