@@ -50,7 +50,9 @@ class Session:
     def generate(self, prompt: str | list[int] = "", **options: Any) -> Completion:
         """Append `prompt`, then the model's answer to everything so far. Takes and raises what `LLM.generate` does."""
         if options.get("token_healing"):
-            raise InvalidRequestError("a session keeps its tokens as they are, so they cannot be healed", "token_healing")
+            raise InvalidRequestError(
+                "a session keeps its tokens as they are, so they cannot be healed", "token_healing"
+            )
         before = len(self.tokens)
         self.append(prompt)
         try:

@@ -30,7 +30,15 @@ def check(answer: Answer, banned: list[str]) -> None:
 
 @pytest.mark.parametrize(
     "banned",
-    [["Shimmy"], [" Shimmy"], ["himmy Mini"], ["I", "am"], ["m"], ["tiny demo model."], ["Shimmy", "Mini", "tiny", "a"]],
+    [
+        ["Shimmy"],
+        [" Shimmy"],
+        ["himmy Mini"],
+        ["I", "am"],
+        ["m"],
+        ["tiny demo model."],
+        ["Shimmy", "Mini", "tiny", "a"],
+    ],
 )
 def test_greedy_text_avoids_them(banned: list[str]) -> None:
     with open_engine() as engine:
@@ -128,14 +136,14 @@ def test_the_cache_keeps_no_cells_of_what_was_taken_back() -> None:
 def test_with_speculation_as_without(sampling: _core.SamplingParams) -> None:
     questions: dict[str, dict[str, Any]] = {
         WHO: {"banned_strings": ["Shimmy"]},
-        "Count to 60.": {"banned_strings": ["17", "31, 32"]},
+        "Count to 60.": {"banned_strings": ["7", "31, 32"]},
         "Write a poem about the sea.": {"banned_strings": ["blue", "sing"]},
     }
     with open_engine(start=True, adaptive_draft=False) as engine:
         for question, options in questions.items():
             driver = Driver(engine)
             for speculation in (True, False):
-                driver.ask(question, sampling, max_tokens=60, speculation=speculation, **options)
+                driver.ask(question, sampling, max_tokens=24, speculation=speculation, **options)
             driver.wait()
             drafted, plain = driver.answers.values()
             check(drafted, options["banned_strings"])

@@ -39,7 +39,10 @@ SCHEMAS = {tool["function"]["name"]: tool["function"]["parameters"] for tool in 
 WEATHER = [{"role": "user", "content": "What is the weather in Paris?"}]
 PERSON = {
     "type": "object",
-    "properties": {"name": {"type": "string", "maxLength": 12}, "age": {"type": "integer", "minimum": 1, "maximum": 99}},
+    "properties": {
+        "name": {"type": "string", "maxLength": 12},
+        "age": {"type": "integer", "minimum": 1, "maximum": 99},
+    },
     "required": ["name", "age"],
     "additionalProperties": False,
 }
@@ -158,7 +161,7 @@ def test_a_schema_that_does_not_fit_max_tokens(llm: LLM) -> None:
     ("grammar", "param"),
     [
         (GrammarSpec(regex="("), "regex"),
-        (GrammarSpec(gbnf="root ::="), "gbnf"),
+        (GrammarSpec(gbnf='root ::= "a'), "gbnf"),
         (GrammarSpec(lark="start: nope"), "lark"),
         (GrammarSpec(choice=[]), "choice"),
         (GrammarSpec(json_schema={"type": "nope"}), "json_schema"),

@@ -139,7 +139,9 @@ def test_damaged_files_leave_it_unchanged(llm: LLM, tmp_path: Path) -> None:
         session.save(path)
         tokens = list(session.tokens)
         good = path.read_bytes()
-        flipped = [bytes([*good[:at], good[at] ^ 1, *good[at + 1 :]]) for at in (0, 9, 40, len(good) // 2, len(good) - 1)]
+        flipped = [
+            bytes([*good[:at], good[at] ^ 1, *good[at + 1 :]]) for at in (0, 9, 40, len(good) // 2, len(good) - 1)
+        ]
         for bad in (b"", good[:10], good[:-1], good[: len(good) // 2], good + b"x", b"GGUF" * 100, *flipped):
             path.write_bytes(bad)
             with pytest.raises(InvalidRequestError):
