@@ -93,6 +93,7 @@ struct EngineParams {
     // by itself, in chunks of fixed size. Takes kv_unified off; costs the speed of batching.
     bool deterministic = false;
     uint32_t max_draft = 16;        // most tokens that speculation proposes at once for a request, 0 to 64; 0: off
+    bool adaptive_draft = true;     // draft only what pays by the measured cost of steps; false: all that is found
     bool adaptive_threads = true;   // compute with fewer threads for as long as that is faster: others are busy
     uint32_t sampling_threads = 0;  // threads that sample sequences of one step in parallel; 0: one per physical core
 };

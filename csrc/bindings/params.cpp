@@ -102,6 +102,8 @@ void bind_params(py::module_ & m) {
             "batching.")
         .field("max_draft", &EngineParams::max_draft,
                "Most tokens that speculation proposes at once for a request, 0 to 64; 0: off.")
+        .field("adaptive_draft", &EngineParams::adaptive_draft,
+               "Draft only as much as pays by the measured cost of steps; False: all that is found.")
         .field("adaptive_threads", &EngineParams::adaptive_threads,
                "Compute with fewer threads for as long as that is faster: other processes are busy.")
         .field("sampling_threads", &EngineParams::sampling_threads,

@@ -45,7 +45,7 @@ Batcher::Batcher(Context & context, Inbox & inbox, const SequenceRules & rules, 
       slots_(context_, params_.prefix_cache, params_.cache_ram_mib),
       workers_(sampling_threads(params_)) {
     if (rules_.max_draft > 0) {
-        speculation_.emplace(rules_.max_draft, std::move(draft));
+        speculation_.emplace(rules_.max_draft, params_.adaptive_draft, std::move(draft));
     }
 }
 
@@ -266,6 +266,10 @@ void Batcher::advance(const StepPlan & plan) {
             tasks[i].rows.push_back(context_.logits(k));
             n_logits += tasks[i].rows.back().size();
         }
+        const auto & sequence = *slots_[running_[share.index]].sequence;
+        if (!sequence.decoding()) {
+            ledger_.charge(sequence.tenant(), share.n_tokens, 0);
+        }
     }
     const auto take = [&](size_t i) {
         auto & sequence = *slots_[running_[plan.shares[i].index]].sequence;
@@ -298,7 +302,7 @@ void Batcher::settle(const Share & share, Output output, std::set<size_t> & fini
     const auto n_tokens = static_cast<uint64_t>(share.n_tokens);
     counters_.computed_tokens += n_tokens;
     const bool decoded = !output.tokens.empty() || output.finish_reason != FinishReason::None;
-    ledger_.charge(slot.sequence->tenant(), decoded ? 0 : share.n_tokens, decoded ? 1 : 0);
+    ledger_.charge(slot.sequence->tenant(), 0, static_cast<int64_t>(output.tokens.size()));
     slot.last_step = step_;
     if (slot.sequence->left_cells()) {
         slots_.rewind(index);

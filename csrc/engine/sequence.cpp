@@ -157,10 +157,7 @@ void Sequence::append_forced(Output & output) {
     if (request_.logprobs || rules_.fixed_chunk > 0) {
         return;
     }
-    for (const Token token : chooser_.forced()) {
-        if (!take(token, {}, output)) {
-            return;
-        }
+    while (!forced_.empty() && n_pending() <= most_forced && take(forced_.front(), {}, output)) {
     }
 }
 
@@ -176,7 +173,8 @@ void Sequence::score_prompt(int32_t first, Rows rows, Output & output) {
 }
 
 bool Sequence::choose(std::span<const float> logits, Output & output) {
-    const Token token = chooser_.choose(logits, n_generated());
+    // Forced ones take no random number, so that a seed says the same with drafts and without.
+    const Token token = forced_.empty() ? chooser_.choose(logits, n_generated()) : forced_.front();
     const auto now = Clock::now();
     if (!first_token_) {
         first_token_ = now;
@@ -212,6 +210,7 @@ bool Sequence::take(Token token, std::span<const float> logits, Output & output)
         tokens_.resize(tokens_.size() - n);
         usage_.completion_tokens -= static_cast<int64_t>(n);
         n_computed_ = std::min(n_computed_, static_cast<int32_t>(tokens_.size()) - 1);
+        forced_.clear();
         chooser_.take_back(n, tokens_, n_generated(), banned);
         if (drafts_) {
             drafts_->index.truncate(tokens_.size());
@@ -223,6 +222,12 @@ bool Sequence::take(Token token, std::span<const float> logits, Output & output)
     } else if (n_generated() == request_.max_tokens || tokens_.size() >= static_cast<size_t>(rules_.n_ctx)) {
         finish(FinishReason::Length, output);
     } else {
+        if (!forced_.empty()) {
+            forced_.erase(forced_.begin());
+        }
+        if (forced_.empty()) {
+            forced_ = chooser_.forced(n_generated());
+        }
         return true;
     }
     return false;
@@ -230,6 +235,7 @@ bool Sequence::take(Token token, std::span<const float> logits, Output & output)
 
 void Sequence::finish(FinishReason reason, Output & output) {
     text_.finish(output);
+    usage_.completion_tokens -= static_cast<int64_t>(text_.n_held());  // after a stop string
     output.finish_reason = output.stop_string ? FinishReason::Stop : reason;
     output.usage = usage_;
 }

@@ -121,6 +121,7 @@ class Sequence {
     int32_t n_scored_ = 0;  // prompt tokens whose log-probabilities are out
     TokenChooser chooser_;
     TextStream text_;
+    std::vector<Token> forced_;  // the next tokens, as far as the grammar leaves no choice
     std::optional<DraftState> drafts_;
     Usage usage_;
     Clock::time_point arrived_;

@@ -5,8 +5,21 @@
 
 namespace shimmy {
 
-Speculation::Speculation(int32_t max_draft, std::unique_ptr<DraftModel> model)
-    : max_draft_(max_draft), model_(std::move(model)) {}
+namespace {
+
+// All that the first source has.
+Draft everything(std::span<const DraftOffer> offers, int32_t room) {
+    Draft draft;
+    if (!offers.empty()) {
+        draft = {0, std::min(offers.front().n_tokens, room), offers.front().source, offers.front().n_match};
+    }
+    return draft;
+}
+
+}  // namespace
+
+Speculation::Speculation(int32_t max_draft, bool adaptive, std::unique_ptr<DraftModel> model)
+    : max_draft_(max_draft), adaptive_(adaptive), model_(std::move(model)) {}
 
 Proposal Speculation::look_up(const Sequence & sequence, DraftSource & source) {
     const int32_t room = std::min(sequence.draft_room(), max_draft_);
@@ -47,7 +60,7 @@ void Speculation::propose(std::span<const Candidate> candidates, int32_t n_token
         if (model_) {
             offers.push_back({DraftSource::Model, 0, room, model_->clock().cost(1)});
         }
-        drafts.draft = drafts.policy.choose(offers, load, clock_, room);
+        drafts.draft = adaptive_ ? drafts.policy.choose(offers, load, clock_, room) : everything(offers, room);
         if (drafts.draft.n_tokens == 0) {
             continue;
         }

@@ -17,8 +17,8 @@ namespace shimmy {
 // Used by the step thread only.
 class Speculation {
   public:
-    // `model` may be null.
-    Speculation(int32_t max_draft, std::unique_ptr<DraftModel> model);
+    // `adaptive`: draft only what pays. `model` may be null.
+    Speculation(int32_t max_draft, bool adaptive, std::unique_ptr<DraftModel> model);
 
     struct Candidate {
         size_t slot;
@@ -46,6 +46,7 @@ class Speculation {
     void ask_model();
 
     int32_t max_draft_;
+    bool adaptive_;
     StepClock clock_;
     SuffixHistory history_;
     std::unique_ptr<DraftModel> model_;

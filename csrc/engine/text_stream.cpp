@@ -34,10 +34,7 @@ size_t TextStream::push(Token token, std::optional<TokenLogprobs> logprobs, bool
         return n;
     }
     const size_t n_shown = held_.size() - (verdict.status == BannedStrings::Status::Hold ? verdict.n_tokens : 0);
-    for (size_t i = 0; i < n_shown && !output.stop_string; ++i) {
-        show(held_[i], output);
-    }
-    held_.erase(held_.begin(), held_.begin() + static_cast<std::ptrdiff_t>(n_shown));
+    show_first(n_shown, output);
     return 0;
 }
 
@@ -51,6 +48,14 @@ void TextStream::take(Token token, std::optional<TokenLogprobs> logprobs, Output
 void TextStream::show(Held & held, Output & output) {
     take(held.token, std::move(held.logprobs), output);
     show_text(held.text, held.may_stop, output);
+}
+
+void TextStream::show_first(size_t n, Output & output) {
+    size_t n_shown = 0;
+    while (n_shown < n && !output.stop_string) {
+        show(held_[n_shown++], output);
+    }
+    held_.erase(held_.begin(), held_.begin() + static_cast<std::ptrdiff_t>(n_shown));
 }
 
 std::string TextStream::less_known(std::string text) {
@@ -70,11 +75,7 @@ void TextStream::show_text(const std::string & text, bool may_stop, Output & out
 }
 
 void TextStream::finish(Output & output) {
-    for (auto & held : std::exchange(held_, {})) {
-        if (!output.stop_string) {
-            show(held, output);
-        }
-    }
+    show_first(held_.size(), output);
     if (!output.stop_string) {
         show_text(less_known(detokenizer_.flush()), true, output);
     }

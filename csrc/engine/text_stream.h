@@ -25,7 +25,7 @@ class TextStream {
     // After output.stop_string is set nothing more may be pushed.
     size_t push(Token token, std::optional<TokenLogprobs> logprobs, bool may_stop, Output & output);
 
-    // Show all that was held back.
+    // Show all that was held back, up to a stop string.
     void finish(Output & output);
 
     // Tokens that were pushed and are not in an output yet.
@@ -43,6 +43,7 @@ class TextStream {
 
     static void take(Token token, std::optional<TokenLogprobs> logprobs, Output & output);
     void show(Held & held, Output & output);
+    void show_first(size_t n, Output & output);  // of the held tokens; ends after a stop string
     void show_text(const std::string & text, bool may_stop, Output & output);
     std::string less_known(std::string text);
 

@@ -58,8 +58,13 @@ size_t TokenChooser::allowed(std::span<const Token> draft) {
     return grammar_ ? grammar_->validate(draft) : draft.size();
 }
 
-std::vector<Token> TokenChooser::forced() {
-    return grammar_ ? grammar_->forced() : std::vector<Token>{};
+std::vector<Token> TokenChooser::forced(int64_t n_generated) {
+    if (!grammar_ || banned_at(n_generated)) {
+        return {};
+    }
+    auto tokens = grammar_->forced();
+    tokens.erase(std::find_if(tokens.begin(), tokens.end(), [&](Token token) { return is_end(token); }), tokens.end());
+    return tokens;
 }
 
 void TokenChooser::mask(std::span<float> logits, int64_t n_generated) {

@@ -33,8 +33,9 @@ class TokenChooser {
     // Take a token into the history.
     void accept(Token token);
 
-    // Tokens that the grammar leaves no choice about; to be accepted one after the other.
-    std::vector<Token> forced();
+    // Tokens from position `n_generated` of the answer on that the grammar leaves no choice about; to be accepted one
+    // after the other. Ends are none of them.
+    std::vector<Token> forced(int64_t n_generated);
 
     // The grammar allows nothing more than the end.
     bool complete() { return grammar_ && grammar_->stopped(); }

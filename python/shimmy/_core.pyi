@@ -623,6 +623,7 @@ class EngineParams:
         cache_ram_mib: int = -1,
         deterministic: bool = False,
         max_draft: int = 16,
+        adaptive_draft: bool = True,
         adaptive_threads: bool = True,
         sampling_threads: int = 0,
     ) -> None:
@@ -630,6 +631,13 @@ class EngineParams:
         Raises InvalidRequestError for unknown names and values of the wrong type.
         """
     def __repr__(self) -> str: ...
+    @property
+    def adaptive_draft(self) -> bool:
+        """
+        Draft only as much as pays by the measured cost of steps; False: all that is found.
+        """
+    @adaptive_draft.setter
+    def adaptive_draft(self, arg0: bool) -> None: ...
     @property
     def adaptive_threads(self) -> bool:
         """

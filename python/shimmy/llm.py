@@ -86,10 +86,11 @@ class LLM:
             raise InvalidRequestError(
                 f"n is {n} and best_of {best_of}; 1 <= n <= best_of <= {MAX_SAMPLES} must hold", "n"
             )
-        if best_of is not None:
-            options = {"logprobs": 0, **options}
+        if best_of is not None and options.get("logprobs") is None:
+            options = {**options, "logprobs": 0}
         seed = options.pop("seed", None)
-        seeds = [{} if seed is None else {"seed": (seed + i) % 2**32} for i in range(n_made)]
+        counts = isinstance(seed, int) and 0 <= seed < 2**32  # anything else is refused below
+        seeds = [{"seed": (seed + i) % 2**32 if counts else seed} if seed is not None else {} for i in range(n_made)]
         streams = [self.stream(prompt, **options, **one) for one in seeds]
         answers = [Completion.collect(stream) for stream in streams]
         if best_of is not None:

@@ -171,6 +171,8 @@ class LoadedModel:
             return sampling
         by_token: dict[Any, Any] = {key: value for key, value in bias.items() if not isinstance(key, str)}
         for text, value in bias.items():
+            if text == "":
+                raise InvalidRequestError("logit_bias has an empty text: give text or a token id", "logit_bias")
             if isinstance(text, str):
                 by_token.update(dict.fromkeys(self.tokenizer.encode(text, add_special=False), value))
         return {**sampling, "logit_bias": by_token}

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from shimmy.completion import Completion
-from shimmy.errors import InvalidRequestError
+from shimmy.errors import InvalidRequestError, ModelNotFoundError
 
 if TYPE_CHECKING:
     from shimmy import _core
@@ -48,6 +49,10 @@ class Session:
 
     def generate(self, prompt: str | list[int] = "", **options: Any) -> Completion:
         """Append `prompt`, then the model's answer to everything so far. Takes and raises what `LLM.generate` does."""
+        if options.get("token_healing"):
+            raise InvalidRequestError(
+                "a session keeps its tokens as they are, so they cannot be healed", "token_healing"
+            )
         before = len(self.tokens)
         self.append(prompt)
         try:
@@ -75,31 +80,42 @@ class Session:
     def shift(self, n_keep: int, n_discard: int) -> None:
         """Context shift: drop `n_discard` tokens after the first `n_keep` and move the later ones' cells to the front.
 
-        An approximation, as in llama-server: what was dropped has still shaped the later cells. Raises
-        InvalidRequestError when the model cannot shift or there are not so many tokens.
+        An approximation, as in llama-server: what was dropped has still shaped the later cells. A session that fills
+        the context can be shifted too. Raises InvalidRequestError when the model cannot shift or there are not so many
+        tokens.
         """
-        self._compute()
-        self.tokens = self._engine.shift_prefix(self.tokens, n_keep, n_discard, **self._owner)
+        computed = self.tokens[: self._engine.n_ctx - 1]
+        self._compute(computed)
+        shifted = self._engine.shift_prefix(computed, n_keep, n_discard, **self._owner)
+        self.tokens = shifted + self.tokens[len(computed) :]
 
     def pin(self) -> None:
         """Keep the cells of the tokens so far in the KV cache until `unpin`, or a request has no room without them.
 
-        Raises InvalidRequestError when too much is pinned already.
+        Raises InvalidRequestError when too much is pinned already; what this session had pinned stays so then.
         """
+        self._compute(self.tokens)
+        before = self._pinned
         self.unpin()
-        self._compute()
-        self._engine.pin_prefix(self.tokens, **self._owner)
+        try:
+            self._engine.pin_prefix(self.tokens, **self._owner)
+        except InvalidRequestError:
+            if before:
+                self._engine.pin_prefix(before, **self._owner)
+                self._pinned = before
+            raise
         self._pinned = list(self.tokens)
 
     def unpin(self) -> None:
-        """Idempotent."""
+        """Idempotent. What had to give way to a request, or a fork unpinned already, is no error."""
         if self._pinned:
             pinned, self._pinned = self._pinned, []
-            self._engine.unpin_prefix(pinned, **self._owner)
+            with contextlib.suppress(InvalidRequestError, ModelNotFoundError):
+                self._engine.unpin_prefix(pinned, **self._owner)
 
     def save(self, path: str | Path) -> None:
         """Write tokens and cells to a file, beside its place first. Raises OSError."""
-        self._compute()
+        self._compute(self.tokens)
         state = self._engine.save_prefix(self.tokens, **self._owner)
         path = Path(path)
         partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
@@ -135,9 +151,9 @@ class Session:
     def _owner(self) -> dict[str, Any]:
         return {"tenant": self._tenant, "lora": list(self._lora.items())}
 
-    def _compute(self) -> None:
-        """Have the cells of all tokens in the cache."""
-        if not self.tokens:
+    def _compute(self, tokens: list[int]) -> None:
+        """Have the cells of these tokens in the cache."""
+        if not tokens:
             raise InvalidRequestError("the session is empty", "tokens")
         options = {"tenant": self._tenant, "lora": self._lora}
-        self._llm.generate(self.tokens, max_tokens=1, ignore_eos=True, temperature=0, **options)
+        self._llm.generate(tokens, max_tokens=1, ignore_eos=True, temperature=0, **options)
