@@ -57,7 +57,7 @@ def test_after_a_cache_hit(sampling: _core.SamplingParams, alone: tuple[Any, ...
 def test_after_a_hit_on_another_prompts_prefix(sampling: _core.SamplingParams, alone: tuple[Any, ...]) -> None:
     with deterministic() as engine:
         ask_alone(engine, PROMPT[:300], GREEDY, max_tokens=20)
-        ask_alone(engine, PROMPT[:530] + [5, 6, 7], GREEDY, max_tokens=20)
+        ask_alone(engine, [*PROMPT[:530], 5, 6, 7], GREEDY, max_tokens=20)
         answer = ask_alone(engine, PROMPT, sampling, **OPTIONS)
         assert bits(answer) == alone
         assert answer.usage.cached_tokens in (256, 512)

@@ -84,7 +84,7 @@ def test_a_stream_adds_up_to_the_whole(llm: LLM) -> None:
     assert [output.usage is not None for output in outputs] == [output.finished for output in outputs]
     assert outputs[-1].usage is not None
     assert outputs[-1].usage.completion_tokens == whole.usage.completion_tokens == len(whole.token_ids) + 1
-    assert len(outputs) > 100
+    assert len(outputs) > 20  # drafts let several tokens come at once
 
 
 def test_stop_reasons(llm: LLM) -> None:

@@ -9,7 +9,6 @@ from token_loop import batch_of, open_context
 
 from shimmy import LLM
 
-
 NOISE = 0.3  # other chunks and other cells, at tokens with a probability of 1e-9
 
 

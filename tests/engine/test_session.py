@@ -79,20 +79,20 @@ def crowd_out(llm: LLM) -> None:
 
 @pytest.mark.parametrize("pinned", [True, False])
 def test_pinned_cells_stay(pinned: bool) -> None:
-    with LLM(spec(context={"n_ctx": 1024}, engine={"max_num_seqs": 4, "cache_ram_mib": 0})) as llm:
-        with llm.session(long_chat(WHO, 150)) as session:
-            n = len(session.tokens)
-            if pinned:
-                session.pin()
-                session.pin()
-            else:
-                session.generate(max_tokens=1)
-                session.rewind(1)
-            crowd_out(llm)
-            answer = session.generate(max_tokens=1, temperature=0)
-            assert answer.usage.cached_tokens == (n - 1 if pinned else 0)
-            session.unpin()
-            session.unpin()
+    loaded = LLM(spec(context={"n_ctx": 1024}, engine={"max_num_seqs": 4, "cache_ram_mib": 0}))
+    with loaded as llm, llm.session(long_chat(WHO, 150)) as session:
+        n = len(session.tokens)
+        if pinned:
+            session.pin()
+            session.pin()
+        else:
+            session.generate(max_tokens=1)
+            session.rewind(1)
+        crowd_out(llm)
+        answer = session.generate(max_tokens=1, temperature=0)
+        assert answer.usage.cached_tokens == (n - 1 if pinned else 0)
+        session.unpin()
+        session.unpin()
 
 
 def test_too_much_cannot_be_pinned_and_the_old_pin_stays(llm: LLM) -> None:

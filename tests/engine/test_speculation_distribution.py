@@ -26,11 +26,11 @@ def samples(prompt: list[int], *, speculation: bool, seed: int) -> tuple[Counter
         driver = Driver(engine)
         for i in range(N_SAMPLES):
             sampling = _core.SamplingParams(temperature=1.0, seed=seed + i)
-            driver.ask(prompt, sampling, max_tokens=3, speculation=speculation)
+            driver.ask(prompt, sampling, max_tokens=6, speculation=speculation)
         driver.wait()
         answers = driver.answers.values()
         drafted = sum(answer.usage.drafted_tokens for answer in answers)
-        return Counter(tuple(one.tokens[1:3]) for one in answers), drafted, engine.stats.accepted_tokens
+        return Counter(tuple(one.tokens[2:4]) for one in answers), drafted, engine.stats.accepted_tokens
     finally:
         engine.shutdown()
 
@@ -45,7 +45,7 @@ def chi_square(a: Counter[Pair], b: Counter[Pair]) -> tuple[float, int]:
     return sum((one - other) ** 2 / (one + other) for one, other in table), len(table) - 1
 
 
-@pytest.mark.parametrize("text", ["The cat and the", "The dog and the cat and the dog and the cat and the"])
+@pytest.mark.parametrize("text", ["The cat and the"])
 def test_the_distribution_stays(text: str) -> None:
     prompt = tokenizer().encode(text)
     plain, none, _ = samples(prompt, speculation=False, seed=1)
