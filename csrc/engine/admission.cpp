@@ -13,9 +13,13 @@ constexpr double completion_weight = 2.0;
 std::vector<size_t> admission_order(std::span<const WaitingView> waiting) {
     std::vector<size_t> order(waiting.size());
     std::iota(order.begin(), order.end(), size_t{0});
+    int32_t best = std::numeric_limits<int32_t>::max();
+    for (const auto & view : waiting) {
+        best = std::min(best, view.priority);
+    }
     const auto rank = [&](size_t i) {
         const auto & view = waiting[i];
-        const double level = view.priority - std::floor(view.waited / ageing_seconds);
+        const double level = std::max<double>(best, view.priority - std::floor(view.waited / ageing_seconds));
         return std::tuple(!view.preempted, view.preempted ? 0.0 : level, view.preempted ? 0.0 : view.served);
     };
     std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return rank(a) < rank(b); });

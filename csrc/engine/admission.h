@@ -18,7 +18,8 @@ struct WaitingView {
     bool preempted = false;
 };
 
-// Seconds of waiting that count as one level of priority, so that nobody starves.
+// Seconds of waiting that count as one level of priority, up to the best that waits: nobody starves, and age does not
+// outrank a tenant's share.
 constexpr double ageing_seconds = 10.0;
 
 // Indices into `waiting` in the order of admission: requests that were preempted, then by priority less ageing, then

@@ -53,15 +53,19 @@ void Batcher::probe() {
     if (!speculation_ || slots_.cells_used() > 0) {  // its tokens go where cached ones are
         return;
     }
+    batch_.clear();
+    batch_.add(0, 0, 0, true);
+    context_.decode(batch_);  // the first one pages the weights in
+    context_.kv_cache().seq_rm(0);
     const auto start = Clock::now();
-    for (const int32_t n : StepClock::probe_sizes) {
+    for (const int32_t n : {1, 8, 4, 2, 16}) {  // the largest come last: there may be no time for them
         for (int repeat = 0; repeat < 2 && seconds_since(start) < probe_seconds; ++repeat) {
             batch_.clear();
             for (Pos pos = 0; pos < std::min<Pos>(n, static_cast<Pos>(context_.n_batch())); ++pos) {
                 batch_.add(0, pos, 0, true);
             }
             const auto begin = Clock::now();
-            if (context_.decode(batch_) == DecodeStatus::Ok && repeat > 0) {
+            if (context_.decode(batch_) == DecodeStatus::Ok) {
                 speculation_->observe(batch_.n_tokens(), seconds_since(begin));
             }
             context_.kv_cache().seq_rm(0);
@@ -81,6 +85,7 @@ bool Batcher::step() {
     slots_.evict_for(tokens_in(plan));
     switch (decode(plan)) {
         case DecodeStatus::Ok:
+            just_preempted_ = false;
             advance(plan);
             break;
         case DecodeStatus::Aborted:
@@ -119,6 +124,7 @@ void Batcher::take_notes() {
 }
 
 void Batcher::end_where(FinishReason reason, const std::function<bool(const Sequence &)> & ends) {
+    std::erase(queue_, nullptr);  // left behind by a step that failed halfway, as are slots without a sequence
     std::erase_if(queue_, [&](const auto & sequence) {
         if (!ends(*sequence)) {
             return false;
@@ -128,7 +134,7 @@ void Batcher::end_where(FinishReason reason, const std::function<bool(const Sequ
         return true;
     });
     std::erase_if(running_, [&](size_t index) {
-        if (!ends(*slots_[index].sequence)) {
+        if (!slots_[index].sequence || !ends(*slots_[index].sequence)) {
             return false;
         }
         send(ended(*slots_[index].sequence, reason));
@@ -143,11 +149,13 @@ bool Batcher::fits(const Sequence & next) const {
     }
     // Room to grow, so that a resumed request is not preempted again at once.
     const size_t steps = next.preempted() ? steps_after_resumption : 1;
-    return slots_.cells_with(next, running_) + steps * (running_.size() + 1) <= context_.n_ctx();
+    return slots_.cells_with(next, running_) + slots_.cells_pinned() + steps * (running_.size() + 1) <=
+           context_.n_ctx();
 }
 
 void Batcher::admit() {
-    if (queue_.empty() || running_.size() == context_.n_seq_max()) {
+    const bool waits = just_preempted_ && !running_.empty();  // those that stayed make a step first
+    if (queue_.empty() || waits || running_.size() == context_.n_seq_max()) {
         return;
     }
     std::vector<WaitingView> views;
@@ -157,6 +165,9 @@ void Batcher::admit() {
     }
     for (const size_t i : admission_order(views)) {
         auto & sequence = queue_[i];
+        if (slots_.still_waits(*sequence)) {
+            continue;
+        }
         if (!fits(*sequence)) {
             break;
         }
@@ -192,7 +203,7 @@ void Batcher::draft() {
     }
     int64_t room = static_cast<int64_t>(context_.n_outputs_max()) - static_cast<int64_t>(running_.size());
     if (context_.params().kv_unified) {  // nobody is preempted for a draft
-        room = std::min(room, static_cast<int64_t>(context_.n_ctx()) - static_cast<int64_t>(slots_.cells_of(running_)));
+        room = std::min(room, static_cast<int64_t>(context_.n_ctx()) - static_cast<int64_t>(slots_.cells_of(running_) + slots_.cells_pinned()));
     }
     speculation_->propose(candidates, n_tokens, n_decoding, static_cast<int32_t>(std::max<int64_t>(room, 0)));
 }
@@ -233,7 +244,11 @@ DecodeStatus Batcher::decode(const StepPlan & plan) {
             worth_stopping.insert(sequence.id());
         }
     }
+    if (std::exchange(just_stopped_, false) && plan.shares.size() > 1) {
+        worth_stopping.clear();  // others get every second step at least, however often somebody cancels
+    }
     if (!inbox_.begin_decode(std::move(worth_stopping))) {
+        just_stopped_ = true;
         return DecodeStatus::Aborted;
     }
     context_.set_n_threads(governor_.n_threads(kind), governor_.n_threads(kind));
@@ -247,6 +262,7 @@ DecodeStatus Batcher::decode(const StepPlan & plan) {
             speculation_->observe(batch_.n_tokens(), seconds);
         }
     }
+    just_stopped_ = status == DecodeStatus::Aborted;
     inbox_.end_decode([this] { context_.clear_abort(); });
     return status;
 }
@@ -294,6 +310,9 @@ void Batcher::advance(const StepPlan & plan) {
         settle(plan.shares[i], std::move(tasks[i].output), finished);
     }
     std::erase_if(running_, [&](size_t index) { return finished.count(index) > 0; });
+    if (std::exchange(failed_, false)) {
+        slots_.wipe();  // a value that is no number, left in a freed cell, spreads to whoever's attention reads past it
+    }
 }
 
 void Batcher::settle(const Share & share, Output output, std::set<size_t> & finished) {
@@ -309,6 +328,7 @@ void Batcher::settle(const Share & share, Output output, std::set<size_t> & fini
     }
     slots_.computed(index);
     if (output.finish_reason != FinishReason::None) {
+        failed_ = failed_ || output.finish_reason == FinishReason::Failed;
         ledger_.leave(slot.sequence->tenant());
         if (speculation_) {
             speculation_->remember(slot.sequence->tenant(), slot.sequence->answer());
@@ -334,11 +354,15 @@ bool Batcher::make_room(const StepPlan & plan) {
     }
     if (running_.size() > 1) {
         const auto newest = std::max_element(running_.begin(), running_.end(), [&](size_t a, size_t b) {
-            return slots_[a].sequence->id() < slots_[b].sequence->id();
+            const auto rank = [&](size_t index) {
+                return std::pair(slots_[index].sequence->priority(), slots_[index].sequence->id());
+            };
+            return rank(a) < rank(b);
         });
         queue_.push_front(slots_.preempt(*newest));
         running_.erase(newest);
         ++counters_.preemptions;
+        just_preempted_ = true;
         inbox_.reenter_queue(queue_.front()->n_queued());
         return true;
     }

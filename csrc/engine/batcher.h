@@ -72,6 +72,9 @@ class Batcher {
     std::deque<std::unique_ptr<Sequence>> queue_;
     AdapterSetId active_adapters_ = 0;
     uint64_t step_ = 0;
+    bool just_preempted_ = false;  // and no step was completed since
+    bool just_stopped_ = false;    // the last decode, for a request that was cancelled
+    bool failed_ = false;          // a request, in this step
     Batch batch_;
     std::vector<Output> outputs_;
     EngineStats counters_;

@@ -1,5 +1,6 @@
 #include "engine/engine.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "engine/alora.h"
@@ -33,7 +34,8 @@ Engine::Engine(std::shared_ptr<Model> model, ContextParams context, const Engine
       context_(model_, for_engine(*model_, std::move(context), params_)),
       tokenizer_(std::make_shared<Tokenizer>(model_)),
       n_ctx_(context_.n_ctx_seq()),
-      rules_{tokenizer_, n_ctx_, params_.deterministic ? fixed_chunk : 0, max_draft(*model_, params_)},
+      rules_{tokenizer_, n_ctx_, params_.deterministic ? fixed_chunk : 0, max_draft(*model_, params_),
+             std::min<int32_t>(33, static_cast<int32_t>(context_.n_batch()))},
       inbox_(params_.max_waiting, params_.max_waiting_tokens),
       batcher_(context_, inbox_, rules_, params_,
                rules_.max_draft > 0 ? make_draft_model(std::move(draft), context_) : nullptr) {
@@ -180,6 +182,7 @@ auto Engine::between_steps(const PrefixOwner & owner, Call call) {
     const auto adapters = adapters_.intern(owner.lora);
     std::lock_guard turn(turn_);
     std::lock_guard step_lock(step_mutex_);
+    inbox_.check_open();
     return call(batcher_.slots(), CacheSpace{owner.tenant, adapters.id}, adapters_fingerprint(adapters.set));
 }
 

@@ -8,6 +8,11 @@
 namespace shimmy {
 
 void Inbox::check_open() const {
+    std::lock_guard lock(mutex_);
+    check_still_open();
+}
+
+void Inbox::check_still_open() const {
     if (stopping_ || !death_.empty()) {
         throw EngineDeadError(death_.empty() ? "the engine was shut down" : death_);
     }
@@ -15,7 +20,7 @@ void Inbox::check_open() const {
 
 RequestId Inbox::enter_queue(size_t n_tokens) {
     std::lock_guard lock(mutex_);
-    check_open();
+    check_still_open();
     if (n_waiting_ >= max_waiting_) {
         throw QueueFullError(std::to_string(n_waiting_) + " requests are waiting already, the queue holds " +
                              std::to_string(max_waiting_));
@@ -45,7 +50,7 @@ void Inbox::reenter_queue(size_t n_tokens) {
 void Inbox::put(std::unique_ptr<Sequence> sequence) {
     {
         std::lock_guard lock(mutex_);
-        check_open();
+        check_still_open();
         notes_.arrivals.push_back(std::move(sequence));
     }
     note_.notify_one();

@@ -46,6 +46,7 @@ class Inbox {
     bool begin_decode(std::set<RequestId> requests);
     void end_decode(const std::function<void()> & forget_stop);  // a stop that came too late is not for the next one
 
+    void check_open() const;  // throws EngineDeadError after stop() or die()
     void stop();
     void die(const std::string & why);  // sticky
     std::string death() const;          // empty while it lives
@@ -53,7 +54,7 @@ class Inbox {
     size_t n_waiting() const;
 
   private:
-    void check_open() const;  // with mutex_ held
+    void check_still_open() const;  // with mutex_ held
 
     const size_t max_waiting_;
     const size_t max_waiting_tokens_;

@@ -8,7 +8,7 @@
 namespace shimmy {
 namespace {
 
-constexpr int32_t most_forced = 32;  // pending tokens that still count as decoding
+constexpr double most_look_ahead_seconds = 0.002;
 
 // The request as it is computed: checked, and without the prompt's end when that is healed, whose text is `known`.
 Request prepared(Request request, const SequenceRules & rules, const PrefixTokens * texts, std::string & known) {
@@ -47,7 +47,7 @@ double Sequence::seconds_since(Clock::time_point start) {
 }
 
 bool Sequence::decoding() const {
-    return first_token_.has_value() && n_pending() <= most_forced + 1;
+    return first_token_.has_value() && switched() && n_pending() <= rules_.most_pending;
 }
 
 RunningView Sequence::view(uint64_t last_step) const {
@@ -70,6 +70,10 @@ int32_t Sequence::reusable(int32_t n) const {
     return rules_.fixed_chunk > 0 ? n / rules_.fixed_chunk * rules_.fixed_chunk : n;
 }
 
+size_t Sequence::shareable_prompt() const {
+    return adapters_.switch_at > 0 ? static_cast<size_t>(adapters_.switch_at) : tokens_.size();
+}
+
 int32_t Sequence::shareable() const {
     int32_t n = n_computed_;
     if (adapters_.switch_at > 0) {
@@ -86,11 +90,17 @@ int32_t Sequence::draft_room() const {
     if (request_.max_tokens) {
         room = std::min(room, *request_.max_tokens - n_generated() - 1);
     }
-    return decoding() ? static_cast<int32_t>(std::clamp<int64_t>(room, 0, rules_.max_draft)) : 0;
+    return decoding() && looks_ahead_ ? static_cast<int32_t>(std::clamp<int64_t>(room, 0, rules_.max_draft)) : 0;
 }
 
 void Sequence::keep_allowed(std::vector<Token> & draft) {
-    draft.resize(chooser_.allowed(draft));
+    const auto start = Clock::now();
+    try {
+        draft.resize(chooser_.allowed(draft));
+    } catch (const std::exception &) {
+        draft.clear();  // the next choice says what is wrong
+    }
+    looks_ahead_ = looks_ahead_ && seconds_since(start) < most_look_ahead_seconds;
 }
 
 std::vector<Token> Sequence::tokens_of(const Share & share) const {
@@ -157,7 +167,7 @@ void Sequence::append_forced(Output & output) {
     if (request_.logprobs || rules_.fixed_chunk > 0) {
         return;
     }
-    while (!forced_.empty() && n_pending() <= most_forced && take(forced_.front(), {}, output)) {
+    while (!forced_.empty() && n_pending() < rules_.most_pending && take(forced_.front(), {}, output)) {
     }
 }
 

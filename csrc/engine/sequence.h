@@ -33,6 +33,7 @@ struct SequenceRules {
     int64_t n_ctx;            // bounds prompt and completion together
     int32_t fixed_chunk = 0;  // see StepBudget
     int32_t max_draft = 0;    // 0: no speculation
+    int32_t most_pending = 33;  // tokens that count as decoding: one sampled, and those that follow it without a choice
 };
 
 class Sequence {
@@ -65,6 +66,8 @@ class Sequence {
     int32_t reusable(int32_t n) const;
     // How many of its computed tokens others may take.
     int32_t shareable() const;
+    // How many of its prompt's tokens they will be able to.
+    size_t shareable_prompt() const;
 
     // Speculation: null when it is off for this request.
     DraftState * drafts() { return drafts_ ? &*drafts_ : nullptr; }
@@ -105,6 +108,8 @@ class Sequence {
     void check_drafts(int32_t n_draft, Rows rows, Output & output);
     void append_forced(Output & output);
     bool take(Token token, std::span<const float> logits, Output & output);
+    bool looks_ahead_ = true;  // its grammar checks drafts quickly
+
     bool switched() const { return n_computed_ >= adapters_.switch_at; }
     int64_t n_generated() const { return static_cast<int64_t>(tokens_.size() - n_prompt_); }
 

@@ -76,12 +76,24 @@ Placing Slots::place(std::unique_ptr<Sequence> & sequence, uint64_t step) {
     slot.space = space_of(*sequence);
     slot.last_step = step;
     if (keep_) {
-        prompts_.set(static_cast<uint32_t>(index), slot.space, sequence->tokens());
+        prompts_.set(static_cast<uint32_t>(index), slot.space,
+                     std::span(sequence->tokens()).first(sequence->shareable_prompt()));
     }
     waits_.erase(sequence->id());
     sequence->admitted(static_cast<int32_t>(taken.n), classify_miss(known));
     slot.sequence = std::move(sequence);
     return {Placing::Outcome::Placed, index};
+}
+
+bool Slots::still_waits(const Sequence & sequence) const {
+    const auto found = waits_.find(sequence.id());
+    if (found == waits_.end()) {
+        return false;
+    }
+    const auto & wait = found->second;
+    const auto & leader = slots_[wait.leader].sequence;
+    return leader && leader->id() == wait.leader_id &&
+           usable(sequence, wait.n) >= usable(sequence, static_cast<size_t>(leader->shareable())) + min_gain;
 }
 
 // Whether a running request is about to compute at least min_gain tokens that this one could fork.
@@ -92,14 +104,10 @@ bool Slots::must_wait(const Sequence & sequence) {
     const auto gain = [&](size_t then, size_t now) {
         return usable(sequence, then) >= usable(sequence, now) + min_gain;
     };
-    if (const auto found = waits_.find(sequence.id()); found != waits_.end()) {
-        const auto & wait = found->second;
-        const auto & leader = slots_[wait.leader].sequence;
-        if (leader && leader->id() == wait.leader_id && gain(wait.n, static_cast<size_t>(leader->shareable()))) {
-            return true;
-        }
-        waits_.erase(found);
+    if (still_waits(sequence)) {
+        return true;
     }
+    waits_.erase(sequence.id());
     const auto match = prompts_.match(space_of(sequence), sequence.tokens());
     if (!gain(match.n, 0) || !gain(match.n, reusable_now(sequence, sequence.tokens()))) {
         return false;
@@ -123,6 +131,27 @@ uint64_t Slots::cells_of(std::span<const size_t> running) const {
     return cells;
 }
 
+uint64_t Slots::cells_pinned() const {
+    std::vector<size_t> pinned;
+    for (size_t i = 0; i < slots_.size(); ++i) {
+        if (!slots_[i].sequence && slots_[i].n_pinned > 0) {
+            pinned.push_back(i);
+        }
+    }
+    return pinned.empty() ? 0 : ledger_.used_by(pinned);
+}
+
+void Slots::wipe() {
+    for (size_t i = 0; i < slots_.size(); ++i) {
+        end_prefill(i);
+        clear(i);
+        if (slots_[i].sequence) {
+            slots_[i].sequence->lost();
+        }
+    }
+    cache_.clear(true);
+}
+
 uint64_t Slots::cells_with(const Sequence & next, std::span<const size_t> running) const {
     const uint64_t cells = cells_of(running) + next.tokens().size();
     if (!keep_ || rules_.fork == Fork::None) {
@@ -131,7 +160,7 @@ uint64_t Slots::cells_with(const Sequence & next, std::span<const size_t> runnin
     const auto live = live_.match(space_of(next), next.tokens());
     const bool is_running = std::any_of(live.holders.begin(), live.holders.end(),
                                         [&](auto holder) { return slots_[holder].sequence != nullptr; });
-    const size_t shared = std::max(is_running ? live.n : 0, prompts_.match(space_of(next), next.tokens()).n);
+    const size_t shared = is_running ? live.n : 0;
     const bool restored = host_.tree().match(space_of(next), next.tokens()).n > shared;  // into cells of its own
     return restored ? cells : cells - usable(next, shared);
 }

@@ -83,6 +83,13 @@ class Slots {
     // those with `next` beside them.
     uint64_t cells_of(std::span<const size_t> running) const;
     uint64_t cells_with(const Sequence & next, std::span<const size_t> running) const;
+    uint64_t cells_pinned() const;  // of finished requests
+
+    // A request that had to wait still has to, for the same leader. Cheap.
+    bool still_waits(const Sequence & sequence) const;
+
+    // Empty the cache, the values in it too; running requests are computed again.
+    void wipe();
 
     uint64_t cells_used() const { return ledger_.used(); }  // shared cells counted once
     CacheStats stats() const;

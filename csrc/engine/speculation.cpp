@@ -52,7 +52,6 @@ void Speculation::propose(std::span<const Candidate> candidates, int32_t n_token
         }
         DraftSource source{};
         auto proposal = look_up(*candidate.sequence, source);
-        candidate.sequence->keep_allowed(proposal.tokens);
         std::vector<DraftOffer> offers;
         if (!proposal.tokens.empty()) {
             offers.push_back({source, proposal.n_match, static_cast<int32_t>(proposal.tokens.size())});
@@ -71,6 +70,7 @@ void Speculation::propose(std::span<const Candidate> candidates, int32_t n_token
             asked_.push_back(candidate);
         } else {
             proposal.tokens.resize(static_cast<size_t>(drafts.draft.n_tokens));
+            candidate.sequence->keep_allowed(proposal.tokens);
             drafts.tokens = std::move(proposal.tokens);
         }
     }

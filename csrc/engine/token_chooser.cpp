@@ -4,6 +4,9 @@
 #include <limits>
 #include <utility>
 
+#include "errors.h"
+#include "llama/logits.h"
+
 namespace shimmy {
 
 constexpr float never = -std::numeric_limits<float>::infinity();
@@ -100,6 +103,9 @@ Token TokenChooser::choose(std::span<const float> logits, int64_t n_generated) {
     }
     scratch_.assign(logits.begin(), logits.end());
     mask(scratch_, n_generated);
+    if (argmax(scratch_) < 0) {
+        throw DecodeError("no token is left that grammar, banned_strings, min_tokens and token_healing allow together");
+    }
     return sampler_.sample(scratch_);
 }
 

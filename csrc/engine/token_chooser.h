@@ -16,8 +16,9 @@
 
 namespace shimmy {
 
-// The sampler chooses first; only when its token is not allowed are the others masked and it chooses again. The result
-// is distributed as if all had been masked at once.
+// The sampler chooses first; only when its token is not allowed are the others masked and it chooses again. Without
+// truncating samplers the result is distributed as if all had been masked at once; with them (top_k, top_p, ...) what
+// they kept the first time has more weight.
 class TokenChooser {
   public:
     // `known`: the text that the answer must begin with (token healing), with the index of the vocabulary's texts.

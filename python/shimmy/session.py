@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from shimmy.completion import Completion
-from shimmy.errors import InvalidRequestError, ModelNotFoundError
+from shimmy.errors import EngineDeadError, InvalidRequestError, ModelNotFoundError
 
 if TYPE_CHECKING:
     from shimmy import _core
@@ -110,7 +110,7 @@ class Session:
         """Idempotent. What had to give way to a request, or a fork unpinned already, is no error."""
         if self._pinned:
             pinned, self._pinned = self._pinned, []
-            with contextlib.suppress(InvalidRequestError, ModelNotFoundError):
+            with contextlib.suppress(InvalidRequestError, ModelNotFoundError, EngineDeadError):
                 self._engine.unpin_prefix(pinned, **self._owner)
 
     def save(self, path: str | Path) -> None:

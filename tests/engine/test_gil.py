@@ -72,7 +72,7 @@ def heavy_calls() -> dict[str, Callable[[], object]]:
         "decode": decode,
         "tokenize": lambda: tokenizer.encode(TEXT),
         "load": lambda: Model(demo_model_path(), ModelParams(use_mmap=False, check_tensors=True)),
-        "open": lambda: Context(context.model),
+        "open": lambda: Context(context.model, ContextParams(n_ctx=32768)),
         "save": decode_a_full_cache,
     }
 

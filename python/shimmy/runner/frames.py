@@ -18,7 +18,7 @@ from shimmy.model_info import EngineStats, LoadSpec, ModelInfo
 from shimmy.output import RequestOutput
 from shimmy.request import ChatPrompt, GenerateRequest
 
-PROTOCOL = 2
+PROTOCOL = 3
 """Raised with every change of a message; both sides come from one installation, so a difference is a broken one."""
 
 MAX_FRAME = 64 * 1024 * 1024
