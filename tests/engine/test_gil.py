@@ -11,7 +11,7 @@ import pytest
 from token_loop import GOLDEN, PROMPT, answer, batch_of, golden, open_context, prefill
 
 from shimmy import demo_model_path
-from shimmy._core import Context, DecodeStatus, Model, ModelParams, Tokenizer
+from shimmy._core import Context, ContextParams, DecodeStatus, Model, ModelParams, Tokenizer
 
 TEXT = "The quick brown fox jumps over the lazy dog. " * 10_000
 TOKENS = [token % 4000 for token in range(1024)]
