@@ -272,7 +272,7 @@ void Slots::release(size_t index, bool keep) {
     const size_t n = live_.size(static_cast<uint32_t>(index));
     if (!keep || !keep_ || n == 0) {
         clear(index);
-    } else if (n < ledger_.held(index) && !cache_.seq_rm(static_cast<SeqId>(index), static_cast<Pos>(n), -1)) {
+    } else if (n < ledger_.held(index) && !cut_cells(index, n)) {
         clear(index);
     } else {
         ledger_.truncate(index, n);
@@ -309,9 +309,24 @@ std::unique_ptr<Sequence> Slots::preempt(size_t index) {
     return std::move(slots_[index].sequence);
 }
 
+// llama.cpp cuts a sliding window's sequence too, but cells that fell behind the window are gone: then the tokens
+// before the cut have a hole in theirs.
+bool Slots::cut_cells(size_t index, size_t n) {
+    const auto seq_id = static_cast<SeqId>(index);
+    if (cache_.seq_pos_max(seq_id) < static_cast<Pos>(n)) {
+        return true;
+    }
+    if (!cache_.seq_rm(seq_id, static_cast<Pos>(n), -1)) {
+        return false;
+    }
+    const int64_t window = context_.model()->n_swa();
+    return window == 0 || context_.params().swa_full || n == 0 ||
+           cache_.seq_pos_min(seq_id) <= std::max<int64_t>(0, static_cast<int64_t>(n) - window);
+}
+
 void Slots::rewind(size_t index) {
     auto & sequence = *slots_[index].sequence;
-    if (!cache_.seq_rm(static_cast<SeqId>(index), sequence.n_computed(), -1)) {
+    if (!cut_cells(index, static_cast<size_t>(sequence.n_computed()))) {
         clear(index);
         sequence.lost();
     }
@@ -336,7 +351,7 @@ bool Slots::cut(size_t index, size_t n) {
     }
     auto tokens = live_.tokens(holder);
     spill(index, n);
-    if (!cache_.seq_rm(static_cast<SeqId>(index), static_cast<Pos>(n), -1)) {
+    if (!cut_cells(index, n)) {
         clear(index);
         return false;
     }
@@ -374,7 +389,7 @@ bool Slots::set_state(size_t slot, const CacheSpace & space, std::span<const Tok
                       std::span<const uint8_t> state) {
     const auto seq_id = static_cast<SeqId>(slot);
     const size_t n = tokens.size();
-    if (!cache_.state_set(seq_id, state) || (n < n_cells && !cache_.seq_rm(seq_id, static_cast<Pos>(n), -1)) ||
+    if (!cache_.state_set(seq_id, state) || (n < n_cells && !cut_cells(slot, n)) ||
         cache_.seq_pos_max(seq_id) + 1 != static_cast<Pos>(n)) {
         clear(slot);
         return false;

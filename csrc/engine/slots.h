@@ -137,6 +137,7 @@ class Slots {
     void drop_duplicates(size_t index);
     void fork(size_t donor, size_t slot, std::span<const Token> tokens);
     bool cut(size_t index, size_t n);
+    bool cut_cells(size_t index, size_t n);  // false: what is left is of no use
     bool restore(size_t slot, const CacheSpace & space, std::span<const Token> tokens, const HostCache::Hit & hit);
     bool set_state(size_t slot, const CacheSpace & space, std::span<const Token> tokens, size_t n_cells,
                    std::span<const uint8_t> state);

@@ -24,8 +24,9 @@ class KvCache {
     // Forget all cells; `data`: overwrite them too, because NaN in a forgotten cell still spreads.
     void clear(bool data = false);
 
-    // Remove positions of one sequence (-1: of all). False when the model cannot cut a part out (recurrent, hybrid,
-    // sliding window); nothing is changed then. Removing a whole sequence always works.
+    // Remove positions of one sequence (-1: of all). False when the model cannot cut a part out (recurrent,
+    // hybrid); nothing is changed then. A sliding window is cut, but cells that fell behind it do not come back.
+    // Removing a whole sequence always works.
     bool seq_rm(SeqId seq_id, Pos p0 = -1, Pos p1 = -1);
 
     // Let `dst` share the cells of `src`. With one cache per sequence (kv_unified off) only whole sequences can be
