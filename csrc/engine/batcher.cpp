@@ -203,7 +203,8 @@ void Batcher::draft() {
     }
     int64_t room = static_cast<int64_t>(context_.n_outputs_max()) - static_cast<int64_t>(running_.size());
     if (context_.params().kv_unified) {  // nobody is preempted for a draft
-        room = std::min(room, static_cast<int64_t>(context_.n_ctx()) - static_cast<int64_t>(slots_.cells_of(running_) + slots_.cells_pinned()));
+        room = std::min(room, static_cast<int64_t>(context_.n_ctx()) -
+                                  static_cast<int64_t>(slots_.cells_of(running_) + slots_.cells_pinned()));
     }
     speculation_->propose(candidates, n_tokens, n_decoding, static_cast<int32_t>(std::max<int64_t>(room, 0)));
 }

@@ -30,9 +30,9 @@ struct AdapterPlan {
 // What sequences of one engine have in common.
 struct SequenceRules {
     std::shared_ptr<const Tokenizer> tokenizer;
-    int64_t n_ctx;            // bounds prompt and completion together
-    int32_t fixed_chunk = 0;  // see StepBudget
-    int32_t max_draft = 0;    // 0: no speculation
+    int64_t n_ctx;              // bounds prompt and completion together
+    int32_t fixed_chunk = 0;    // see StepBudget
+    int32_t max_draft = 0;      // 0: no speculation
     int32_t most_pending = 33;  // tokens that count as decoding: one sampled, and those that follow it without a choice
 };
 
