@@ -105,7 +105,8 @@ void bind_grammar(py::module_ & m) {
              py::arg("triggers") = std::vector<std::pair<std::string, std::string>>(),
              py::arg("prefill") = defaults.prefill, py::arg("preserved_tokens") = defaults.preserved_tokens,
              "A grammar from the text of a `json_schema`, `regex`, `lark` or `gbnf`, from the `choices` of a `choice`, "
-             "or\nfor any `json_object`. `any_whitespace`: JSON with up to 64 blanks wherever it allows them, else "
+             "or\nfor any `json_object`. `any_whitespace`: JSON with a blank or an indented line break where it allows "
+             "them, else "
              "none. A `lazy`\none applies from the first of its `triggers` on, (\"word\" | \"token\", value) each. "
              "`prefill` is text that the\ngrammar begins with and the prompt holds already. `preserved_tokens` names "
              "special tokens that count as their\ntext.\n\n"
