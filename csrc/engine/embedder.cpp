@@ -7,6 +7,7 @@
 #include "engine/embedding_rows.h"
 #include "engine/packing.h"
 #include "errors.h"
+#include "in_range.h"
 
 namespace shimmy {
 namespace {
@@ -18,17 +19,10 @@ std::string text(size_t number) {
 }
 
 EmbedderParams checked(EmbedderParams params) {
-    const auto range = [](const char * name, uint32_t value, uint32_t low, uint32_t high) {
-        if (value < low || value > high) {
-            throw InvalidRequestError(std::string(name) + " is " + std::to_string(value) + ", it must be between " +
-                                          std::to_string(low) + " and " + std::to_string(high),
-                                      name);
-        }
-    };
-    range("max_num_seqs", params.max_num_seqs, 1, 256);
-    range("max_waiting", params.max_waiting, 1, 1U << 24);
-    range("max_input_tokens", params.max_input_tokens, 0, 65536 - 256);
-    range("batch_tokens", params.batch_tokens, 1, 65536 - 256);
+    in_range("max_num_seqs", params.max_num_seqs, 1U, 256U);
+    in_range("max_waiting", params.max_waiting, 1U, 1U << 24);
+    in_range("max_input_tokens", params.max_input_tokens, 0U, 65536U - 256);
+    in_range("batch_tokens", params.batch_tokens, 1U, 65536U - 256);
     return params;
 }
 

@@ -35,7 +35,7 @@ Engine::Engine(std::shared_ptr<Model> model, ContextParams context, const Engine
       tokenizer_(std::make_shared<Tokenizer>(model_)),
       n_ctx_(context_.n_ctx_seq()),
       rules_{tokenizer_, n_ctx_, params_.deterministic ? fixed_chunk : 0, max_draft(*model_, params_),
-             std::min<int32_t>(33, static_cast<int32_t>(context_.n_batch()))},
+             std::min(1 + most_forced, static_cast<int32_t>(context_.n_batch()))},
       inbox_(params_.max_waiting, params_.max_waiting_tokens),
       batcher_(context_, inbox_, rules_, params_,
                rules_.max_draft > 0 ? make_draft_model(std::move(draft), context_) : nullptr) {

@@ -8,7 +8,7 @@
 namespace shimmy {
 namespace {
 
-constexpr double most_look_ahead_seconds = 0.002;
+constexpr std::chrono::milliseconds most_look_ahead(2);
 
 // The request as it is computed: checked, and without the prompt's end when that is healed, whose text is `known`.
 Request prepared(Request request, const SequenceRules & rules, const PrefixTokens * texts, std::string & known) {
@@ -40,10 +40,6 @@ Sequence::Sequence(RequestId id, Request request, AdapterPlan adapters, const Se
         drafts_.emplace(rules_.max_draft);
         drafts_->index.append(tokens_);
     }
-}
-
-double Sequence::seconds_since(Clock::time_point start) {
-    return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
 bool Sequence::decoding() const {
@@ -94,13 +90,13 @@ int32_t Sequence::draft_room() const {
 }
 
 void Sequence::keep_allowed(std::vector<Token> & draft) {
-    const auto start = Clock::now();
+    const auto latest = Clock::now() + most_look_ahead;
     try {
         draft.resize(chooser_.allowed(draft));
     } catch (const std::exception &) {
         draft.clear();  // the next choice says what is wrong
     }
-    looks_ahead_ = looks_ahead_ && seconds_since(start) < most_look_ahead_seconds;
+    looks_ahead_ = looks_ahead_ && Clock::now() < latest;
 }
 
 std::vector<Token> Sequence::tokens_of(const Share & share) const {

@@ -27,13 +27,15 @@ struct AdapterPlan {
     int32_t switch_at = 0;         // the first token that `all` applies to
 };
 
+constexpr int32_t most_forced = 32;  // tokens that a grammar leaves no choice for, computed together with the next one
+
 // What sequences of one engine have in common.
 struct SequenceRules {
     std::shared_ptr<const Tokenizer> tokenizer;
     int64_t n_ctx;              // bounds prompt and completion together
     int32_t fixed_chunk = 0;    // see StepBudget
     int32_t max_draft = 0;      // 0: no speculation
-    int32_t most_pending = 33;  // tokens that count as decoding: one sampled, and those that follow it without a choice
+    int32_t most_pending = 1 + most_forced;  // tokens that count as decoding: one sampled, and those forced after it
 };
 
 class Sequence {
@@ -48,7 +50,7 @@ class Sequence {
     size_t n_queued() const { return n_queued_; }  // its prompt's tokens, as the queue counts them
     const std::string & tenant() const { return request_.tenant; }
     int32_t priority() const { return request_.priority; }
-    double waited() const { return seconds_since(arrived_); }
+    double waited() const { return std::chrono::duration<double>(Clock::now() - arrived_).count(); }
     bool preempted() const { return started_.has_value(); }  // of one that waits
     bool expired() const { return request_.deadline && waited() >= *request_.deadline; }
     // Of its next tokens; of the tokens that it shares with others.
@@ -98,10 +100,7 @@ class Sequence {
     // End it from outside: hands out text that was held back.
     void finish(FinishReason reason, Output & output);
 
-    Usage & usage() { return usage_; }
-
   private:
-    static double seconds_since(Clock::time_point start);
     void score_prompt(int32_t first, Rows rows, Output & output);
     // Choose one token and take it in; false: what follows was not computed for it.
     bool choose(std::span<const float> logits, Output & output);

@@ -56,7 +56,6 @@ class Slots {
 
     Slot & operator[](size_t index) { return slots_[index]; }
     const Slot & operator[](size_t index) const { return slots_[index]; }
-    size_t size() const { return slots_.size(); }
 
     // Give the request a slot, with the longest prefix of its space that can be had: continued in place, forked, or
     // fetched from host memory. The request is untouched when it is not Placed. A request never waits on anything but

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "errors.h"
+#include "in_range.h"
 #include "llama/device.h"
 #include "llama/ggml_types.h"
 
@@ -31,16 +32,6 @@ Value choose(const char * param, const std::string & name, Choices<Value> choice
         known += (known.empty() ? "" : ", ") + (word.empty() ? std::string("''") : std::string(word));
     }
     throw InvalidRequestError(std::string(param) + " is '" + name + "', it must be one of " + known, param);
-}
-
-template <typename Number>
-Number in_range(const char * param, Number value, Number low, Number high) {
-    if (!(value >= low && value <= high)) {
-        throw InvalidRequestError(std::string(param) + " is " + std::to_string(value) + ", it must be between " +
-                                      std::to_string(low) + " and " + std::to_string(high),
-                                  param);
-    }
-    return value;
 }
 
 // More threads than CPUs spin for each other at every operation: 512 on 2 do not finish one token in a minute.
