@@ -129,8 +129,12 @@ class RequestStream:
         death = self._model.death
         if death:
             raise EngineDeadError(death)
-        generation = await asyncio.to_thread(self._model.prepare, self._request)
-        self._engine_id = self._pump.submit(generation, self)
+        submitting = asyncio.ensure_future(asyncio.to_thread(self._submit))
+        try:
+            self._engine_id = await asyncio.shield(submitting)
+        except asyncio.CancelledError:
+            submitting.add_done_callback(self._cancel_submitted)
+            raise
         return self
 
     async def __aexit__(
@@ -155,6 +159,14 @@ class RequestStream:
             raise item
         self._finished = item.finished
         return item
+
+    def _submit(self) -> int:
+        """On another thread: a long prompt is rendered, tokenized, copied and indexed."""
+        return self._pump.submit(self._model.prepare(self._request), self)
+
+    def _cancel_submitted(self, submitting: asyncio.Future[int]) -> None:
+        if not submitting.cancelled() and submitting.exception() is None:
+            self._pump.cancel(submitting.result())
 
     def put(self, item: RequestOutput | ShimmyError) -> None:
         """Called on the event loop by the engine."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -12,6 +13,7 @@ import pytest
 from engine_fixtures import LONG_ANSWER, LONG_QUESTION, QUESTIONS, chat, long_chat, spec
 
 from shimmy import AsyncEngine, ChatPrompt, GenerateRequest, LoadSpec, RequestOutput
+from shimmy.async_engine import RequestStream
 from shimmy.errors import (
     EngineDeadError,
     InvalidRequestError,
@@ -149,6 +151,32 @@ def test_cancelling_the_task_before_it_is_admitted() -> None:
             ended = await asyncio.gather(*tasks, return_exceptions=True)
             assert all(isinstance(result, asyncio.CancelledError) for result in ended)
             await reaches(engine, running=1)
+
+    run(work)
+
+
+def test_cancelled_while_another_thread_queues_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    queued = threading.Event()
+    may_return = threading.Event()
+
+    def slow_submit(stream: RequestStream) -> int:
+        engine_id = submit(stream)
+        queued.set()
+        assert may_return.wait(20)
+        return engine_id
+
+    submit = RequestStream._submit
+    monkeypatch.setattr(RequestStream, "_submit", slow_submit)
+
+    async def work() -> None:
+        async with loaded() as engine:
+            task = asyncio.create_task(text_of(engine, endless()))
+            await asyncio.to_thread(queued.wait, 20)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            may_return.set()
+            await idle(engine)
 
     run(work)
 
