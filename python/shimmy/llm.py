@@ -20,11 +20,11 @@ from shimmy.model_info import EngineStats, LoadSpec, ModelInfo
 from shimmy.output import RequestOutput
 from shimmy.pump import Delivery, Pump
 from shimmy.request import ChatPrompt, GenerateRequest
+from shimmy.samples import MAX_SAMPLES, mean_logprob, nth_seed
 from shimmy.session import Session
 
 _Queue: TypeAlias = "SimpleQueue[RequestOutput | ShimmyError]"
 
-MAX_SAMPLES = 128
 _REQUEST_OPTIONS = frozenset(GenerateRequest.__struct_fields__) - {"request_id", "prompt", "sampling"}
 
 
@@ -90,11 +90,14 @@ class LLM:
             options = {**options, "logprobs": 0}
         seed = options.pop("seed", None)
         counts = isinstance(seed, int) and 0 <= seed < 2**32  # anything else is refused below
-        seeds = [{"seed": (seed + i) % 2**32 if counts else seed} if seed is not None else {} for i in range(n_made)]
-        streams = [self.stream(prompt, **options, **one) for one in seeds]
+        if counts:
+            streams = [self.stream(prompt, **options, seed=nth_seed(seed, i)) for i in range(n_made)]
+        else:
+            given = {} if seed is None else {"seed": seed}
+            streams = [self.stream(prompt, **options, **given) for _ in range(n_made)]
         answers = [Completion.collect(stream) for stream in streams]
         if best_of is not None:
-            answers.sort(key=_mean_logprob, reverse=True)
+            answers.sort(key=lambda answer: mean_logprob(answer.logprobs), reverse=True)
         return answers[:n]
 
     def chat(
@@ -182,10 +185,6 @@ class OutputStream(Iterator[RequestOutput]):
 
     def __del__(self) -> None:
         self.close()
-
-
-def _mean_logprob(answer: Completion) -> float:
-    return sum(one.logprob for one in answer.logprobs) / max(len(answer.logprobs), 1)
 
 
 def _deliver(delivery: Delivery[_Queue]) -> None:

@@ -92,7 +92,8 @@ class Session:
     def pin(self) -> None:
         """Keep the cells of the tokens so far in the KV cache until `unpin`, or a request has no room without them.
 
-        Raises InvalidRequestError when too much is pinned already; what this session had pinned stays so then.
+        Raises InvalidRequestError when too much is pinned already; what this session had pinned stays so then; and
+        PromptTooLongError as `save`.
         """
         self._compute(self.tokens)
         before = self._pinned
@@ -114,7 +115,8 @@ class Session:
                 self._engine.unpin_prefix(pinned, **self._owner)
 
     def save(self, path: str | Path) -> None:
-        """Write tokens and cells to a file, beside its place first. Raises OSError."""
+        """Write tokens and cells to a file, beside its place first. Raises OSError, and PromptTooLongError when the
+        session fills the context to its last token: its cells could not be computed again."""
         self._compute(self.tokens)
         state = self._engine.save_prefix(self.tokens, **self._owner)
         path = Path(path)

@@ -32,7 +32,7 @@ ROOMS: dict[str, set[str]] = {
 LLAMA_HEADERS = re.compile(r"^(llama|ggml|gguf)([-_]\w+)*\.h$|^llama-cpp\.h$")
 
 # Python: what a module's top level may import of shimmy. The first part of the name decides; a longer entry wins.
-VALUES = {"errors", "request", "output", "completion", "embedding", "model_info", "engine_client", "grammar"}
+VALUES = {"errors", "request", "output", "completion", "embedding", "samples", "model_info", "engine_client", "grammar"}
 NATIVE = {
     "_core",
     "async_engine",
