@@ -69,7 +69,7 @@ void bind_request(py::module_ & m) {
         .def_readonly("stop_string", &Output::stop_string, "The stop string that ended it.")
         .def_readonly("stop_token", &Output::stop_token, "The one of stop_token_ids that ended it.")
         .def_readonly("error", &Output::error, "Why it FAILED.")
-        .def_readonly("usage", &Output::usage, "Meaningful once finished.");
+        .def_readonly("usage", &Output::usage, "So far, with tokens; final once finished.");
 }
 
 }  // namespace shimmy::bindings

@@ -67,7 +67,7 @@ struct Output {
     std::optional<std::string> stop_string;  // the one that ended it
     std::optional<Token> stop_token;         // the one of stop_token_ids that ended it
     std::string error;                       // why it Failed
-    Usage usage;                             // with finish_reason only
+    Usage usage;                             // so far; final with a finish_reason
 };
 
 }  // namespace shimmy

@@ -154,6 +154,7 @@ void Sequence::check_drafts(int32_t n_draft, Rows rows, Output & output) {
     }
     if (output.finish_reason == FinishReason::None) {
         append_forced(output);
+        output.usage = usage_;
     }
 }
 

@@ -60,9 +60,13 @@ class AsyncEngine:
         """Run one request: `async with engine.stream(request) as stream`. Leaving the block cancels it."""
         return RequestStream(self._model, self._pump, request)
 
-    async def tokenize(self, text: str, *, add_special: bool = True, parse_special: bool = True) -> list[int]:
+    async def tokenize(
+        self, prompt: str | ChatPrompt, *, add_special: bool = True, parse_special: bool = True
+    ) -> list[int]:
+        if isinstance(prompt, ChatPrompt):
+            return await asyncio.to_thread(self._model.chat_tokens, prompt)
         return await asyncio.to_thread(
-            self._model.tokenizer.encode, text, add_special=add_special, parse_special=parse_special
+            self._model.tokenizer.encode, prompt, add_special=add_special, parse_special=parse_special
         )
 
     async def detokenize(self, tokens: list[int]) -> str:

@@ -31,7 +31,13 @@ class EngineClient(Protocol):
         """
         ...
 
-    async def tokenize(self, text: str, *, add_special: bool = True, parse_special: bool = True) -> list[int]: ...
+    async def tokenize(
+        self, prompt: str | ChatPrompt, *, add_special: bool = True, parse_special: bool = True
+    ) -> list[int]:
+        """Token ids of a text; of a conversation, those that a request for it begins with (and the options say
+        nothing). Raises InvalidRequestError and TemplateError.
+        """
+        ...
 
     async def detokenize(self, tokens: list[int]) -> str: ...
 

@@ -41,6 +41,7 @@ class Generation:
         self.grammar = grammar
         self._parser = parser
         self._n_scored = 1  # the prompt's first token has no log-probability
+        self._begun = False
 
     def convert(self, output: _core.Output, piece: Callable[[int], bytes], death: str) -> RequestOutput:
         """The engine's output in the terms of the request. `death` is the engine's, empty while it lives.
@@ -58,6 +59,8 @@ class Generation:
             if finish_reason == "stop" and self._parser.has_tool_calls:
                 finish_reason = "tool_calls"
         tokens = output.tokens
+        begins = bool(tokens) and not self._begun
+        self._begun = self._begun or begins
         return RequestOutput(
             request_id=self.request.request_id,
             text=text,
@@ -68,7 +71,7 @@ class Generation:
             prompt_logprobs=self._prompt_logprobs(output, piece) if self.request.prompt_logprobs is not None else [],
             finish_reason=finish_reason,
             stop_reason=output.stop_string if output.stop_string is not None else output.stop_token,
-            usage=_usage(output.usage) if finish_reason is not None else None,
+            usage=_usage(output.usage) if begins or finish_reason is not None else None,
         )
 
     def _prompt_logprobs(self, output: _core.Output, piece: Callable[[int], bytes]) -> list[TokenLogprob]:

@@ -116,6 +116,13 @@ class LoadedModel:
             template_kwargs=msgspec.json.encode(prompt.template_kwargs) if prompt.template_kwargs else "",
         )
 
+    def chat_tokens(self, prompt: ChatPrompt) -> list[int]:
+        """A conversation's tokens. Raises as `render`."""
+        return self._tokens_of(self.render(prompt))
+
+    def _tokens_of(self, chat: _core.RenderedChat) -> list[int]:
+        return self.tokenizer.encode(chat.prompt, add_special=not chat.starts_with_bos)
+
     def prepare(self, request: GenerateRequest) -> Generation:
         """Render and tokenize a request: everything before the engine. Takes milliseconds; any thread may do it."""
         self.generator()
@@ -134,7 +141,7 @@ class LoadedModel:
                 prompt = msgspec.structs.replace(prompt, enable_thinking=False)
             chat = self.render(prompt)
             grammar = self._grammar(request.grammar, prompt, chat)
-            tokens = self.tokenizer.encode(chat.prompt, add_special=not chat.starts_with_bos)
+            tokens = self._tokens_of(chat)
             stop += chat.stops
             for text in chat.preserved_tokens:
                 ids = self.tokenizer.encode(text, add_special=False)

@@ -47,7 +47,8 @@ class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class RequestOutput(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
-    """What one step added to one request. The last one carries `finish_reason` and `usage`.
+    """What one step added to one request. The last one carries `finish_reason` and `usage`; the first one with tokens
+    carries what `usage` is by then, which says how long the prompt is.
 
     `text` never ends inside a UTF-8 character and never holds a stop string or a part of one. For a `ChatPrompt` it
     is the content only; reasoning and tool calls are parsed out of the model's text.

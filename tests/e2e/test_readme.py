@@ -22,11 +22,13 @@ def blocks(language: str) -> list[str]:
 
 
 def test_there_are_the_promised_examples() -> None:
-    assert len(blocks("python")) == 4
+    assert len(blocks("python")) == 5
     assert sum(block.startswith("curl ") for block in blocks("sh")) == 1
 
 
-@pytest.mark.parametrize(("number", "expected"), [(0, "Shimmy Mini"), (1, ","), (2, '"name"'), (3, "0.")])
+@pytest.mark.parametrize(
+    ("number", "expected"), [(0, "Shimmy Mini"), (1, "Shimmy Mini"), (2, ","), (3, '"name"'), (4, "0.")]
+)
 def test_python(server: ServerProcess, number: int, expected: str) -> None:
     program = blocks("python")[number].replace(PUBLISHED, server.url)
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)

@@ -62,6 +62,7 @@ def say(request: GenerateRequest, words: list[str], *, finish: str = "stop", pau
             text=word,
             token_ids=[index],
             logprobs=[logprob(index, word, request.logprobs)] if request.logprobs is not None else [],
+            usage=Usage(prompt_tokens=n_prompt, cached_tokens=min(1, n_prompt)) if index == 0 else None,
         )
     yield RequestOutput(
         request_id=request.request_id,
@@ -115,6 +116,17 @@ def call_tool(request: GenerateRequest, name: str) -> Iterator[Step]:
     )
 
 
+def end_early(request: GenerateRequest, why: str, arguments: list[str]) -> Iterator[Step]:
+    """One word; then it is "stopped" by a stop string, or its context is "full"."""
+    yield RequestOutput(request_id=request.request_id, text="word", token_ids=[1])
+    yield RequestOutput(
+        request_id=request.request_id,
+        finish_reason="length" if why == "full" else "stop",
+        stop_reason=arguments[0] if arguments else None,
+        usage=Usage(prompt_tokens=1, completion_tokens=1),
+    )
+
+
 def obey(request: GenerateRequest) -> Iterator[Step]:
     """The script of the prompt: its first word chooses, the rest are arguments; anything else is echoed."""
     command, *arguments = text_of(request).split() or [""]
@@ -129,6 +141,8 @@ def obey(request: GenerateRequest) -> Iterator[Step]:
         case "think":
             yield RequestOutput(request_id=request.request_id, reasoning="hmm ", token_ids=[1])
             yield from say(request, ["so", " it is"])
+        case "stopped" | "full":
+            yield from end_early(request, command, arguments)
         case "guess":
             yield from guess(request)
         case "tool":
@@ -188,8 +202,11 @@ class ScriptedEngine:
             if not finished:
                 self.cancelled.append(request.request_id)
 
-    async def tokenize(self, text: str, *, add_special: bool = True, parse_special: bool = True) -> list[int]:
+    async def tokenize(
+        self, prompt: str | ChatPrompt, *, add_special: bool = True, parse_special: bool = True
+    ) -> list[int]:
         self._check_alive()
+        text = await self.render_chat(prompt) if isinstance(prompt, ChatPrompt) else prompt
         return ([1] if add_special else []) + list(text.encode())
 
     async def detokenize(self, tokens: list[int]) -> str:

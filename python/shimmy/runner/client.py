@@ -81,9 +81,11 @@ class RunnerClient:
     def stream(self, request: GenerateRequest) -> AbstractAsyncContextManager[AsyncIterator[RequestOutput]]:
         return RunnerStream(self, request)
 
-    async def tokenize(self, text: str, *, add_special: bool = True, parse_special: bool = True) -> list[int]:
+    async def tokenize(
+        self, prompt: str | ChatPrompt, *, add_special: bool = True, parse_special: bool = True
+    ) -> list[int]:
         call = next(self._numbers)
-        reply = await self._call(call, frames.Tokenize(call, text, add_special, parse_special))
+        reply = await self._call(call, frames.Tokenize(call, prompt, add_special, parse_special))
         assert isinstance(reply, frames.Tokens)
         return reply.tokens
 

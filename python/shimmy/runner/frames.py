@@ -18,7 +18,7 @@ from shimmy.model_info import EngineStats, LoadSpec, ModelInfo
 from shimmy.output import RequestOutput
 from shimmy.request import ChatPrompt, GenerateRequest
 
-PROTOCOL = 3
+PROTOCOL = 4
 """Raised with every change of a message; both sides come from one installation, so a difference is a broken one."""
 
 MAX_FRAME = 64 * 1024 * 1024
@@ -70,7 +70,7 @@ class Cancel(msgspec.Struct, tag=True, frozen=True):
 
 class Tokenize(msgspec.Struct, tag=True, frozen=True):
     call: int
-    text: str
+    prompt: str | ChatPrompt
     add_special: bool
     parse_special: bool
 

@@ -32,7 +32,7 @@ def merge_outputs(outputs: Sequence[RequestOutput]) -> RequestOutput:
         prompt_logprobs=prompt_logprobs,
         finish_reason=last.finish_reason,
         stop_reason=last.stop_reason,
-        usage=last.usage,
+        usage=last.usage or next((output.usage for output in outputs if output.usage), None),
     )
 
 

@@ -70,8 +70,8 @@ class Service:
                 self._replies.drop(request_id)
                 if task := self._requests.get(request_id):
                     task.cancel()
-            case frames.Tokenize(call, text, add_special, parse_special):
-                self._answer(call, self._tokenize(call, text, add_special, parse_special))
+            case frames.Tokenize(call, prompt, add_special, parse_special):
+                self._answer(call, self._tokenize(call, prompt, add_special, parse_special))
             case frames.Detokenize(call, tokens):
                 self._answer(call, self._detokenize(call, tokens))
             case frames.RenderChat(call, prompt):
@@ -192,9 +192,11 @@ class Service:
         if isinstance(error, EngineDeadError):
             asyncio.get_running_loop().call_later(0.1, self._end, 1)
 
-    async def _tokenize(self, call: int, text: str, add_special: bool, parse_special: bool) -> frames.Reply:
+    async def _tokenize(
+        self, call: int, prompt: str | ChatPrompt, add_special: bool, parse_special: bool
+    ) -> frames.Reply:
         engine = self._loaded()
-        return frames.Tokens(call, await engine.tokenize(text, add_special=add_special, parse_special=parse_special))
+        return frames.Tokens(call, await engine.tokenize(prompt, add_special=add_special, parse_special=parse_special))
 
     async def _detokenize(self, call: int, tokens: list[int]) -> frames.Reply:
         return frames.Text(call, await self._loaded().detokenize(tokens))

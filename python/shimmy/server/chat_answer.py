@@ -83,7 +83,7 @@ def chat_completion(identity: Identity, outputs: Sequence[RequestOutput], *, log
 
 
 def _choice(index: int, output: RequestOutput, logprobs: bool) -> Choice:
-    calls = _calls_of(output.tool_calls)
+    calls = calls_of(output.tool_calls)
     message = MessageOut(
         content=output.text if output.text or not calls else None,
         tool_calls=calls or UNSET,
@@ -97,7 +97,8 @@ def _choice(index: int, output: RequestOutput, logprobs: bool) -> Choice:
     )
 
 
-def _calls_of(deltas: Sequence[ToolCallDelta]) -> list[ToolCallOut]:
+def calls_of(deltas: Sequence[ToolCallDelta]) -> list[ToolCallOut]:
+    """The whole calls that the parts make, in their order."""
     calls: dict[int, ToolCallOut] = {}
     for delta in deltas:
         call = calls.setdefault(delta.index, ToolCallOut(id="", function=FunctionOut(name="")))

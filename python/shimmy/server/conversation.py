@@ -70,6 +70,14 @@ def _tool_call(call: ToolCallIn, place: str) -> dict[str, Any]:
     return out
 
 
+def effort_kwargs(effort: str | None) -> dict[str, Any]:
+    """`reasoning_effort` for templates that know it, which is low, medium or high there."""
+    if effort is None:
+        return {}
+    known = {"minimal": "low", "xhigh": "high", "max": "high"}
+    return {"reasoning_effort": known.get(effort, effort)}
+
+
 class ToolSelection(NamedTuple):
     """The tools that the model may see, and whether it has to call one."""
 

@@ -1,4 +1,4 @@
-"""The one table from errors to HTTP, and the two shapes that our protocols give them."""
+"""The one table from errors to HTTP, and the shapes that our protocols give them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import msgspec
 
 from shimmy import errors
 from shimmy.errors import ShimmyError
+from shimmy.server import request_id
 
 
 class Row(NamedTuple):
@@ -121,6 +122,23 @@ def openai_error(problem: Problem) -> bytes:
     return msgspec.json.encode({"error": error})
 
 
+_ANTHROPIC_TYPES = {
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    503: "overloaded_error",
+}
+
+
+def anthropic_error(problem: Problem) -> bytes:
+    """{"type": "error", "error": {"type", "message"}, "request_id"}"""
+    kind = _ANTHROPIC_TYPES.get(problem.status, "api_error" if problem.status >= 500 else "invalid_request_error")
+    error = {"type": kind, "message": problem.message}
+    return msgspec.json.encode({"type": "error", "error": error, "request_id": request_id.current.get()})
+
+
 def native_error(problem: Problem) -> bytes:
     """{"error": "what happened"}"""
     return msgspec.json.encode({"error": problem.message})
@@ -128,4 +146,6 @@ def native_error(problem: Problem) -> bytes:
 
 def shape_for(path: str) -> ErrorShape:
     """The shape that callers of `path` understand, for errors that no route raised."""
-    return native_error if path.startswith(("/api/", "/ws/")) else openai_error
+    if path.startswith(("/api/", "/ws/")):
+        return native_error
+    return anthropic_error if path == "/v1/messages" or path.startswith("/v1/messages/") else openai_error

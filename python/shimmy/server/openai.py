@@ -17,13 +17,14 @@ from shimmy.models.registry import ModelEntry
 from shimmy.output import RequestOutput
 from shimmy.request import ChatPrompt, GenerateRequest
 from shimmy.server import sse
+from shimmy.server.anthropic_answer import model_info, model_page
 from shimmy.server.chat_answer import ChunkWriter, chat_completion, usage_of
 from shimmy.server.choices import best, check_count, repeated
 from shimmy.server.completion_answer import CompletionChunkWriter, completion
-from shimmy.server.conversation import messages_of, tools_of
+from shimmy.server.conversation import effort_kwargs, messages_of, tools_of
 from shimmy.server.echo import Echo, echo_of
 from shimmy.server.endpoint import Call, Endpoint, Reply, StreamReply
-from shimmy.server.errors import openai_error, problem_of
+from shimmy.server.errors import anthropic_error, openai_error, problem_of
 from shimmy.server.generation import (
     Identity,
     Running,
@@ -40,6 +41,8 @@ from shimmy.server.schemas.models import ModelList, ModelObject
 from shimmy.server.structure import at_field
 
 MAX_PROMPTS = 128
+
+_EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 
 _TEMPLATE_INTERNALS = frozenset(
     ("messages", "tools", "add_generation_prompt", "bos_token", "eos_token", "tokenize", "chat_template")
@@ -109,7 +112,8 @@ class OpenAiRoutes:
 
     async def _models(self, request: Request) -> Response:
         registry = self._manager.registry
-        models = ModelList(data=[_model_object(registry.get(name)) for name in registry.names()])
+        entries = [registry.get(name) for name in registry.names()]
+        models = model_page(entries) if _is_anthropic(request) else ModelList(data=[_model_object(e) for e in entries])
         return Response(msgspec.json.encode(models), media_type="application/json")
 
     async def _model(self, request: Request) -> Response:
@@ -117,8 +121,10 @@ class OpenAiRoutes:
             entry = self._manager.registry.get(request.path_params["name"])
         except ShimmyError as error:
             problem = problem_of(error)
-            return Response(openai_error(problem), problem.status, problem.headers, "application/json")
-        return Response(msgspec.json.encode(_model_object(entry)), media_type="application/json")
+            body = anthropic_error(problem) if _is_anthropic(request) else openai_error(problem)
+            return Response(body, problem.status, problem.headers, "application/json")
+        model = model_info(entry) if _is_anthropic(request) else _model_object(entry)
+        return Response(msgspec.json.encode(model), media_type="application/json")
 
 
 def chat_requests(request_id: str, body: ChatCompletionRequest) -> list[GenerateRequest]:
@@ -131,7 +137,7 @@ def chat_requests(request_id: str, body: ChatCompletionRequest) -> list[Generate
         name = "max_tokens" if body.max_completion_tokens is None else "max_completion_tokens"
         raise InvalidRequestError(f"{name} must be at least 1", name)
     selection = tools_of(body)
-    template_kwargs, enable_thinking = _template_kwargs(body.chat_template_kwargs)
+    template_kwargs, enable_thinking = _template_kwargs(body)
     prompt = ChatPrompt(
         messages=messages_of(body.messages),
         tools=selection.tools,
@@ -200,15 +206,20 @@ def prompts_of(prompt: str | list[Any]) -> list[str | list[int]]:
     return prompt
 
 
-def _template_kwargs(kwargs: dict[str, Any] | None) -> tuple[dict[str, Any], bool]:
-    kwargs = dict(kwargs or {})
+def _template_kwargs(body: ChatCompletionRequest) -> tuple[dict[str, Any], bool]:
+    kwargs = dict(body.chat_template_kwargs or {})
     check_size(kwargs, "chat_template_kwargs")
     for name in kwargs.keys() & _TEMPLATE_INTERNALS:
         raise InvalidRequestError(f"chat_template_kwargs must not set {name!r}", "chat_template_kwargs")
-    thinking = kwargs.pop("enable_thinking", True)
+    effort = body.reasoning_effort
+    if effort is not None and effort not in _EFFORTS:
+        raise InvalidRequestError(
+            f"reasoning_effort must be one of {', '.join(_EFFORTS)}, got {effort!r}", "reasoning_effort"
+        )
+    thinking = kwargs.pop("enable_thinking", effort != "none")
     if not isinstance(thinking, bool):
         raise InvalidRequestError("chat_template_kwargs.enable_thinking must be true or false", "chat_template_kwargs")
-    return kwargs, thinking
+    return {**effort_kwargs(None if effort == "none" else effort), **kwargs}, thinking
 
 
 def _include_usage(options: StreamOptions | None) -> bool:
@@ -232,6 +243,10 @@ async def _events(
             yield sse.DONE
 
     return events()
+
+
+def _is_anthropic(request: Request) -> bool:
+    return "anthropic-version" in request.headers
 
 
 def _model_object(entry: ModelEntry) -> ModelObject:

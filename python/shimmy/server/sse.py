@@ -16,6 +16,11 @@ def json_event(payload: bytes) -> bytes:
     return b"data: " + payload + b"\n\n"
 
 
+def named_event(name: str, payload: bytes) -> bytes:
+    """One event that carries JSON, under a name."""
+    return b"event: " + name.encode() + b"\ndata: " + payload + b"\n\n"
+
+
 def text_event(text: str, event: str | None = None) -> bytes:
     """One event that carries `text`; a line end in it starts another data line, which readers join with "\\n"."""
     lines = "".join(f"data: {line}\n" for line in _LINE_END.split(text))

@@ -89,6 +89,8 @@ class ChatCompletionRequest(GenerationFields, kw_only=True):
     tools: Annotated[list[ToolIn], Meta(max_length=MAX_TOOLS)] | None = None
     tool_choice: str | ToolChoice | None = None
     parallel_tool_calls: bool | None = None
+    reasoning_effort: str | None = None
+    """none turns thinking off where the template can; the others are for templates that know them."""
     chat_template_kwargs: dict[str, Any] | None = None
 
 

@@ -1,0 +1,82 @@
+"""Anthropic's API: messages and their token counts."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator
+
+import msgspec
+from starlette.routing import BaseRoute, Route
+
+from shimmy.errors import InvalidRequestError
+from shimmy.models.manager import ModelManager
+from shimmy.output import RequestOutput
+from shimmy.request import GenerateRequest
+from shimmy.server import sse
+from shimmy.server.anthropic_answer import EventWriter, message, new_id
+from shimmy.server.anthropic_conversation import prompt_of, schema_of
+from shimmy.server.endpoint import Call, Endpoint, Reply, StreamReply
+from shimmy.server.errors import anthropic_error
+from shimmy.server.generation import collect, first_of, generate_request, open_streams
+from shimmy.server.schemas.anthropic import Conversation, MessagesRequest, TokenCount
+from shimmy.server.schemas.decoding import decode
+
+
+class AnthropicRoutes:
+    """The handlers, and the list of routes that lead to them."""
+
+    def __init__(self, manager: ModelManager, max_body_bytes: int) -> None:
+        self._manager = manager
+        self._max_body_bytes = max_body_bytes
+
+    def routes(self) -> list[BaseRoute]:
+        messages = Endpoint(self._messages, anthropic_error, self._max_body_bytes)
+        count = Endpoint(self._count_tokens, anthropic_error, self._max_body_bytes)
+        return [
+            Route("/v1/messages", messages, methods=["POST"]),
+            Route("/v1/messages/count_tokens", count, methods=["POST"]),
+        ]
+
+    async def _messages(self, call: Call) -> Reply | StreamReply:
+        body = decode(call.body, MessagesRequest)
+        message_id = new_id("msg")
+        request = message_request(message_id, body)
+        (stream,) = (await open_streams(self._manager, body.model, [request], call.stack)).streams
+        if not body.stream:
+            return Reply(message(message_id, body.model, await collect(stream), body.max_tokens))
+        writer = EventWriter(message_id, body.model, body.max_tokens)
+        return StreamReply(sse.MEDIA_TYPE, await _events(stream, writer), _error_event)
+
+    async def _count_tokens(self, call: Call) -> Reply:
+        body = decode(call.body, Conversation)
+        prompt = prompt_of(body)
+        client = await call.stack.enter_async_context(self._manager.use(body.model))
+        return Reply(msgspec.json.encode(TokenCount(len(await client.tokenize(prompt)))))
+
+
+def message_request(request_id: str, body: MessagesRequest) -> GenerateRequest:
+    """What the engine gets. InvalidRequestError for what it cannot do."""
+    if body.max_tokens == 0:
+        raise InvalidRequestError("max_tokens must be at least 1", "max_tokens")
+    prompt = prompt_of(body)
+    if (schema := schema_of(body)) is not None:
+        if body.json_schema is not None:
+            raise InvalidRequestError("json_schema and output_config.format exclude each other", "json_schema")
+        body.json_schema = schema
+    return generate_request(request_id, body, prompt, max_tokens=body.max_tokens)
+
+
+def _error_event(payload: bytes) -> bytes:
+    return sse.named_event("error", payload)
+
+
+async def _events(stream: AsyncIterator[RequestOutput], writer: EventWriter) -> AsyncGenerator[bytes, None]:
+    """Waits for the first output, so that an error before it is still a plain HTTP error."""
+    first = await first_of(stream)
+
+    async def events() -> AsyncGenerator[bytes, None]:
+        yield writer.write(first)
+        async for output in stream:
+            if event := writer.write(output):
+                yield event
+
+    return events()

@@ -1,0 +1,153 @@
+"""POST /v1/messages and /v1/messages/count_tokens: what comes in and what goes out."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from shimmy.errors import InvalidRequestError
+from shimmy.server.schemas.chat import MAX_MESSAGES, MAX_TOOLS, UsageOut
+from shimmy.server.schemas.generation import MAX_STOP, GenerationFields
+from shimmy.server.schemas.sampling import Count
+
+
+class Source(msgspec.Struct):
+    """Of a document."""
+
+    type: str
+    data: str | None = None
+
+
+class BlockIn(msgspec.Struct):
+    """A part of a message; `type` says which of the fields it has."""
+
+    type: str
+    text: str | None = None
+    id: str | None = None
+    name: str | None = None
+    input: dict[str, Any] | None = None
+    tool_use_id: str | None = None
+    content: str | list[BlockIn] | dict[str, Any] | None = None
+    is_error: bool | None = None
+    thinking: str | None = None
+    source: Source | str | None = None
+    title: str | None = None
+
+
+class TurnIn(msgspec.Struct):
+    role: str
+    content: str | list[BlockIn]
+
+
+class CustomTool(msgspec.Struct):
+    name: Annotated[str, Meta(min_length=1)]
+    type: str | None = None
+    description: str | None = None
+    input_schema: dict[str, Any] | None = None
+    strict: bool | None = None
+
+
+class ToolChoiceIn(msgspec.Struct):
+    type: str
+    name: str | None = None
+    disable_parallel_tool_use: bool | None = None
+
+
+class Thinking(msgspec.Struct):
+    type: str
+
+
+class OutputFormat(msgspec.Struct):
+    type: str
+    schema: dict[str, Any] | None = None
+
+
+class OutputConfig(msgspec.Struct):
+    effort: str | None = None
+    format: OutputFormat | None = None
+
+
+class Conversation(GenerationFields, kw_only=True):
+    """What both routes take: everything that shapes the prompt. Fields of `GenerationFields` beyond Anthropic's own are
+    shimmy's extensions.
+    """
+
+    model: str
+    messages: Annotated[list[TurnIn], Meta(max_length=MAX_MESSAGES)]
+    system: str | list[BlockIn] | None = None
+    tools: Annotated[list[CustomTool], Meta(max_length=MAX_TOOLS)] | None = None
+    tool_choice: ToolChoiceIn | None = None
+    thinking: Thinking | None = None
+    output_config: OutputConfig | None = None
+
+
+class MessagesRequest(Conversation, kw_only=True):
+    max_tokens: Count
+    stop_sequences: Annotated[list[str], Meta(max_length=MAX_STOP)] | None = None
+    stream: bool | None = None
+
+    def stop_strings(self) -> list[str]:
+        if "" in (self.stop_sequences or []):
+            raise InvalidRequestError("stop_sequences must not hold an empty string", "stop_sequences")
+        return super().stop_strings() + (self.stop_sequences or [])
+
+
+class MessageUsage(msgspec.Struct, kw_only=True):
+    input_tokens: int
+    """Those that were computed; the prompt is the sum of the three."""
+    cache_creation_input_tokens: int = 0
+    cache_read_input_tokens: int
+    output_tokens: int
+
+    @classmethod
+    def of(cls, usage: UsageOut) -> MessageUsage:
+        cached = usage.prompt_tokens_details.cached_tokens
+        return cls(
+            input_tokens=usage.prompt_tokens - cached,
+            cache_read_input_tokens=cached,
+            output_tokens=usage.completion_tokens,
+        )
+
+
+class Block(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """A part of the answer. `type` is text, thinking or tool_use."""
+
+    type: str
+    text: str | UnsetType = UNSET
+    thinking: str | UnsetType = UNSET
+    signature: str | UnsetType = UNSET
+    id: str | UnsetType = UNSET
+    name: str | UnsetType = UNSET
+    input: dict[str, Any] | UnsetType = UNSET
+
+
+class Message(msgspec.Struct, kw_only=True):
+    id: str
+    type: str = "message"
+    role: str = "assistant"
+    model: str
+    content: list[Block]
+    stop_reason: str | None
+    stop_sequence: str | None
+    usage: MessageUsage
+
+
+class TokenCount(msgspec.Struct):
+    input_tokens: int
+
+
+class ModelInfoOut(msgspec.Struct, kw_only=True):
+    type: str = "model"
+    id: str
+    display_name: str
+    created_at: str
+    """RFC 3339."""
+
+
+class ModelPage(msgspec.Struct, kw_only=True):
+    data: list[ModelInfoOut]
+    has_more: bool = False
+    first_id: str | None
+    last_id: str | None
