@@ -166,3 +166,24 @@ def test_sixteen_at_once_agree_with_one(client: OpenAI) -> None:
     with ThreadPoolExecutor(len(asked)) as pool:
         for country, answer in zip(asked, pool.map(capital, asked), strict=True):
             assert countries[country] in answer
+
+
+def test_embeddings(client: OpenAI) -> None:
+    texts = ["The capital of France is Paris.", "The capital of France is Rome.", "7 8 9 10 11"]
+    answer = client.embeddings.create(model=MODEL, input=texts)  # the SDK asks for base64
+    first, second, third = (one.embedding for one in answer.data)
+    plain = client.embeddings.create(model=MODEL, input=texts[0], encoding_format="float").data[0].embedding
+    assert plain == pytest.approx(first, abs=1e-3)
+    assert sum(value * value for value in first) == pytest.approx(1, abs=1e-3)
+
+    def similarity(one: list[float], other: list[float]) -> float:
+        return sum(a * b for a, b in zip(one, other, strict=True))
+
+    assert similarity(first, second) > similarity(first, third)
+    assert answer.usage.prompt_tokens == answer.usage.total_tokens > 10
+    short = client.embeddings.create(model=MODEL, input=[texts[0]], dimensions=8).data[0].embedding
+    assert len(short) == 8
+    with pytest.raises(openai.BadRequestError):
+        client.embeddings.create(model=MODEL, input=texts, dimensions=100_000)
+    with pytest.raises(openai.BadRequestError):
+        client.embeddings.create(model=MODEL, input="")

@@ -15,6 +15,7 @@ class FakeEntry:
     source: str = "discovered"
     size_bytes: int = 1000
     created: int = 1_700_000_000
+    kind: str = "chat"
 
     def load_spec(self) -> LoadSpec:
         return LoadSpec(name=self.name, path=self.path)
@@ -26,6 +27,9 @@ class FakeRegistry:
 
     def names(self) -> list[str]:
         return list(self._entries)
+
+    def entries(self) -> list[FakeEntry]:
+        return list(self._entries.values())
 
     def get(self, name: str) -> FakeEntry:
         if name not in self._entries:

@@ -17,6 +17,7 @@ from shimmy import __version__
 from shimmy.errors import InvalidRequestError, ShimmyError
 from shimmy.models.manager import ModelManager
 from shimmy.server.anthropic import AnthropicRoutes
+from shimmy.server.embeddings import EmbeddingRoutes
 from shimmy.server.endpoint import unexpected
 from shimmy.server.errors import HttpError, problem_of, shape_for
 from shimmy.server.guard import LOOPBACK_ORIGIN, Guard
@@ -42,6 +43,7 @@ def create_app(manager: ModelManager, settings: Settings) -> FastAPI:
         routes=[
             *OpenAiRoutes(manager, version, settings.max_body_bytes).routes(),
             *AnthropicRoutes(manager, settings.max_body_bytes).routes(),
+            *EmbeddingRoutes(manager, settings.max_body_bytes).routes(),
             *NativeRoutes(manager, settings.max_body_bytes).routes(),
             *HealthRoutes(manager, version).routes(),
         ],

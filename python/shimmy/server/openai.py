@@ -34,6 +34,7 @@ from shimmy.server.generation import (
     interleave,
     open_streams,
 )
+from shimmy.server.prompts import prompts_of
 from shimmy.server.schemas.chat import ChatCompletionRequest, StreamOptions
 from shimmy.server.schemas.completion import CompletionRequest
 from shimmy.server.schemas.decoding import check_size, decode
@@ -164,7 +165,7 @@ def completion_order(request_id: str, body: CompletionRequest) -> CompletionOrde
     """What the engine gets. InvalidRequestError for what it cannot do."""
     if body.suffix:
         raise InvalidRequestError("suffix is not supported yet", "suffix")
-    prompts = prompts_of(body.prompt)
+    prompts = prompts_of(body.prompt, "prompt", MAX_PROMPTS)
     n = check_count(body.n, "n", len(prompts))
     best_of = n if body.best_of is None else check_count(body.best_of, "best_of", len(prompts))
     if best_of < n:
@@ -184,26 +185,6 @@ def completion_order(request_id: str, body: CompletionRequest) -> CompletionOrde
         )
         requests += repeated(request, best_of)
     return CompletionOrder(prompts, n, best_of, requests)
-
-
-def prompts_of(prompt: str | list[Any]) -> list[str | list[int]]:
-    """The four forms of `prompt` as a list of texts or token lists."""
-    if isinstance(prompt, str):
-        return [prompt]
-    if not prompt:
-        raise InvalidRequestError("prompt must not be an empty list", "prompt")
-    kinds = {type(item) for item in prompt}
-    if len(kinds) > 1:
-        raise InvalidRequestError("prompt must be a string, or a list of one kind: strings, tokens or lists", "prompt")
-    if kinds == {int}:
-        if min(prompt) < 0 or max(prompt) >= 2**31:
-            raise InvalidRequestError("prompt holds a number that is no token id", "prompt")
-        return [prompt]
-    if len(prompt) > MAX_PROMPTS:
-        raise InvalidRequestError(f"prompt must hold at most {MAX_PROMPTS} prompts, got {len(prompt)}", "prompt")
-    if [] in prompt:
-        raise InvalidRequestError("prompt must not hold an empty token list", "prompt")
-    return prompt
 
 
 def _template_kwargs(body: ChatCompletionRequest) -> tuple[dict[str, Any], bool]:
