@@ -40,12 +40,29 @@ class ModelStatus(msgspec.Struct, kw_only=True, frozen=True):
     info: ModelInfo | None = None
 
 
+class _Lease:
+    """A client and how many use it."""
+
+    def __init__(self, client: EngineClient) -> None:
+        self.client = client
+        self.holders = 0
+        self.free = asyncio.Event()
+        self.free.set()
+
+    def hold(self, change: int) -> None:
+        self.holders += change
+        if self.holders:
+            self.free.clear()
+        else:
+            self.free.set()
+
+
 class _Slot:
     """The life of one model: nothing, a load in flight, a client, or the error of the last load."""
 
     def __init__(self) -> None:
-        self.loading: asyncio.Task[EngineClient] | None = None
-        self.client: EngineClient | None = None
+        self.loading: asyncio.Task[_Lease] | None = None
+        self.lease: _Lease | None = None
         self.error: ShimmyError | None = None
         self.progress = 0.0
         self.in_use = 0
@@ -54,12 +71,13 @@ class _Slot:
     def state(self) -> State:
         if self.loading is not None:
             return "loading"
-        if self.client is not None:
-            return "loaded" if self.client.alive else "dead"
+        if self.lease is not None:
+            return "loaded" if self.lease.client.alive else "dead"
         return "failed" if self.error is not None else "unloaded"
 
-    def touch(self, leases: int) -> None:
-        self.in_use += leases
+    def hold(self, lease: _Lease, change: int) -> None:
+        lease.hold(change)
+        self.in_use += change
         self.last_used = time.time()
 
 
@@ -70,6 +88,7 @@ class ModelManager:
         self.registry = registry
         self._start = start
         self._slots: dict[str, _Slot] = {}
+        self._leaving: list[_Lease] = []
         self._closed = False
 
     @asynccontextmanager
@@ -79,17 +98,38 @@ class ModelManager:
         Concurrent callers share one load. Raises ModelNotFoundError, ModelLoadError (the next call tries again) and
         ModelNotReadyError once the manager is closed.
         """
-        slot, client = await self._loaded(name)
-        slot.touch(+1)
+        slot, lease = await self._loaded(name)
+        while slot.lease is not lease:  # unloaded before this caller's turn came
+            slot, lease = await self._loaded(name)
+        slot.hold(lease, +1)
         try:
-            yield client
+            yield lease.client
         finally:
-            slot.touch(-1)
+            slot.hold(lease, -1)
 
     async def get(self, name: str) -> EngineClient:
         """The loaded model without a lease; see `use`. The client may be closed at any time."""
-        _, client = await self._loaded(name)
-        return client
+        _, lease = await self._loaded(name)
+        return lease.client
+
+    async def unload(self, name: str) -> bool:
+        """Free a model once the requests that use it have ended; later ones load it anew. False: it was not loaded.
+
+        Raises ModelNotFoundError for a name that the registry does not have.
+        """
+        slot = self._slots.get(self.registry.get(name).name)
+        if slot is not None and slot.loading is not None:
+            await asyncio.wait({slot.loading})
+        if slot is None or slot.lease is None:
+            return False
+        lease, slot.lease = slot.lease, None
+        self._leaving.append(lease)
+        try:
+            await lease.free.wait()
+        finally:
+            self._leaving.remove(lease)
+            await lease.client.close()
+        return True
 
     def status(self, name: str) -> ModelStatus:
         """Raises ModelNotFoundError for a name that the registry does not have."""
@@ -107,16 +147,16 @@ class ModelManager:
         for load in loads:
             load.cancel()
         await asyncio.gather(*loads, return_exceptions=True)
-        clients = [slot.client for slot in self._slots.values() if slot.client is not None]
-        await asyncio.gather(*(client.close() for client in clients))
+        leases = [slot.lease for slot in self._slots.values() if slot.lease is not None]
+        await asyncio.gather(*(lease.client.close() for lease in [*leases, *self._leaving]))
 
-    async def _loaded(self, name: str) -> tuple[_Slot, EngineClient]:
+    async def _loaded(self, name: str) -> tuple[_Slot, _Lease]:
         if self._closed:
             raise ModelNotReadyError("the server is shutting down")
         entry = self.registry.get(name)
         slot = self._slots.setdefault(entry.name, _Slot())
-        if slot.client is not None and slot.client.alive:
-            return slot, slot.client
+        if slot.lease is not None and slot.lease.client.alive:
+            return slot, slot.lease
         if slot.loading is None:
             slot.progress = 0.0
             slot.loading = asyncio.ensure_future(self._load(slot, entry))
@@ -124,16 +164,16 @@ class ModelManager:
         # A caller that goes away must not stop the load that others wait for.
         return slot, await asyncio.shield(slot.loading)
 
-    async def _load(self, slot: _Slot, entry: ModelEntry) -> EngineClient:
+    async def _load(self, slot: _Slot, entry: ModelEntry) -> _Lease:
         def on_progress(fraction: float) -> None:
             slot.progress = fraction
 
         try:
-            if slot.client is not None:
+            if slot.lease is not None:
                 logger.warning("model %s died and is loaded again", entry.name)
-                await slot.client.close()
-                slot.client = None
-            slot.client = await self._start(entry.load_spec(), on_progress)
+                dead, slot.lease = slot.lease, None
+                await dead.client.close()
+            slot.lease = _Lease(await self._start(entry.load_spec(), on_progress))
         except asyncio.CancelledError:
             raise ModelNotReadyError("the server is shutting down") from None
         except ModelLoadError as error:
@@ -145,12 +185,12 @@ class ModelManager:
         else:
             slot.error = None
             slot.progress = 1.0
-            return slot.client
+            return slot.lease
         finally:
             slot.loading = None
 
 
-def _retrieve(load: asyncio.Task[EngineClient]) -> None:
+def _retrieve(load: asyncio.Task[_Lease]) -> None:
     """Look at the error of a load that nobody waits for any more, so that asyncio does not warn about it."""
     if not load.cancelled():
         load.exception()
@@ -164,5 +204,5 @@ def _status(name: str, slot: _Slot) -> ModelStatus:
         progress=slot.progress,
         in_use=slot.in_use,
         last_used=slot.last_used,
-        info=slot.client.info if slot.client is not None else None,
+        info=slot.lease.client.info if slot.lease is not None else None,
     )

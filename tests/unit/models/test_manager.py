@@ -139,6 +139,53 @@ def test_unknown_names_are_the_registry_s_error() -> None:
     run(test)
 
 
+def test_unloading_waits_for_those_who_use_it() -> None:
+    async def test(manager: ModelManager, starter: Starter) -> None:
+        assert await manager.unload("m") is False
+        async with manager.use("m"):
+            unloading = asyncio.create_task(manager.unload("m"))
+            await asyncio.sleep(0)
+            assert not unloading.done()
+            assert starter.engines[0].alive
+            assert manager.status("m").state == "unloaded"
+            async with manager.use("m"):  # a new one beside the old
+                assert len(starter.engines) == 2
+        assert await unloading is True
+        assert [engine.alive for engine in starter.engines] == [False, True]
+        assert manager.status("m").in_use == 0
+        with pytest.raises(ModelNotFoundError):
+            await manager.unload("nothing")
+
+    run(test)
+
+
+def test_unloading_waits_for_the_load() -> None:
+    async def test(manager: ModelManager, starter: Starter) -> None:
+        starter.gate.clear()
+        using = asyncio.create_task(manager.get("m"))
+        await asyncio.sleep(0)
+        unloading = asyncio.create_task(manager.unload("m"))
+        await asyncio.sleep(0)
+        starter.gate.set()
+        await using
+        assert await unloading is True
+        assert manager.status("m").state == "unloaded"
+
+    run(test)
+
+
+def test_closing_ends_what_is_being_unloaded() -> None:
+    async def test(manager: ModelManager, starter: Starter) -> None:
+        async with manager.use("m"):
+            unloading = asyncio.create_task(manager.unload("m"))
+            await asyncio.sleep(0)
+            await manager.close()
+            assert not starter.engines[0].alive
+        assert await unloading is True
+
+    run(test)
+
+
 def test_close_ends_clients_and_loads() -> None:
     async def test(manager: ModelManager, starter: Starter) -> None:
         await manager.get("m")
