@@ -23,6 +23,7 @@ from shimmy.server.errors import HttpError, problem_of, shape_for
 from shimmy.server.guard import LOOPBACK_ORIGIN, Guard
 from shimmy.server.health import HealthRoutes
 from shimmy.server.native import NativeRoutes
+from shimmy.server.ollama import OllamaRoutes
 from shimmy.server.openai import OpenAiRoutes
 from shimmy.server.request_id import RequestId
 from shimmy.settings import Settings, bind_address
@@ -36,6 +37,7 @@ def create_app(manager: ModelManager, settings: Settings) -> FastAPI:
     version = __version__
     bound = bind_address(settings.bind)
     hosts = settings.allowed_hosts if bound is None else (*settings.allowed_hosts, bound[0])
+    ollama = OllamaRoutes(manager, settings.max_body_bytes)
     return FastAPI(
         title="shimmy",
         version=version,
@@ -44,7 +46,8 @@ def create_app(manager: ModelManager, settings: Settings) -> FastAPI:
             *OpenAiRoutes(manager, version, settings.max_body_bytes).routes(),
             *AnthropicRoutes(manager, settings.max_body_bytes).routes(),
             *EmbeddingRoutes(manager, settings.max_body_bytes).routes(),
-            *NativeRoutes(manager, settings.max_body_bytes).routes(),
+            *ollama.routes(),
+            *NativeRoutes(manager, settings.max_body_bytes, ollama).routes(),
             *HealthRoutes(manager, version).routes(),
         ],
         middleware=[

@@ -90,7 +90,7 @@ class ToolSelection(NamedTuple):
 
 def tools_of(body: ChatCompletionRequest) -> ToolSelection:
     """What `tools` and `tool_choice` say together. InvalidRequestError for a choice that the tools do not allow."""
-    tools = [_tool(tool, f"tools[{index}]") for index, tool in enumerate(body.tools or [])]
+    tools = functions_of(body.tools or [])
     choice = body.tool_choice
     if isinstance(choice, ToolChoice):
         selection = _selected(tools, choice)
@@ -103,6 +103,11 @@ def tools_of(body: ChatCompletionRequest) -> ToolSelection:
     if selection.choice == "required" and not selection.tools:
         raise InvalidRequestError("tool_choice demands a call, so tools must hold at least one function", "tool_choice")
     return selection
+
+
+def functions_of(tools: Sequence[ToolIn]) -> list[dict[str, Any]]:
+    """The tools as `ChatPrompt` wants them. InvalidRequestError names the one at fault."""
+    return [_tool(tool, f"tools[{index}]") for index, tool in enumerate(tools)]
 
 
 def _selected(tools: list[dict[str, Any]], choice: ToolChoice) -> ToolSelection:

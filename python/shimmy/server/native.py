@@ -1,4 +1,4 @@
-"""shimmy's own API: POST /api/generate."""
+"""shimmy's own API: POST /api/generate, which is also one of Ollama's routes."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from shimmy.server.errors import native_error
 from shimmy.server.generation import collect, first_of, generate_request, open_streams
 from shimmy.server.native_answer import EventWriter, LineWriter, PartWriter, native_response
 from shimmy.server.native_socket import NativeSocket
+from shimmy.server.ollama import OllamaRoutes, is_ollama
 from shimmy.server.schemas.chat import MessageIn
 from shimmy.server.schemas.decoding import decode
 from shimmy.server.schemas.native import NATIVE_DEFAULTS, NativeRequest
@@ -25,8 +26,9 @@ from shimmy.server.schemas.native import NATIVE_DEFAULTS, NativeRequest
 class NativeRoutes:
     """The handler, and the list of routes that lead here."""
 
-    def __init__(self, manager: ModelManager, max_body_bytes: int) -> None:
+    def __init__(self, manager: ModelManager, max_body_bytes: int, ollama: OllamaRoutes) -> None:
         self._manager = manager
+        self._ollama = ollama
         self._max_body_bytes = max_body_bytes
 
     def routes(self) -> list[BaseRoute]:
@@ -38,6 +40,8 @@ class NativeRoutes:
         ]
 
     async def _generate(self, call: Call) -> Reply | StreamReply:
+        if is_ollama(call):
+            return await self._ollama.generate(call)
         body = decode(call.body, NativeRequest)
         request = native_request(body)
         (stream,) = (await open_streams(self._manager, body.model, [request], call.stack)).streams

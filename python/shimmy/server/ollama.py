@@ -1,0 +1,220 @@
+"""Ollama's API: chat, generate, embeddings, and what it tells about models."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import NamedTuple
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from shimmy.embedding import EmbedRequest
+from shimmy.errors import InvalidRequestError, ModelNotFoundError, ShimmyError
+from shimmy.models.manager import ModelManager
+from shimmy.models.registry import ModelEntry
+from shimmy.output import RequestOutput
+from shimmy.request import ChatPrompt, GenerateRequest
+from shimmy.server.endpoint import Call, Endpoint, Reply, StreamReply
+from shimmy.server.errors import native_error
+from shimmy.server.generation import collect, first_of, open_streams
+from shimmy.server.ollama_answer import (
+    MEDIA_TYPE,
+    LineWriter,
+    Shape,
+    chat_shape,
+    generate_shape,
+    loaded,
+    nanoseconds,
+)
+from shimmy.server.ollama_conversation import chat_request, conversation_of, text_request
+from shimmy.server.ollama_models import described, process_of, shown
+from shimmy.server.schemas.decoding import decode
+from shimmy.server.schemas.ollama import (
+    OllamaChatRequest,
+    OllamaEmbeddings,
+    OllamaEmbedRequest,
+    OllamaGenerateRequest,
+    OllamaMarks,
+    OllamaModelName,
+)
+
+API_VERSION = "0.12.0"
+"""The release of Ollama whose API this is: its clients decide by it what they may ask for."""
+
+
+class OllamaRoutes:
+    """The handlers, and the list of routes that lead to them; /api/generate comes here by way of `NativeRoutes`."""
+
+    def __init__(self, manager: ModelManager, max_body_bytes: int) -> None:
+        self._manager = manager
+        self._max_body_bytes = max_body_bytes
+
+    def routes(self) -> list[BaseRoute]:
+        def post(path: str, endpoint: Endpoint) -> BaseRoute:
+            return Route(path, endpoint, methods=["POST"])
+
+        return [
+            Route("/", self._root, methods=["GET"]),
+            Route("/api/version", self._version, methods=["GET"]),
+            Route("/api/tags", self._tags, methods=["GET"]),
+            Route("/api/ps", self._ps, methods=["GET"]),
+            post("/api/show", Endpoint(self._show, native_error, self._max_body_bytes)),
+            post("/api/chat", Endpoint(self._chat, native_error, self._max_body_bytes)),
+            post("/api/embed", Endpoint(self._embed, native_error, self._max_body_bytes)),
+            post("/api/embeddings", Endpoint(self._embed_one, native_error, self._max_body_bytes)),
+        ]
+
+    async def generate(self, call: Call) -> Reply | StreamReply:
+        """POST /api/generate, as Ollama's clients mean it."""
+        body = decode(call.body, OllamaGenerateRequest)
+        model = self._entry(body.model).name
+        if not body.prompt and not body.suffix:
+            return await self._load(model, generate_shape, body.keep_alive)
+        conversation = conversation_of(body)
+        begin = time.perf_counter()
+        client = await call.stack.enter_async_context(self._manager.use(model))
+        load_seconds = time.perf_counter() - begin
+        if conversation is None:
+            writer = LineWriter(body.model, generate_shape, load_seconds)
+            return await self._answer(model, text_request(body, body.prompt or ""), writer, body.stream, call)
+        prompt: ChatPrompt | list[int] = conversation
+        tokens = await client.tokenize(conversation)
+        if body.context:
+            prompt = tokens = [*body.context, *tokens]
+        writer = LineWriter(body.model, generate_shape, load_seconds, context=lambda answer: [*tokens, *answer])
+        return await self._answer(model, text_request(body, prompt), writer, body.stream, call)
+
+    async def _chat(self, call: Call) -> Reply | StreamReply:
+        body = decode(call.body, OllamaChatRequest)
+        model = self._entry(body.model).name
+        if not body.messages:
+            return await self._load(model, chat_shape, body.keep_alive)
+        request = chat_request(body)
+        begin = time.perf_counter()
+        await call.stack.enter_async_context(self._manager.use(model))
+        writer = LineWriter(body.model, chat_shape, time.perf_counter() - begin)
+        return await self._answer(model, request, writer, body.stream, call)
+
+    async def _answer(
+        self, model: str, request: GenerateRequest, writer: LineWriter, stream: bool | None, call: Call
+    ) -> Reply | StreamReply:
+        (outputs,) = (await open_streams(self._manager, model, [request], call.stack)).streams
+        if stream is False:
+            return Reply(writer.whole(await collect(outputs)))
+        return StreamReply(MEDIA_TYPE, await _lines(outputs, writer), lambda error: error + b"\n")
+
+    async def _load(self, model: str, shape: Shape, keep_alive: str | float | None) -> Reply:
+        """An empty request loads the model, or frees it when it is not to be kept."""
+        if _is_zero(keep_alive):
+            await self._manager.unload(model)
+            return Reply(loaded(model, shape, "unload"))
+        await self._manager.get(model)
+        return Reply(loaded(model, shape, "load"))
+
+    async def _embed(self, call: Call) -> Reply:
+        body = decode(call.body, OllamaEmbedRequest)
+        if body.input is None:
+            raise InvalidRequestError("input is required", "input")
+        embedded = await self._embeddings([body.input] if isinstance(body.input, str) else body.input, body, call)
+        answer = OllamaEmbeddings(
+            model=body.model,
+            embeddings=embedded.rows,
+            total_duration=nanoseconds(embedded.seconds),
+            load_duration=nanoseconds(embedded.load_seconds),
+            prompt_eval_count=embedded.n_tokens,
+        )
+        return Reply(msgspec.json.encode(answer))
+
+    async def _embed_one(self, call: Call) -> Reply:
+        body = decode(call.body, OllamaEmbedRequest)
+        if body.prompt is None:
+            raise InvalidRequestError("prompt is required", "prompt")
+        (row,) = (await self._embeddings([body.prompt], body, call)).rows
+        return Reply(msgspec.json.encode({"embedding": row}))
+
+    async def _embeddings(self, texts: list[str], body: OllamaEmbedRequest, call: Call) -> _Embedded:
+        begin = time.perf_counter()
+        client = await call.stack.enter_async_context(self._manager.use(self._entry(body.model).name))
+        load_seconds = time.perf_counter() - begin
+        embeddings = await client.embed(EmbedRequest(input=texts, dimensions=body.dimensions))
+        if embeddings.pooling == "none":
+            raise InvalidRequestError(f"{body.model} embeds each token, not a text: use /v1/embeddings", "model")
+        rows = [embeddings.floats(index) for index in range(len(embeddings))]
+        return _Embedded(rows, embeddings.prompt_tokens, load_seconds, time.perf_counter() - begin)
+
+    async def _root(self, request: Request) -> Response:
+        return PlainTextResponse("Ollama is running")
+
+    async def _version(self, request: Request) -> Response:
+        return _json({"version": API_VERSION})
+
+    async def _tags(self, request: Request) -> Response:
+        return _json({"models": [described(entry) for entry in self._manager.registry.entries()]})
+
+    async def _ps(self, request: Request) -> Response:
+        registry = self._manager.registry
+        loaded = [(status, registry.get(status.name)) for status in self._manager.statuses() if status.info]
+        return _json({"models": [process_of(entry, status) for status, entry in loaded]})
+
+    async def _show(self, call: Call) -> Reply:
+        body = decode(call.body, OllamaModelName)
+        name = body.model or body.name
+        if not name:
+            raise InvalidRequestError("model is required", "model")
+        return Reply(msgspec.json.encode(await asyncio.to_thread(shown, self._entry(name))))
+
+    def _entry(self, name: str) -> ModelEntry:
+        """Ollama's clients add the tag that it takes for granted."""
+        registry = self._manager.registry
+        try:
+            return registry.get(name)
+        except ModelNotFoundError:
+            if not name.endswith(":latest"):
+                raise
+            return registry.get(name.removesuffix(":latest"))
+
+
+class _Embedded(NamedTuple):
+    rows: list[list[float]]
+    n_tokens: int
+    load_seconds: float
+    seconds: float
+
+
+def is_ollama(call: Call) -> bool:
+    """Whether a call of /api/generate is from one of Ollama's clients, which mean other things by it than shimmy's."""
+    if call.headers.get("user-agent", "").lower().startswith("ollama"):
+        return True
+    try:
+        marks = decode(call.body, OllamaMarks)
+    except ShimmyError:
+        return False  # whoever decodes it next says what is wrong
+    return any(getattr(marks, name) is not msgspec.UNSET for name in OllamaMarks.__struct_fields__)
+
+
+def _is_zero(keep_alive: str | float | None) -> bool:
+    if isinstance(keep_alive, str):
+        return keep_alive.strip().rstrip("hmsnuµ") in ("0", "0.0")
+    return keep_alive == 0
+
+
+async def _lines(stream: AsyncIterator[RequestOutput], writer: LineWriter) -> AsyncGenerator[bytes, None]:
+    """Waits for the first output, so that an error before it is still a plain HTTP error."""
+    first = await first_of(stream)
+
+    async def lines() -> AsyncGenerator[bytes, None]:
+        if line := writer.write(first):
+            yield line
+        async for output in stream:
+            if line := writer.write(output):
+                yield line
+
+    return lines()
+
+
+def _json(value: object) -> Response:
+    return Response(msgspec.json.encode(value), media_type="application/json")

@@ -1,0 +1,101 @@
+"""Ollama's messages, tools, format and options, made into what the engine gets."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+
+from shimmy.errors import InvalidRequestError
+from shimmy.request import ChatPrompt, GenerateRequest
+from shimmy.server.conversation import effort_kwargs, functions_of, messages_of
+from shimmy.server.generation import generate_request
+from shimmy.server.schemas.chat import FunctionCallIn, MessageIn, ToolCallIn
+from shimmy.server.schemas.decoding import check_size
+from shimmy.server.schemas.ollama import (
+    OLLAMA_DEFAULTS,
+    OllamaChatRequest,
+    OllamaGenerateRequest,
+    OllamaMessage,
+    OllamaRequest,
+    Options,
+)
+from shimmy.server.schemas.structure import ResponseFormat
+
+
+def chat_request(body: OllamaChatRequest) -> GenerateRequest:
+    """InvalidRequestError for what cannot be done; it names the message at fault."""
+    messages = [_message(message, f"messages[{index}]") for index, message in enumerate(body.messages or [])]
+    thinks, effort = _thinking(body)
+    prompt = ChatPrompt(
+        messages=messages_of(messages),
+        tools=functions_of(body.tools or []),
+        enable_thinking=thinks,
+        template_kwargs=effort_kwargs(effort),
+    )
+    return _request(body, prompt)
+
+
+def conversation_of(body: OllamaGenerateRequest) -> ChatPrompt | None:
+    """The prompt of /api/generate as a conversation; None when it goes to the model as it is."""
+    if body.suffix:
+        raise InvalidRequestError("suffix is not supported yet", "suffix")
+    if body.template:
+        raise InvalidRequestError("template is not supported: the model's own is used, or raw: true", "template")
+    _refuse_images(body.images, "images")
+    if body.raw:
+        if body.system or body.context:
+            raise InvalidRequestError("raw takes the prompt alone, without system and context", "raw")
+        return None
+    messages = [{"role": "system", "content": body.system}] if body.system else []
+    messages.append({"role": "user", "content": body.prompt or ""})
+    thinks, effort = _thinking(body)
+    return ChatPrompt(messages=messages, enable_thinking=thinks, template_kwargs=effort_kwargs(effort))
+
+
+def text_request(body: OllamaGenerateRequest, prompt: str | list[int] | ChatPrompt) -> GenerateRequest:
+    return _request(body, prompt)
+
+
+def _request(body: OllamaRequest, prompt: str | list[int] | ChatPrompt) -> GenerateRequest:
+    options = body.options or Options()
+    if isinstance(body.format, dict):
+        check_size(body.format, "format")
+        options.json_schema = body.format
+    elif body.format == "json":
+        options.response_format = ResponseFormat(type="json_object")
+    elif body.format:
+        raise InvalidRequestError(f"format must be json or a JSON schema, got {body.format!r}", "format")
+    limit = options.num_predict
+    return generate_request(
+        f"ollama-{secrets.token_hex(12)}",
+        options,
+        prompt,
+        max_tokens=None if limit is None or limit < 0 else limit,
+        logprobs=(body.top_logprobs or 0) if body.logprobs else None,
+        defaults=OLLAMA_DEFAULTS,
+    )
+
+
+def _thinking(body: OllamaRequest) -> tuple[bool, str | None]:
+    return body.think is not False, body.think if isinstance(body.think, str) else None
+
+
+def _message(message: OllamaMessage, place: str) -> MessageIn:
+    _refuse_images(message.images, f"{place}.images")
+    return MessageIn(
+        role=message.role,
+        content=message.content or "",
+        name=message.tool_name,
+        tool_calls=[
+            ToolCallIn(FunctionCallIn(call.function.name, call.function.arguments), call.id)
+            for call in message.tool_calls or ()
+        ]
+        or None,
+        tool_call_id=message.tool_call_id,
+        reasoning_content=message.thinking,
+    )
+
+
+def _refuse_images(images: Sequence[str] | None, place: str) -> None:
+    if images:
+        raise InvalidRequestError(f"{place} are not supported: this model reads text only", place)
