@@ -26,6 +26,7 @@ from shimmy.server.native import NativeRoutes
 from shimmy.server.ollama import OllamaRoutes
 from shimmy.server.openai import OpenAiRoutes
 from shimmy.server.request_id import RequestId
+from shimmy.server.responses import ResponsesRoutes
 from shimmy.settings import Settings, bind_address
 
 
@@ -37,6 +38,7 @@ def create_app(manager: ModelManager, settings: Settings) -> FastAPI:
     version = __version__
     bound = bind_address(settings.bind)
     hosts = settings.allowed_hosts if bound is None else (*settings.allowed_hosts, bound[0])
+    responses = ResponsesRoutes(manager, settings.max_body_bytes)
     ollama = OllamaRoutes(manager, settings.max_body_bytes)
     return FastAPI(
         title="shimmy",
@@ -46,6 +48,7 @@ def create_app(manager: ModelManager, settings: Settings) -> FastAPI:
             *OpenAiRoutes(manager, version, settings.max_body_bytes).routes(),
             *AnthropicRoutes(manager, settings.max_body_bytes).routes(),
             *EmbeddingRoutes(manager, settings.max_body_bytes).routes(),
+            *responses.routes(),
             *ollama.routes(),
             *NativeRoutes(manager, settings.max_body_bytes, ollama).routes(),
             *HealthRoutes(manager, version).routes(),
@@ -68,16 +71,17 @@ def create_app(manager: ModelManager, settings: Settings) -> FastAPI:
             ShimmyError: _shimmy_error,
             Exception: _unexpected_error,
         },
-        lifespan=lambda _: _closing(manager),
+        lifespan=lambda _: _closing(responses, manager),
         redirect_slashes=False,
     )
 
 
 @asynccontextmanager
-async def _closing(manager: ModelManager) -> AsyncIterator[None]:
+async def _closing(responses: ResponsesRoutes, manager: ModelManager) -> AsyncIterator[None]:
     try:
         yield
     finally:
+        await responses.close()
         await manager.close()
 
 

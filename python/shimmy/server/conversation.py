@@ -70,6 +70,9 @@ def _tool_call(call: ToolCallIn, place: str) -> dict[str, Any]:
     return out
 
 
+REASONING_EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
+
+
 def effort_kwargs(effort: str | None) -> dict[str, Any]:
     """`reasoning_effort` for templates that know it, which is low, medium or high there."""
     if effort is None:
@@ -90,8 +93,11 @@ class ToolSelection(NamedTuple):
 
 def tools_of(body: ChatCompletionRequest) -> ToolSelection:
     """What `tools` and `tool_choice` say together. InvalidRequestError for a choice that the tools do not allow."""
-    tools = functions_of(body.tools or [])
-    choice = body.tool_choice
+    return select_tools(functions_of(body.tools or []), body.tool_choice)
+
+
+def select_tools(tools: list[dict[str, Any]], choice: str | ToolChoice | None) -> ToolSelection:
+    """What a choice leaves of the tools. InvalidRequestError as `tools_of`."""
     if isinstance(choice, ToolChoice):
         selection = _selected(tools, choice)
     elif choice in (None, "auto", "none", "required"):

@@ -21,7 +21,7 @@ from shimmy.server.anthropic_answer import model_info, model_page
 from shimmy.server.chat_answer import ChunkWriter, chat_completion, usage_of
 from shimmy.server.choices import best, check_count, repeated
 from shimmy.server.completion_answer import CompletionChunkWriter, completion
-from shimmy.server.conversation import effort_kwargs, messages_of, tools_of
+from shimmy.server.conversation import REASONING_EFFORTS, effort_kwargs, messages_of, tools_of
 from shimmy.server.echo import Echo, echo_of
 from shimmy.server.endpoint import Call, Endpoint, Reply, StreamReply
 from shimmy.server.errors import anthropic_error, openai_error, problem_of
@@ -42,8 +42,6 @@ from shimmy.server.schemas.models import ModelList, ModelObject
 from shimmy.server.structure import at_field
 
 MAX_PROMPTS = 128
-
-_EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 
 _TEMPLATE_INTERNALS = frozenset(
     ("messages", "tools", "add_generation_prompt", "bos_token", "eos_token", "tokenize", "chat_template")
@@ -193,9 +191,9 @@ def _template_kwargs(body: ChatCompletionRequest) -> tuple[dict[str, Any], bool]
     for name in kwargs.keys() & _TEMPLATE_INTERNALS:
         raise InvalidRequestError(f"chat_template_kwargs must not set {name!r}", "chat_template_kwargs")
     effort = body.reasoning_effort
-    if effort is not None and effort not in _EFFORTS:
+    if effort is not None and effort not in REASONING_EFFORTS:
         raise InvalidRequestError(
-            f"reasoning_effort must be one of {', '.join(_EFFORTS)}, got {effort!r}", "reasoning_effort"
+            f"reasoning_effort must be one of {', '.join(REASONING_EFFORTS)}, got {effort!r}", "reasoning_effort"
         )
     thinking = kwargs.pop("enable_thinking", effort != "none")
     if not isinstance(thinking, bool):

@@ -1,0 +1,181 @@
+"""OpenAI's Responses: create, stream, continue, read, cancel and delete."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from shimmy.errors import InvalidRequestError, ShimmyError
+from shimmy.models.manager import ModelManager
+from shimmy.output import RequestOutput
+from shimmy.request import GenerateRequest
+from shimmy.server import sse
+from shimmy.server.endpoint import Call, Endpoint, Reply, StreamReply, unexpected
+from shimmy.server.errors import openai_error, problem_of
+from shimmy.server.generation import first_of, interleave, open_streams
+from shimmy.server.response_store import ResponseStore, StoredResponse
+from shimmy.server.responses_answer import ResponseWriter, messages_of_answer, new_id, new_response
+from shimmy.server.responses_conversation import messages_of, prompt_of, response_request
+from shimmy.server.responses_items import input_items
+from shimmy.server.schemas.decoding import decode
+from shimmy.server.schemas.responses import InputTokens, ResponseDeleted, ResponsesRequest
+
+logger = logging.getLogger("shimmy.server")
+
+
+class ResponsesRoutes:
+    """The handlers, and the list of routes that lead to them."""
+
+    def __init__(self, manager: ModelManager, max_body_bytes: int) -> None:
+        self._manager = manager
+        self._max_body_bytes = max_body_bytes
+        self._store = ResponseStore()
+
+    def routes(self) -> list[BaseRoute]:
+        create = Endpoint(self._create, openai_error, self._max_body_bytes)
+        count = Endpoint(self._count, openai_error, self._max_body_bytes)
+        return [
+            Route("/v1/responses", create, methods=["POST"]),
+            Route("/responses", create, methods=["POST"]),
+            Route("/v1/responses/input_tokens", count, methods=["POST"]),
+            Route("/v1/responses/{id}", _answering(self._get), methods=["GET"]),
+            Route("/v1/responses/{id}", _answering(self._delete), methods=["DELETE"]),
+            Route("/v1/responses/{id}/cancel", _answering(self._cancel), methods=["POST"]),
+            Route("/v1/responses/{id}/input_items", _answering(self._input_items), methods=["GET"]),
+        ]
+
+    async def close(self) -> None:
+        """End what runs in the background."""
+        await self._store.close()
+
+    async def _create(self, call: Call) -> Reply | StreamReply:
+        body = decode(call.body, ResponsesRequest)
+        if body.background and (body.stream or body.store is False):
+            raise InvalidRequestError("background needs store, and cannot be streamed: ask for it by id", "background")
+        earlier = self._earlier(body)
+        given = messages_of(body.input)
+        response = new_response(new_id("resp"), body)
+        request = response_request(response.id, body, earlier, given)
+        writer = ResponseWriter(response)
+        stored = StoredResponse(response, earlier, given)
+        if body.background:
+            await self._manager.get(body.model)  # an unknown model is an error now
+            stored.task = asyncio.ensure_future(self._run(request, body.model, stored, writer))
+            self._store.add(stored)
+            return Reply(msgspec.json.encode(response))
+        (stream,) = (await open_streams(self._manager, body.model, [request], call.stack)).streams
+        if body.stream:
+            parts = await self._events(stream, writer, stored)
+            return StreamReply(sse.MEDIA_TYPE, parts, lambda error: _failed(writer, error))
+        async for _, output in interleave([stream]):
+            writer.write(output)
+        self._keep(stored)
+        return Reply(msgspec.json.encode(response))
+
+    async def _count(self, call: Call) -> Reply:
+        body = decode(call.body, ResponsesRequest)
+        prompt = prompt_of(body, self._earlier(body), messages_of(body.input))
+        client = await call.stack.enter_async_context(self._manager.use(body.model))
+        return Reply(msgspec.json.encode(InputTokens(input_tokens=len(await client.tokenize(prompt)))))
+
+    def _earlier(self, body: ResponsesRequest) -> list[dict[str, Any]]:
+        if body.previous_response_id is None:
+            return []
+        stored = self._store.get(body.previous_response_id, "previous_response_id")
+        if stored.task is not None:
+            raise InvalidRequestError(
+                f"response {body.previous_response_id!r} is still {stored.response.status}", "previous_response_id"
+            )
+        return stored.conversation
+
+    async def _events(
+        self, stream: AsyncIterator[RequestOutput], writer: ResponseWriter, stored: StoredResponse
+    ) -> AsyncGenerator[bytes, None]:
+        """Waits for the first output, so that an error before it is still a plain HTTP error."""
+        outputs = interleave([stream])
+        _, first = await first_of(outputs)
+
+        async def events() -> AsyncGenerator[bytes, None]:
+            yield writer.begin() + self._take(writer, first, stored)
+            async for _, output in outputs:
+                if event := self._take(writer, output, stored):
+                    yield event
+
+        return events()
+
+    def _take(self, writer: ResponseWriter, output: RequestOutput, stored: StoredResponse) -> bytes:
+        events = writer.write(output)
+        if output.finished:
+            self._keep(stored)
+        return events
+
+    def _keep(self, stored: StoredResponse) -> None:
+        stored.answer = messages_of_answer(stored.response)
+        if stored.response.store:
+            self._store.add(stored)
+
+    async def _run(self, request: GenerateRequest, model: str, stored: StoredResponse, writer: ResponseWriter) -> None:
+        """A response in the background."""
+        try:
+            async with AsyncExitStack() as stack:
+                (stream,) = (await open_streams(self._manager, model, [request], stack)).streams
+                stored.response.status = "in_progress"
+                async for _, output in interleave([stream]):
+                    writer.write(output)
+        except asyncio.CancelledError:
+            stored.response.status = "cancelled"
+        except ShimmyError as error:
+            problem = problem_of(error)
+            writer.fail(problem.code or problem.type, problem.message)
+        except Exception:
+            logger.exception("a response in the background failed unexpectedly")
+            writer.fail("server_error", unexpected().message)
+        finally:
+            stored.task = None
+            self._keep(stored)
+
+    async def _get(self, response_id: str) -> msgspec.Struct:
+        return self._store.get(response_id).response
+
+    async def _delete(self, response_id: str) -> msgspec.Struct:
+        self._store.delete(response_id)
+        return ResponseDeleted(id=response_id)
+
+    async def _cancel(self, response_id: str) -> msgspec.Struct:
+        stored = self._store.get(response_id)
+        if not stored.response.background:
+            raise InvalidRequestError("only responses in the background can be cancelled", "id")
+        if stored.task is not None:
+            stored.task.cancel()
+            await asyncio.wait({stored.task})
+        return stored.response
+
+    async def _input_items(self, response_id: str) -> dict[str, Any]:
+        return input_items(self._store.get(response_id))
+
+
+def _answering(work: Callable[[str], Awaitable[Any]]) -> Callable[[Request], Awaitable[Response]]:
+    """A handler for one stored response."""
+
+    async def handle(request: Request) -> Response:
+        try:
+            answer = await work(request.path_params["id"])
+        except ShimmyError as error:
+            problem = problem_of(error)
+            return Response(openai_error(problem), problem.status, problem.headers, "application/json")
+        return Response(msgspec.json.encode(answer), media_type="application/json")
+
+    return handle
+
+
+def _failed(writer: ResponseWriter, error: bytes) -> bytes:
+    told = msgspec.json.decode(error)["error"]
+    return writer.fail(told["code"] or told["type"], told["message"])

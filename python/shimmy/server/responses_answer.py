@@ -1,0 +1,212 @@
+"""Outputs of a request as OpenAI's response object, and as the events that build it."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from typing import Any
+
+import msgspec
+
+from shimmy.output import RequestOutput, ToolCallDelta
+from shimmy.server import sse
+from shimmy.server.chat_answer import logprobs_of, usage_of
+from shimmy.server.schemas.responses import (
+    CallItem,
+    IncompleteDetails,
+    MessageItem,
+    OutputItem,
+    OutputText,
+    ReasoningItem,
+    ReasoningText,
+    ResponseError,
+    ResponseObject,
+    ResponsesRequest,
+    ResponseUsage,
+    TextLogprob,
+)
+
+_ENCODER = msgspec.json.Encoder()
+
+
+def new_id(prefix: str) -> str:
+    return f"{prefix}_{secrets.token_hex(16)}"
+
+
+def new_response(response_id: str, body: ResponsesRequest) -> ResponseObject:
+    """The object before the first output, with what was asked for."""
+    tool_choice = "auto" if body.tool_choice is None else msgspec.to_builtins(body.tool_choice)
+    wanted = body.text.format if body.text else None
+    return ResponseObject(
+        id=response_id,
+        created_at=int(time.time()),
+        status="queued" if body.background else "in_progress",
+        model=body.model,
+        instructions=body.instructions,
+        metadata=body.metadata or {},
+        parallel_tool_calls=body.parallel_tool_calls is not False,
+        temperature=body.temperature,
+        top_p=body.top_p,
+        tool_choice=tool_choice,
+        tools=[msgspec.to_builtins(tool) for tool in body.tools or []],
+        previous_response_id=body.previous_response_id,
+        max_output_tokens=body.max_output_tokens,
+        background=bool(body.background),
+        store=body.store is not False,
+        reasoning={"effort": body.reasoning.effort if body.reasoning else None, "summary": None},
+        text={"format": {"type": "text"} if wanted is None else msgspec.to_builtins(wanted)},
+    )
+
+
+class ResponseWriter:
+    """Takes the outputs of one request into `response`, and tells each change as an event.
+
+    Items follow each other: one is done before the next is added.
+    """
+
+    def __init__(self, response: ResponseObject) -> None:
+        self.response = response
+        self._number = 0
+        self._open: OutputItem | None = None
+        self._call = -1  # the number of the call that is open
+        self._n_reasoning = 0
+
+    def begin(self) -> bytes:
+        self.response.status = "in_progress"
+        return self._event("response.created", response=self.response) + self._event(
+            "response.in_progress", response=self.response
+        )
+
+    def write(self, output: RequestOutput) -> bytes:
+        """The events of one output; the last one ends the response."""
+        events: list[bytes] = []
+        if output.reasoning:
+            self._n_reasoning += len(output.token_ids)
+            events += self._reason(output.reasoning)
+        if output.text or (output.logprobs and isinstance(self._open, MessageItem)):
+            events += self._say(output)
+        for call in output.tool_calls:
+            events += self._take_call(call)
+        if output.finished:
+            events += self._end(output)
+        return b"".join(events)
+
+    def fail(self, code: str, message: str) -> bytes:
+        """End it with an error."""
+        self.response.status = "failed"
+        self.response.error = ResponseError(code, message)
+        return self._event("response.failed", response=self.response)
+
+    def _reason(self, text: str) -> list[bytes]:
+        events: list[bytes] = []
+        item = self._open
+        if not isinstance(item, ReasoningItem):
+            part = ReasoningText()
+            item = ReasoningItem(id=new_id("rs"), content=[part], status="in_progress")
+            events = self._enter(item, part)
+        item.content[0].text += text
+        events.append(self._part_event("response.reasoning_text.delta", item, delta=text))
+        return events
+
+    def _say(self, output: RequestOutput) -> list[bytes]:
+        events: list[bytes] = []
+        item = self._open
+        if not isinstance(item, MessageItem):
+            part = OutputText()
+            item = MessageItem(id=new_id("msg"), status="in_progress", content=[part])
+            events = self._enter(item, part)
+        scores = [
+            TextLogprob(one.token, one.logprob, one.bytes, one.top_logprobs)
+            for one in logprobs_of(output.logprobs).content
+        ]
+        item.content[0].text += output.text
+        item.content[0].logprobs = [*item.content[0].logprobs, *scores]
+        events.append(self._part_event("response.output_text.delta", item, delta=output.text, logprobs=scores))
+        return events
+
+    def _take_call(self, call: ToolCallDelta) -> list[bytes]:
+        events: list[bytes] = []
+        item = self._open
+        if not isinstance(item, CallItem) or self._call != call.index:
+            self._call = call.index
+            name = call.name or ""
+            item = CallItem(id=new_id("fc"), call_id=new_id("call"), name=name, arguments="", status="in_progress")
+            events = self._enter(item)
+        if call.arguments:
+            item.arguments += call.arguments
+            events.append(self._item_event("response.function_call_arguments.delta", item, delta=call.arguments))
+        return events
+
+    def _enter(self, item: OutputItem, part: OutputText | ReasoningText | None = None) -> list[bytes]:
+        events = self._leave("completed")
+        self._open = item
+        self.response.output = [*self.response.output, item]
+        empty = msgspec.structs.replace(item, content=[]) if part is not None else item
+        events.append(self._event("response.output_item.added", output_index=self._index(), item=empty))
+        if part is not None:
+            events.append(self._part_event("response.content_part.added", item, part=part))
+        return events
+
+    def _leave(self, status: str) -> list[bytes]:
+        item, self._open = self._open, None
+        if item is None:
+            return []
+        item.status = status
+        events: list[bytes] = []
+        if isinstance(item, CallItem):
+            done = self._item_event(
+                "response.function_call_arguments.done", item, arguments=item.arguments, name=item.name
+            )
+            events.append(done)
+        else:
+            part = item.content[0]
+            if isinstance(part, OutputText):
+                done = self._part_event("response.output_text.done", item, text=part.text, logprobs=part.logprobs)
+            else:
+                done = self._part_event("response.reasoning_text.done", item, text=part.text)
+            events += [done, self._part_event("response.content_part.done", item, part=part)]
+        events.append(self._event("response.output_item.done", output_index=self._index(), item=item))
+        return events
+
+    def _end(self, output: RequestOutput) -> list[bytes]:
+        cut = output.finish_reason in ("length", "deadline")
+        status = "incomplete" if cut else "cancelled" if output.finish_reason == "cancelled" else "completed"
+        events = self._leave("incomplete" if cut else "completed")
+        response = self.response
+        response.status = status
+        response.completed_at = int(time.time())
+        response.usage = ResponseUsage.of(usage_of([output.usage]), self._n_reasoning)
+        if cut:
+            response.incomplete_details = IncompleteDetails("max_output_tokens")
+        kind = "response.incomplete" if cut else "response.completed"
+        return [*events, self._event(kind, response=response)]
+
+    def _index(self) -> int:
+        return len(self.response.output) - 1
+
+    def _item_event(self, kind: str, item: OutputItem, **fields: Any) -> bytes:
+        return self._event(kind, item_id=item.id, output_index=self._index(), **fields)
+
+    def _part_event(self, kind: str, item: OutputItem, **fields: Any) -> bytes:
+        return self._item_event(kind, item, content_index=0, **fields)
+
+    def _event(self, kind: str, **fields: Any) -> bytes:
+        number, self._number = self._number, self._number + 1
+        return sse.named_event(kind, _ENCODER.encode({"type": kind, "sequence_number": number, **fields}))
+
+
+def messages_of_answer(response: ResponseObject) -> list[dict[str, Any]]:
+    """What the assistant said, as the chat message that a later request continues."""
+    message: dict[str, Any] = {"role": "assistant", "content": None}
+    for item in response.output:
+        if isinstance(item, MessageItem):
+            message["content"] = item.content[0].text
+        elif isinstance(item, ReasoningItem):
+            message["reasoning_content"] = item.content[0].text
+        else:
+            function = {"name": item.name, "arguments": item.arguments}
+            call = {"id": item.call_id, "type": "function", "function": function}
+            message.setdefault("tool_calls", []).append(call)
+    if message["content"] is None and "tool_calls" not in message:
+        message["content"] = ""
+    return [message]

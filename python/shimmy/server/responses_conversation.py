@@ -1,0 +1,156 @@
+"""Input items, tools and formats of OpenAI's Responses, made into what the engine gets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from shimmy.errors import InvalidRequestError
+from shimmy.request import ChatPrompt, GenerateRequest
+from shimmy.server.conversation import REASONING_EFFORTS, ToolSelection, effort_kwargs, functions_of, select_tools
+from shimmy.server.generation import generate_request
+from shimmy.server.schemas.chat import AllowedTool, AllowedTools, FunctionIn, ToolChoice, ToolIn, ToolName
+from shimmy.server.schemas.responses import ItemIn, PartIn, ResponsesRequest, TextFormat, ToolFlat
+from shimmy.server.schemas.structure import JsonSchemaFormat, ResponseFormat
+
+_LOGPROBS = "message.output_text.logprobs"
+_ROLES = ("system", "developer", "user", "assistant")
+_TEXTS = ("input_text", "output_text", "text", "reasoning_text", "summary_text")
+
+
+def response_request(
+    request_id: str, body: ResponsesRequest, earlier: list[dict[str, Any]], new: list[dict[str, Any]]
+) -> GenerateRequest:
+    """What the engine gets for the stored conversation and its new messages.
+
+    InvalidRequestError for what it cannot do.
+    """
+    if body.max_output_tokens == 0:
+        raise InvalidRequestError("max_output_tokens must be at least 1", "max_output_tokens")
+    if body.text is not None and body.text.format is not None:
+        if body.response_format is not None:
+            raise InvalidRequestError("response_format and text.format exclude each other", "text.format")
+        body.response_format = _format(body.text.format)
+    logprobs = (body.top_logprobs or 0) if _LOGPROBS in (body.include or ()) else None
+    prompt = prompt_of(body, earlier, new)
+    return generate_request(request_id, body, prompt, max_tokens=body.max_output_tokens, logprobs=logprobs)
+
+
+def prompt_of(body: ResponsesRequest, earlier: list[dict[str, Any]], new: list[dict[str, Any]]) -> ChatPrompt:
+    """Instructions are those of this request only, as OpenAI has it."""
+    messages = [*earlier, *new]
+    if not messages:
+        raise InvalidRequestError("input is required", "input")
+    if body.instructions:
+        messages.insert(0, {"role": "system", "content": body.instructions})
+    effort = body.reasoning.effort if body.reasoning else None
+    if effort is not None and effort not in REASONING_EFFORTS:
+        raise InvalidRequestError(
+            f"reasoning.effort must be one of {', '.join(REASONING_EFFORTS)}, got {effort!r}", "reasoning.effort"
+        )
+    selection = _tools(body)
+    return ChatPrompt(
+        messages=messages,
+        tools=selection.tools,
+        tool_choice=selection.choice,
+        tool_name=selection.name,
+        parallel_tool_calls=body.parallel_tool_calls is not False,
+        enable_thinking=effort != "none",
+        template_kwargs=effort_kwargs(None if effort == "none" else effort),
+    )
+
+
+def messages_of(given: str | Sequence[ItemIn] | None) -> list[dict[str, Any]]:
+    """The input as chat messages: reasoning and calls join the assistant's turn that they belong to.
+
+    InvalidRequestError names the item at fault.
+    """
+    if given is None:
+        return []
+    if isinstance(given, str):
+        return [{"role": "user", "content": given}]
+    messages: list[dict[str, Any]] = []
+    thoughts = ""
+    for index, item in enumerate(given):
+        place = f"input[{index}]"
+        match item.type:
+            case None | "message":
+                messages.append(_message(item, place))
+            case "reasoning":
+                parts = item.content if isinstance(item.content, list) else item.summary
+                thoughts += _joined(parts or [], place)
+                continue
+            case "function_call":
+                _add_call(messages, item, place)
+            case "function_call_output":
+                if item.call_id is None:
+                    raise InvalidRequestError(f"{place}.call_id is required", f"{place}.call_id")
+                content = item.output if isinstance(item.output, str) else _joined(item.output or [], f"{place}.output")
+                messages.append({"role": "tool", "tool_call_id": item.call_id, "content": content})
+            case other:
+                raise InvalidRequestError(f"{place}.type {other!r} is not supported", f"{place}.type")
+        if thoughts and messages[-1]["role"] == "assistant":
+            messages[-1]["reasoning_content"] = thoughts
+            thoughts = ""
+    return messages
+
+
+def _message(item: ItemIn, place: str) -> dict[str, Any]:
+    if item.role not in _ROLES:
+        raise InvalidRequestError(
+            f"{place}.role must be one of {', '.join(_ROLES)}, got {item.role!r}", f"{place}.role"
+        )
+    content = item.content if isinstance(item.content, str) else _joined(item.content or [], f"{place}.content")
+    return {"role": item.role, "content": content}
+
+
+def _add_call(messages: list[dict[str, Any]], item: ItemIn, place: str) -> None:
+    for name in ("call_id", "name"):
+        if not getattr(item, name):
+            raise InvalidRequestError(f"{place}.{name} is required", f"{place}.{name}")
+    function = {"name": item.name, "arguments": item.arguments or "{}"}
+    call = {"id": item.call_id, "type": "function", "function": function}
+    if messages and messages[-1]["role"] == "assistant":
+        messages[-1].setdefault("tool_calls", []).append(call)
+    else:
+        messages.append({"role": "assistant", "content": None, "tool_calls": [call]})
+
+
+def _joined(parts: Sequence[PartIn], place: str) -> str:
+    texts: list[str] = []
+    for index, part in enumerate(parts):
+        if part.type == "refusal":
+            texts.append(part.refusal or "")
+        elif part.type in _TEXTS:
+            texts.append(part.text or "")
+        else:
+            raise InvalidRequestError(
+                f"{place}[{index}].type {part.type!r} is not supported: this model reads text only",
+                f"{place}[{index}].type",
+            )
+    return "\n".join(texts)
+
+
+def _tools(body: ResponsesRequest) -> ToolSelection:
+    tools = functions_of([_nested(tool) for tool in body.tools or []])
+    choice = body.tool_choice
+    if choice is None or isinstance(choice, str):
+        return select_tools(tools, choice)
+    named = None if choice.name is None else ToolName(choice.name)
+    allowed = AllowedTools(
+        choice.mode or "auto", [AllowedTool(ToolName(tool.name)) for tool in choice.tools or [] if tool.name]
+    )
+    return select_tools(tools, ToolChoice(choice.type, named, allowed))
+
+
+def _nested(tool: ToolFlat) -> ToolIn:
+    if tool.name is None:
+        return ToolIn(tool.type)
+    return ToolIn(tool.type, FunctionIn(tool.name, tool.description, tool.parameters, tool.strict))
+
+
+def _format(wanted: TextFormat) -> ResponseFormat:
+    if wanted.type != "json_schema":
+        return ResponseFormat(type=wanted.type)
+    schema = JsonSchemaFormat(schema=wanted.schema, strict=wanted.strict, name=wanted.name)
+    return ResponseFormat(type="json_schema", json_schema=schema)

@@ -1,0 +1,218 @@
+"""POST /v1/responses: what comes in and what goes out."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from shimmy.server.schemas.chat import MAX_MESSAGES, MAX_TOOLS, TopLogprob, UsageOut
+from shimmy.server.schemas.generation import GenerationFields
+from shimmy.server.schemas.sampling import Count
+
+
+class PartIn(msgspec.Struct):
+    type: str
+    text: str | None = None
+    refusal: str | None = None
+
+
+class ItemIn(msgspec.Struct):
+    """A message (also without `type`), a call, a call's output, or reasoning that is sent back."""
+
+    type: str | None = None
+    role: str | None = None
+    content: str | list[PartIn] | None = None
+    call_id: str | None = None
+    name: str | None = None
+    arguments: str | None = None
+    output: str | list[PartIn] | None = None
+    summary: list[PartIn] | None = None
+
+
+class ToolFlat(msgspec.Struct):
+    """Of this API: the function's fields stand beside `type`."""
+
+    type: str
+    name: str | None = None
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+    strict: bool | None = None
+
+
+class ToolChoiceFlat(msgspec.Struct):
+    type: str
+    name: str | None = None
+    mode: str | None = None
+    tools: list[ToolFlat] | None = None
+
+
+class TextFormat(msgspec.Struct):
+    type: str
+    name: str | None = None
+    schema: dict[str, Any] | None = None
+    strict: bool | None = None
+
+
+class TextConfig(msgspec.Struct):
+    format: TextFormat | None = None
+
+
+class Reasoning(msgspec.Struct):
+    effort: str | None = None
+
+
+class ResponsesRequest(GenerationFields, kw_only=True):
+    """Fields of `GenerationFields` beyond OpenAI's own are shimmy's extensions."""
+
+    model: str
+    input: str | Annotated[list[ItemIn], Meta(max_length=MAX_MESSAGES)] | None = None
+    instructions: str | None = None
+    previous_response_id: str | None = None
+    max_output_tokens: Count | None = None
+    tools: Annotated[list[ToolFlat], Meta(max_length=MAX_TOOLS)] | None = None
+    tool_choice: str | ToolChoiceFlat | None = None
+    parallel_tool_calls: bool | None = None
+    text: TextConfig | None = None
+    reasoning: Reasoning | None = None
+    stream: bool | None = None
+    store: bool | None = None
+    """True when absent."""
+    background: bool | None = None
+    metadata: dict[str, str] | None = None
+    include: list[str] | None = None
+    top_logprobs: Annotated[int, Meta(ge=0, le=20)] | None = None
+
+
+class TextLogprob(TopLogprob):
+    top_logprobs: list[TopLogprob]
+
+
+class OutputText(msgspec.Struct, kw_only=True):
+    type: str = "output_text"
+    text: str = ""
+    annotations: list[Any] = []
+    logprobs: list[TextLogprob] = []
+
+
+class ReasoningText(msgspec.Struct, kw_only=True):
+    type: str = "reasoning_text"
+    text: str = ""
+
+
+class MessageItem(msgspec.Struct, kw_only=True):
+    id: str
+    type: str = "message"
+    role: str = "assistant"
+    status: str
+    content: list[OutputText]
+
+
+class CallItem(msgspec.Struct, kw_only=True):
+    id: str
+    type: str = "function_call"
+    call_id: str
+    name: str
+    arguments: str
+    status: str
+
+
+class ReasoningItem(msgspec.Struct, kw_only=True):
+    id: str
+    type: str = "reasoning"
+    summary: list[Any] = []
+    content: list[ReasoningText]
+    status: str
+
+
+OutputItem = MessageItem | CallItem | ReasoningItem
+
+
+class CachedTokens(msgspec.Struct):
+    cached_tokens: int
+
+
+class ReasoningTokens(msgspec.Struct):
+    reasoning_tokens: int
+
+
+class ResponseUsage(msgspec.Struct, kw_only=True):
+    input_tokens: int
+    input_tokens_details: CachedTokens
+    output_tokens: int
+    output_tokens_details: ReasoningTokens
+    total_tokens: int
+
+    @classmethod
+    def of(cls, usage: UsageOut, n_reasoning: int) -> ResponseUsage:
+        return cls(
+            input_tokens=usage.prompt_tokens,
+            input_tokens_details=CachedTokens(usage.prompt_tokens_details.cached_tokens),
+            output_tokens=usage.completion_tokens,
+            output_tokens_details=ReasoningTokens(n_reasoning),
+            total_tokens=usage.total_tokens,
+        )
+
+
+class ResponseError(msgspec.Struct):
+    code: str
+    message: str
+
+
+class IncompleteDetails(msgspec.Struct):
+    reason: str
+
+
+class ResponseObject(msgspec.Struct, kw_only=True):
+    id: str
+    object: str = "response"
+    created_at: int
+    """Unix time in seconds."""
+    completed_at: int | None = None
+    status: str
+    """queued, in_progress, completed, incomplete, failed or cancelled."""
+    model: str
+    output: list[OutputItem] = []
+    error: ResponseError | None = None
+    incomplete_details: IncompleteDetails | None = None
+    instructions: str | None = None
+    metadata: dict[str, str] = {}
+    parallel_tool_calls: bool = True
+    temperature: float | None = None
+    top_p: float | None = None
+    tool_choice: Any = "auto"
+    tools: list[dict[str, Any]] = []
+    previous_response_id: str | None = None
+    max_output_tokens: int | None = None
+    background: bool = False
+    store: bool = True
+    reasoning: dict[str, Any] = {}
+    text: dict[str, Any] = {}
+    truncation: str = "disabled"
+    usage: ResponseUsage | None = None
+
+
+class ResponseDeleted(msgspec.Struct, kw_only=True):
+    id: str
+    object: str = "response"
+    deleted: bool = True
+
+
+class InputTokens(msgspec.Struct, kw_only=True):
+    object: str = "response.input_tokens"
+    input_tokens: int
+
+
+class InputItem(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """A message of the stored input, in this API's form."""
+
+    id: str
+    type: str
+    role: str | UnsetType = UNSET
+    status: str | UnsetType = UNSET
+    content: list[dict[str, str]] | UnsetType = UNSET
+    call_id: str | UnsetType = UNSET
+    name: str | UnsetType = UNSET
+    arguments: str | UnsetType = UNSET
+    output: str | UnsetType = UNSET

@@ -1,0 +1,123 @@
+"""OpenAI's Responses with the official client, against the real server and the embedded model."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import jsonschema
+import openai
+import pytest
+from openai import OpenAI
+from pydantic import BaseModel
+
+MODEL = "shimmy-mini"
+QUESTION = "What is the capital of France?"
+ANSWER = "The capital of France is Paris."
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {"city": {"type": "string", "maxLength": 12}},
+    "required": ["city"],
+    "additionalProperties": False,
+}
+WEATHER: dict[str, Any] = {
+    "type": "function",
+    "name": "get_weather",
+    "description": "Get the current weather in a city",
+    "parameters": SCHEMA,
+    "strict": True,
+}
+
+
+def ask(client: OpenAI, **fields: Any) -> Any:
+    return client.responses.create(**{"model": MODEL, "input": QUESTION, "temperature": 0, **fields})
+
+
+def test_a_response(client: OpenAI) -> None:
+    answer = ask(client)
+    assert (answer.output_text, answer.status) == (ANSWER, "completed")
+    assert 5 < answer.usage.output_tokens < 15
+    counted = client.responses.input_tokens.count(model=MODEL, input=QUESTION)
+    assert counted.input_tokens == answer.usage.input_tokens
+
+
+def test_the_stream_helper(client: OpenAI) -> None:
+    with client.responses.stream(model=MODEL, input=QUESTION, temperature=0) as stream:
+        deltas = [event.delta for event in stream if event.type == "response.output_text.delta"]
+        final = stream.get_final_response()
+    assert "".join(deltas) == final.output_text == ANSWER
+
+
+def test_raw_events_are_numbered(client: OpenAI) -> None:
+    events = list(ask(client, stream=True))
+    assert [event.sequence_number for event in events] == list(range(len(events)))
+    assert (events[0].type, events[-1].type) == ("response.created", "response.completed")
+
+
+def test_a_conversation_by_id(client: OpenAI) -> None:
+    first = ask(client)
+    second = ask(client, input="Who are you?", previous_response_id=first.id)
+    assert "Shimmy" in second.output_text
+    assert second.usage.input_tokens > first.usage.input_tokens
+    assert second.usage.input_tokens_details.cached_tokens > 0
+    assert client.responses.retrieve(second.id).output_text == second.output_text
+    assert [item.content[0].text for item in client.responses.input_items.list(second.id)] == ["Who are you?"]
+    client.responses.delete(first.id)
+    with pytest.raises(openai.NotFoundError):
+        client.responses.retrieve(first.id)
+
+
+@pytest.mark.parametrize("choice", ["required", {"type": "function", "name": "get_weather"}])
+def test_a_forced_call_and_its_output(client: OpenAI, choice: Any) -> None:
+    asked: list[Any] = [{"role": "user", "content": "What is the weather in Paris?"}]
+    answer = ask(client, input=asked, tools=[WEATHER], tool_choice=choice, max_output_tokens=200)
+    (call, *_) = [item for item in answer.output if item.type == "function_call"]
+    assert call.name == "get_weather"
+    jsonschema.validate(json.loads(call.arguments), SCHEMA)
+    asked += [item.model_dump() for item in answer.output]
+    asked.append({"type": "function_call_output", "call_id": call.call_id, "output": "sunny"})
+    assert ask(client, input=asked, tools=[WEATHER], max_output_tokens=50).status in ("completed", "incomplete")
+
+
+def test_a_streamed_call(client: OpenAI) -> None:
+    with client.responses.stream(
+        model=MODEL, input="What is the weather in Paris?", tools=[WEATHER], tool_choice="required", temperature=0
+    ) as stream:
+        fragments = [event.delta for event in stream if event.type == "response.function_call_arguments.delta"]
+        final = stream.get_final_response()
+    calls = [item for item in final.output if item.type == "function_call"]
+    assert "".join(fragments) == "".join(call.arguments for call in calls)
+
+
+class City(BaseModel):
+    city: str
+
+
+def test_the_sdk_parses_into_a_class(client: OpenAI) -> None:
+    answer = client.responses.parse(model=MODEL, input=QUESTION, text_format=City, temperature=0, max_output_tokens=400)
+    if answer.status == "completed":
+        assert isinstance(answer.output_parsed, City)
+    text: Any = {"format": {"type": "json_schema", "name": "city", "schema": SCHEMA, "strict": True}}
+    jsonschema.validate(json.loads(ask(client, text=text).output_text), SCHEMA)
+
+
+def test_in_the_background(client: OpenAI) -> None:
+    started = ask(client, background=True)
+    end = time.monotonic() + 20
+    while (now := client.responses.retrieve(started.id)).status in ("queued", "in_progress"):
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    assert now.output_text == ANSWER
+    endless = ask(client, background=True, extra_body={"ignore_eos": True})
+    assert client.responses.cancel(endless.id).status == "cancelled"
+
+
+def test_errors(client: OpenAI) -> None:
+    with pytest.raises(openai.NotFoundError):
+        ask(client, model="nothing")
+    with pytest.raises(openai.BadRequestError) as refused:
+        ask(client, input="word " * 50_000)
+    assert refused.value.code == "context_length_exceeded"
+    with pytest.raises(openai.BadRequestError):
+        ask(client, previous_response_id="resp_nothing")
