@@ -83,10 +83,15 @@ class LoadedModel:
             can_generate=self.engine is not None,
             n_embd=model.n_embd_out,
             pooling=model.pooling,
+            fim_tokens=self._fim_tokens(),
             llama_cpp_commit=build["llama_cpp_commit"],
             cpu_features=build["cpu_features"],
             load_seconds=self._load_seconds,
         )
+
+    def _fim_tokens(self) -> list[int]:
+        tokens = (self.tokenizer.fim_pre, self.tokenizer.fim_suf, self.tokenizer.fim_mid)
+        return [] if None in tokens else [token for token in tokens if token is not None]
 
     @property
     def death(self) -> str:

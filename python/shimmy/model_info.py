@@ -58,6 +58,8 @@ class ModelInfo(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     """Width of embeddings."""
     pooling: str = ""
     """How the file says that embeddings are pooled; "rank" is a reranker. Empty when it says nothing."""
+    fim_tokens: list[int] = []
+    """Before a prefix, before a suffix and before the middle that is to be filled in; empty when it has none."""
     llama_cpp_commit: str = ""
     cpu_features: list[str] = []
     load_seconds: float = 0.0

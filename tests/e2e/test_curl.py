@@ -134,3 +134,14 @@ def test_a_prompt_longer_than_the_context(start: Start) -> None:
             client.chat.completions.create(model=MODEL, messages=[{"role": "user", "content": "word " * 500}])
         assert caught.value.body["n_ctx"] <= 256
         assert caught.value.body["n_prompt_tokens"] > 256
+
+
+def test_what_editors_ask_for(server: Any) -> None:
+    props = json.loads(curl(f"{server.url}/props"))
+    assert props["default_generation_settings"]["n_ctx"] >= 2048
+    assert props["chat_template"]
+    tokens = json.loads(curl(f"{server.url}/tokenize", "-d", '{"content": "Hello there"}'))["tokens"]
+    body = json.dumps({"tokens": tokens})
+    assert json.loads(curl(f"{server.url}/detokenize", "-d", body))["content"] == "Hello there"
+    answer = json.loads(curl(f"{server.url}/completion", "-d", '{"prompt": "Once", "n_predict": 4}'))
+    assert answer["tokens_predicted"] == 4

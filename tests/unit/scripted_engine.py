@@ -36,6 +36,7 @@ def info_of(name: str) -> ModelInfo:
         n_vocab=256,
         devices=["CPU"],
         n_layer=2,
+        fim_tokens=[1001, 1002, 1003] if name == "m" else [],
     )
 
 

@@ -22,6 +22,7 @@ from shimmy.server.endpoint import unexpected
 from shimmy.server.errors import HttpError, problem_of, shape_for
 from shimmy.server.guard import LOOPBACK_ORIGIN, Guard
 from shimmy.server.health import HealthRoutes
+from shimmy.server.llama_server import LlamaServerRoutes
 from shimmy.server.native import NativeRoutes
 from shimmy.server.ollama import OllamaRoutes
 from shimmy.server.openai import OpenAiRoutes
@@ -50,6 +51,7 @@ def create_app(manager: ModelManager, settings: Settings) -> FastAPI:
             *EmbeddingRoutes(manager, settings.max_body_bytes).routes(),
             *responses.routes(),
             *ollama.routes(),
+            *LlamaServerRoutes(manager, version, settings.max_body_bytes).routes(),
             *NativeRoutes(manager, settings.max_body_bytes, ollama).routes(),
             *HealthRoutes(manager, version).routes(),
         ],

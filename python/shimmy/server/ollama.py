@@ -20,6 +20,7 @@ from shimmy.output import RequestOutput
 from shimmy.request import ChatPrompt, GenerateRequest
 from shimmy.server.endpoint import Call, Endpoint, Reply, StreamReply
 from shimmy.server.errors import native_error
+from shimmy.server.fill_in import fill_in_prompt
 from shimmy.server.generation import collect, first_of, open_streams
 from shimmy.server.ollama_answer import (
     MEDIA_TYPE,
@@ -78,9 +79,12 @@ class OllamaRoutes:
         begin = time.perf_counter()
         client = await call.stack.enter_async_context(self._manager.use(model))
         load_seconds = time.perf_counter() - begin
-        if conversation is None:
+        if conversation is None or body.suffix:
+            text: str | list[int] = body.prompt or ""
+            if body.suffix:
+                text = await fill_in_prompt(client, body.prompt or "", body.suffix, "suffix")
             writer = LineWriter(body.model, generate_shape, load_seconds)
-            return await self._answer(model, text_request(body, body.prompt or ""), writer, body.stream, call)
+            return await self._answer(model, text_request(body, text), writer, body.stream, call)
         prompt: ChatPrompt | list[int] = conversation
         tokens = await client.tokenize(conversation)
         if body.context:

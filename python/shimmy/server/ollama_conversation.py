@@ -37,8 +37,6 @@ def chat_request(body: OllamaChatRequest) -> GenerateRequest:
 
 def conversation_of(body: OllamaGenerateRequest) -> ChatPrompt | None:
     """The prompt of /api/generate as a conversation; None when it goes to the model as it is."""
-    if body.suffix:
-        raise InvalidRequestError("suffix is not supported yet", "suffix")
     if body.template:
         raise InvalidRequestError("template is not supported: the model's own is used, or raw: true", "template")
     _refuse_images(body.images, "images")

@@ -25,6 +25,7 @@ from shimmy.server.conversation import REASONING_EFFORTS, effort_kwargs, message
 from shimmy.server.echo import Echo, echo_of
 from shimmy.server.endpoint import Call, Endpoint, Reply, StreamReply
 from shimmy.server.errors import anthropic_error, openai_error, problem_of
+from shimmy.server.fill_in import fill_in_prompt
 from shimmy.server.generation import (
     Identity,
     Running,
@@ -83,7 +84,10 @@ class OpenAiRoutes:
     async def _completion(self, call: Call) -> Reply | StreamReply:
         body = decode(call.body, CompletionRequest)
         identity = Identity.new("cmpl", body.model, self._version)
-        order = completion_order(identity.id, body)
+        prompts = prompts_of(body.prompt, "prompt", MAX_PROMPTS)
+        if body.suffix:
+            prompts = await self._with_suffix(prompts, body, call)
+        order = completion_order(identity.id, body, prompts)
         running = await self._open(body, order.requests, call)
         echoes = [Echo()] * len(order.prompts)
         if body.echo:
@@ -100,6 +104,19 @@ class OpenAiRoutes:
         include_usage = _include_usage(body.stream_options)
         writer = CompletionChunkWriter(identity, echoes, order.n, logprobs=logprobs, include_usage=include_usage)
         return StreamReply(sse.MEDIA_TYPE, await _events(running.streams, writer), sse.json_event)
+
+    async def _with_suffix(
+        self, prompts: list[str | list[int]], body: CompletionRequest, call: Call
+    ) -> list[str | list[int]]:
+        if body.echo:
+            raise InvalidRequestError("echo and suffix exclude each other", "echo")
+        client = await call.stack.enter_async_context(self._manager.use(body.model))
+        filled: list[str | list[int]] = []
+        for prompt in prompts:
+            if not isinstance(prompt, str):
+                raise InvalidRequestError("suffix needs a prompt of text", "suffix")
+            filled.append(await fill_in_prompt(client, prompt, body.suffix or "", "suffix"))
+        return filled
 
     async def _open(
         self, body: ChatCompletionRequest | CompletionRequest, requests: list[GenerateRequest], call: Call
@@ -159,11 +176,8 @@ class CompletionOrder(NamedTuple):
     requests: list[GenerateRequest]
 
 
-def completion_order(request_id: str, body: CompletionRequest) -> CompletionOrder:
+def completion_order(request_id: str, body: CompletionRequest, prompts: list[str | list[int]]) -> CompletionOrder:
     """What the engine gets. InvalidRequestError for what it cannot do."""
-    if body.suffix:
-        raise InvalidRequestError("suffix is not supported yet", "suffix")
-    prompts = prompts_of(body.prompt, "prompt", MAX_PROMPTS)
     n = check_count(body.n, "n", len(prompts))
     best_of = n if body.best_of is None else check_count(body.best_of, "best_of", len(prompts))
     if best_of < n:

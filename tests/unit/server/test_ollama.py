@@ -191,9 +191,7 @@ def test_errors_are_one_text(server: Any, fields: dict[str, Any], status: int, n
     assert named in answer.json()["error"]
 
 
-@pytest.mark.parametrize(
-    "fields", [{"suffix": "x"}, {"template": "{{ .Prompt }}"}, {"images": ["aGk="]}, {"raw": True, "system": "x"}]
-)
+@pytest.mark.parametrize("fields", [{"template": "{{ .Prompt }}"}, {"images": ["aGk="]}, {"raw": True, "system": "x"}])
 def test_what_generate_cannot_do_is_refused(server: Any, fields: dict[str, Any]) -> None:
     answer = generate(server, prompt="hi", **fields)
     assert answer.status_code == 400

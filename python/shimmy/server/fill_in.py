@@ -1,0 +1,23 @@
+"""Filling in the middle, for models whose vocabulary has the tokens for it."""
+
+from __future__ import annotations
+
+from shimmy.engine_client import EngineClient
+from shimmy.errors import InvalidRequestError
+
+
+async def fill_in_prompt(client: EngineClient, prefix: str, suffix: str, param: str) -> list[int]:
+    """Prefix, suffix, then the place to fill: the order that most models were trained on, as llama-server has it.
+
+    InvalidRequestError (`param`) for a model without the three tokens.
+    """
+    if len(client.info.fim_tokens) != 3:
+        raise InvalidRequestError(
+            f"{client.info.name} has no tokens to fill in the middle with: leave {param} out", param
+        )
+    begin, end, middle = client.info.fim_tokens
+    before = await client.tokenize(prefix, add_special=True, parse_special=False)
+    after = await client.tokenize(suffix, add_special=False, parse_special=False)
+    plain = await client.tokenize(prefix, add_special=False, parse_special=False)
+    special = before[: len(before) - len(plain)]  # BOS, where the model asks for one
+    return [*special, begin, *plain, end, *after, middle]

@@ -1,0 +1,192 @@
+"""llama-server's own routes, for editors and proxies that speak it; /tokenize and /detokenize are vLLM's too."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncGenerator, AsyncIterator
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from shimmy.discovery.gguf_header import read_header
+from shimmy.engine_client import EngineClient
+from shimmy.errors import InvalidRequestError, ShimmyError
+from shimmy.models.manager import ModelManager
+from shimmy.output import RequestOutput
+from shimmy.request import ChatPrompt, GenerateRequest
+from shimmy.server import sse
+from shimmy.server.conversation import functions_of, messages_of
+from shimmy.server.endpoint import Call, Endpoint, Reply, StreamReply
+from shimmy.server.errors import openai_error, problem_of
+from shimmy.server.fill_in import fill_in_prompt
+from shimmy.server.generation import collect, first_of, generate_request
+from shimmy.server.prompts import prompts_of
+from shimmy.server.raw_answer import raw_completion, raw_event
+from shimmy.server.schemas.decoding import check_size, decode
+from shimmy.server.schemas.llama_server import (
+    Detokenized,
+    DetokenizeRequest,
+    InfillRequest,
+    RawCompletionRequest,
+    SlotState,
+    TemplateRequest,
+    TokenizeRequest,
+    TokenList,
+)
+
+
+class LlamaServerRoutes:
+    """The handlers, and the list of routes that lead to them. `model` may be left out where only one is meant."""
+
+    def __init__(self, manager: ModelManager, version: str, max_body_bytes: int) -> None:
+        self._manager = manager
+        self._version = version
+        self._max_body_bytes = max_body_bytes
+
+    def routes(self) -> list[BaseRoute]:
+        handlers = {
+            "/tokenize": self._tokenize,
+            "/detokenize": self._detokenize,
+            "/apply-template": self._apply_template,
+            "/completion": self._completion,
+            "/infill": self._infill,
+        }
+        return [
+            *(
+                Route(path, Endpoint(handler, openai_error, self._max_body_bytes), methods=["POST"])
+                for path, handler in handlers.items()
+            ),
+            Route("/props", self._props, methods=["GET"]),
+            Route("/slots", self._slots, methods=["GET"]),
+        ]
+
+    async def _tokenize(self, call: Call) -> Reply:
+        body = decode(call.body, TokenizeRequest)
+        client = await self._use(body.model, call)
+        if body.messages is not None:
+            prompt = ChatPrompt(messages=messages_of(body.messages), tools=functions_of(body.tools or []))
+            tokens = await client.tokenize(prompt)
+        elif body.prompt is not None:
+            tokens = await client.tokenize(body.prompt, add_special=body.add_special_tokens)
+        elif body.content is not None:
+            tokens = await client.tokenize(body.content, add_special=body.add_special, parse_special=body.parse_special)
+        else:
+            raise InvalidRequestError("content is required (or prompt, or messages)", "content")
+        return _json(TokenList(tokens=tokens, count=len(tokens), max_model_len=client.info.n_ctx))
+
+    async def _detokenize(self, call: Call) -> Reply:
+        body = decode(call.body, DetokenizeRequest)
+        text = await (await self._use(body.model, call)).detokenize(body.tokens)
+        return _json(Detokenized(content=text, prompt=text))
+
+    async def _apply_template(self, call: Call) -> Reply:
+        body = decode(call.body, TemplateRequest)
+        kwargs = body.chat_template_kwargs or {}
+        check_size(kwargs, "chat_template_kwargs")
+        prompt = ChatPrompt(
+            messages=messages_of(body.messages), tools=functions_of(body.tools or []), template_kwargs=kwargs
+        )
+        return Reply(msgspec.json.encode({"prompt": await (await self._use(body.model, call)).render_chat(prompt)}))
+
+    async def _completion(self, call: Call) -> Reply | StreamReply:
+        body = decode(call.body, RawCompletionRequest)
+        client = await self._use(body.model, call)
+        prompts = prompts_of(body.prompt, "prompt", 1)
+        request = _request(body, prompts[0], body.n_predict, logprobs=body.n_probs or None)
+        return await self._answer(client, request, call, stream=bool(body.stream), tokens=bool(body.return_tokens))
+
+    async def _infill(self, call: Call) -> Reply | StreamReply:
+        body = decode(call.body, InfillRequest)
+        client = await self._use(body.model, call)
+        extra = "".join(f"{one.filename or 'file'}\n{one.text}\n" for one in body.input_extra or ())
+        prefix = extra + body.input_prefix + (body.prompt or "")
+        prompt = await fill_in_prompt(client, prefix, body.input_suffix, "input_suffix")
+        return await self._answer(
+            client, _request(body, prompt, body.n_predict), call, stream=bool(body.stream), tokens=False
+        )
+
+    async def _answer(
+        self, client: EngineClient, request: GenerateRequest, call: Call, *, stream: bool, tokens: bool
+    ) -> Reply | StreamReply:
+        outputs = await call.stack.enter_async_context(client.stream(request))
+        if not stream:
+            return Reply(raw_completion(client.info.name, await collect(outputs), tokens=tokens))
+        parts = await _events(outputs, client.info.name, tokens)
+        return StreamReply(sse.MEDIA_TYPE, parts, sse.json_event)
+
+    async def _props(self, request: Request) -> Response:
+        try:
+            name = self._name(request.query_params.get("model"))
+            client = await self._manager.get(name)
+            metadata = (await asyncio.to_thread(read_header, self._manager.registry.get(name).path)).metadata
+        except ShimmyError as error:
+            return _failure(error)
+        template = metadata.get("tokenizer.chat_template")
+        props = {
+            "default_generation_settings": {"n_ctx": client.info.n_ctx},
+            "total_slots": client.info.n_seq_max,
+            "model_alias": client.info.name,
+            "chat_template": template if isinstance(template, str) else "",
+            "modalities": {"vision": False, "audio": False},
+            "build_info": f"shimmy-{self._version}",
+        }
+        return Response(msgspec.json.encode(props), media_type="application/json")
+
+    async def _slots(self, request: Request) -> Response:
+        """One entry for each sequence of the engine; the first ones are those that run."""
+        try:
+            client = await self._manager.get(self._name(request.query_params.get("model")))
+            running = (await client.stats()).running
+        except ShimmyError as error:
+            return _failure(error)
+        info = client.info
+        slots = [
+            SlotState(id=index, n_ctx=info.n_ctx, is_processing=index < running) for index in range(info.n_seq_max)
+        ]
+        return Response(msgspec.json.encode(slots), media_type="application/json")
+
+    async def _use(self, name: str | None, call: Call) -> EngineClient:
+        return await call.stack.enter_async_context(self._manager.use(self._name(name)))
+
+    def _name(self, name: str | None) -> str:
+        """The model meant by a caller that names none: the one that is loaded, or the only one there is."""
+        if name is not None:
+            return name
+        loaded = [status.name for status in self._manager.statuses() if status.info is not None]
+        known = loaded or self._manager.registry.names()
+        if len(known) != 1:
+            raise InvalidRequestError(f"model is required: there are {', '.join(known) or 'none'}", "model")
+        return known[0]
+
+
+def _request(
+    body: RawCompletionRequest | InfillRequest, prompt: str | list[int], limit: int | None, logprobs: int | None = None
+) -> GenerateRequest:
+    max_tokens = None if limit is None or limit < 0 else limit
+    return generate_request(f"cmpl-{secrets.token_hex(12)}", body, prompt, max_tokens=max_tokens, logprobs=logprobs)
+
+
+async def _events(stream: AsyncIterator[RequestOutput], model: str, tokens: bool) -> AsyncGenerator[bytes, None]:
+    """Waits for the first output, so that an error before it is still a plain HTTP error."""
+    first = await first_of(stream)
+
+    async def events() -> AsyncGenerator[bytes, None]:
+        if event := raw_event(model, first, tokens=tokens):
+            yield event
+        async for output in stream:
+            if event := raw_event(model, output, tokens=tokens):
+                yield event
+
+    return events()
+
+
+def _json(value: msgspec.Struct) -> Reply:
+    return Reply(msgspec.json.encode(value))
+
+
+def _failure(error: ShimmyError) -> Response:
+    problem = problem_of(error)
+    return Response(openai_error(problem), problem.status, problem.headers, "application/json")

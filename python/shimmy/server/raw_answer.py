@@ -1,0 +1,67 @@
+"""Outputs of a request as llama-server's /completion answers them."""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import UNSET
+
+from shimmy.output import RequestOutput, Usage
+from shimmy.server import sse
+from shimmy.server.chat_answer import logprobs_of
+from shimmy.server.schemas.llama_server import RawCompletion, Timings, TokenProbability
+
+_ENCODER = msgspec.json.Encoder()
+
+
+def raw_completion(model: str, output: RequestOutput, *, tokens: bool) -> bytes:
+    """The whole answer."""
+    return _ENCODER.encode(_ended(_part(output, tokens), model, output))
+
+
+def raw_event(model: str, output: RequestOutput, *, tokens: bool) -> bytes:
+    """A part of a streamed answer; nothing for an output that says nothing. There is no [DONE]."""
+    if not (output.text or output.finished or output.logprobs):
+        return b""
+    part = _part(output, tokens)
+    return sse.json_event(_ENCODER.encode(_ended(part, model, output) if output.finished else part))
+
+
+def _part(output: RequestOutput, tokens: bool) -> RawCompletion:
+    scores = [
+        TokenProbability(scored.token, scored.logprob, scored.bytes, one.token, scored.top_logprobs)
+        for one, scored in zip(output.logprobs, logprobs_of(output.logprobs).content, strict=True)
+    ]
+    return RawCompletion(
+        content=output.text,
+        tokens=output.token_ids if tokens else [],
+        stop=output.finished,
+        completion_probabilities=scores or UNSET,
+    )
+
+
+def _ended(part: RawCompletion, model: str, output: RequestOutput) -> RawCompletion:
+    usage = output.usage or Usage()
+    word = output.stop_reason if isinstance(output.stop_reason, str) else ""
+    part.model = model
+    part.id_slot = 0
+    part.tokens_predicted = usage.completion_tokens
+    part.tokens_evaluated = usage.prompt_tokens
+    part.tokens_cached = usage.cached_tokens
+    part.truncated = False
+    part.stop_type = "word" if word else "eos" if output.finish_reason == "stop" else "limit"
+    part.stopping_word = word
+    part.timings = timings_of(usage)
+    return part
+
+
+def timings_of(usage: Usage) -> Timings:
+    computed = usage.prompt_tokens - usage.cached_tokens
+    return Timings(
+        cache_n=usage.cached_tokens,
+        prompt_n=computed,
+        prompt_ms=usage.prefill_seconds * 1000,
+        prompt_per_second=computed / usage.prefill_seconds if usage.prefill_seconds else 0.0,
+        predicted_n=usage.completion_tokens,
+        predicted_ms=usage.decode_seconds * 1000,
+        predicted_per_second=usage.completion_tokens / usage.decode_seconds if usage.decode_seconds else 0.0,
+    )

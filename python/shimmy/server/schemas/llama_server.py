@@ -1,0 +1,122 @@
+"""Routes that llama-server has and editors know: what comes in and what goes out."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from shimmy.server.schemas.chat import MAX_MESSAGES, MAX_TOOLS, MessageIn, ToolIn, TopLogprob
+from shimmy.server.schemas.generation import GenerationFields
+from shimmy.server.schemas.sampling import Count, Int32
+
+
+class TokenizeRequest(msgspec.Struct, kw_only=True):
+    """llama-server's `content`, or vLLM's `prompt` or `messages`."""
+
+    model: str | None = None
+    content: str | None = None
+    add_special: bool = False
+    parse_special: bool = True
+    prompt: str | None = None
+    add_special_tokens: bool = True
+    messages: Annotated[list[MessageIn], Meta(max_length=MAX_MESSAGES)] | None = None
+    tools: Annotated[list[ToolIn], Meta(max_length=MAX_TOOLS)] | None = None
+
+
+class TokenList(msgspec.Struct, kw_only=True):
+    tokens: list[int]
+    count: int
+    max_model_len: int
+
+
+class DetokenizeRequest(msgspec.Struct, kw_only=True):
+    model: str | None = None
+    tokens: list[Count]
+
+
+class Detokenized(msgspec.Struct, kw_only=True):
+    content: str
+    prompt: str
+    """The same under vLLM's name."""
+
+
+class TemplateRequest(msgspec.Struct, kw_only=True):
+    model: str | None = None
+    messages: Annotated[list[MessageIn], Meta(max_length=MAX_MESSAGES)]
+    tools: Annotated[list[ToolIn], Meta(max_length=MAX_TOOLS)] | None = None
+    chat_template_kwargs: dict[str, Any] | None = None
+
+
+class RawCompletionRequest(GenerationFields, kw_only=True):
+    """POST /completion."""
+
+    model: str | None = None
+    prompt: str | list[Any]
+    n_predict: Int32 | None = None
+    """Negative: until the context is full."""
+    stream: bool | None = None
+    n_probs: Annotated[int, Meta(ge=0, le=20)] | None = None
+    return_tokens: bool | None = None
+
+
+class TokenProbability(TopLogprob):
+    id: int
+    top_logprobs: list[TopLogprob]
+
+
+class Timings(msgspec.Struct, kw_only=True):
+    cache_n: int
+    """Prompt tokens from the cache."""
+    prompt_n: int
+    """Prompt tokens that were computed."""
+    prompt_ms: float
+    prompt_per_second: float
+    predicted_n: int
+    predicted_ms: float
+    predicted_per_second: float
+
+
+class RawCompletion(msgspec.Struct, kw_only=True):
+    """The whole answer, or a part of it; the fields from `model` on are those of the last part."""
+
+    index: int = 0
+    content: str
+    tokens: list[int] = []
+    stop: bool
+    completion_probabilities: list[TokenProbability] | UnsetType = UNSET
+    model: str | UnsetType = UNSET
+    id_slot: int | UnsetType = UNSET
+    tokens_predicted: int | UnsetType = UNSET
+    tokens_evaluated: int | UnsetType = UNSET
+    tokens_cached: int | UnsetType = UNSET
+    truncated: bool | UnsetType = UNSET
+    stop_type: str | UnsetType = UNSET
+    """eos, word or limit."""
+    stopping_word: str | UnsetType = UNSET
+    timings: Timings | UnsetType = UNSET
+
+
+class SlotState(msgspec.Struct, kw_only=True):
+    id: int
+    n_ctx: int
+    is_processing: bool
+
+
+class ExtraFile(msgspec.Struct, kw_only=True):
+    text: str
+    filename: str | None = None
+
+
+class InfillRequest(GenerationFields, kw_only=True):
+    """POST /infill."""
+
+    input_prefix: str
+    input_suffix: str
+    model: str | None = None
+    prompt: str | None = None
+    """What was typed behind the prefix."""
+    input_extra: Annotated[list[ExtraFile], Meta(max_length=256)] | None = None
+    n_predict: Int32 | None = None
+    stream: bool | None = None
