@@ -101,8 +101,13 @@ void Speculation::remember(const std::string & tenant, std::span<const Token> an
 }
 
 void Speculation::forget(size_t slot) {
-    if (model_) {
+    if (!model_) {
+        return;
+    }
+    try {
         model_->forget(slot);
+    } catch (const std::exception &) {
+        model_.reset();
     }
 }
 
