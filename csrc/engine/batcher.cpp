@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <map>
 #include <utility>
 
 #include "errors.h"
@@ -13,6 +14,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr double probe_seconds = 0.5;
+constexpr int probe_rounds = 7;
 constexpr size_t steps_after_resumption = 8;
 constexpr size_t parallel_logits = 1 << 16;  // fewer are sampled on the step thread alone
 
@@ -58,18 +60,27 @@ void Batcher::probe() {
     context_.decode(batch_);  // the first one pages the weights in
     context_.kv_cache().seq_rm(0);
     const auto start = Clock::now();
-    for (const int32_t n : {1, 8, 4, 2, 16}) {  // the largest come last: there may be no time for them
-        for (int repeat = 0; repeat < 2 && seconds_since(start) < probe_seconds; ++repeat) {
+    std::map<int32_t, std::vector<double>> seconds;
+    for (int round = 0; round < probe_rounds; ++round) {
+        for (const int32_t n : StepClock::probe_sizes) {
+            if (seconds_since(start) >= probe_seconds) {
+                break;
+            }
             batch_.clear();
             for (Pos pos = 0; pos < std::min<Pos>(n, static_cast<Pos>(context_.n_batch())); ++pos) {
                 batch_.add(0, pos, 0, true);
             }
             const auto begin = Clock::now();
             if (context_.decode(batch_) == DecodeStatus::Ok) {
-                speculation_->observe(batch_.n_tokens(), seconds_since(begin));
+                seconds[batch_.n_tokens()].push_back(seconds_since(begin));
             }
             context_.kv_cache().seq_rm(0);
         }
+    }
+    for (auto & [n, measured] : seconds) {  // medians: one hiccup must not decide what drafts are thought to cost
+        const auto middle = measured.begin() + static_cast<std::ptrdiff_t>(measured.size() / 2);
+        std::nth_element(measured.begin(), middle, measured.end());
+        speculation_->observe(n, *middle);
     }
 }
 
