@@ -39,7 +39,8 @@ class Speculation {
     void forget(size_t slot);
 
   private:
-    Proposal look_up(const Sequence & sequence, DraftSource & source);
+    static Proposal look_up_own(Sequence & sequence, int32_t room);
+    Proposal look_up(Sequence & sequence, DraftSource & source);
     void ask_model();
 
     int32_t max_draft_;
