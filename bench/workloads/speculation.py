@@ -52,7 +52,8 @@ class Speculation(Workload):
         return {kind: cost.decode_limit(machine, 256) for kind in KINDS}
 
     def _request(self, question: Question) -> Request:
-        return Request(max_tokens=self.max_tokens, messages=({"role": "user", "content": question.text},))
+        messages = ({"role": "user", "content": question.text},)
+        return Request(max_tokens=self.max_tokens, messages=messages, ignore_eos=False)
 
     async def warm_up(self, target: Target, prompts: Prompts) -> None:
         for question in CopiedTexts("warm-up").edits(10):
