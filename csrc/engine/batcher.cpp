@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <map>
 #include <utility>
 
 #include "errors.h"
@@ -13,6 +14,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr double probe_seconds = 0.5;
+constexpr int probe_rounds = 7;
 constexpr size_t steps_after_resumption = 8;
 constexpr size_t parallel_logits = 1 << 16;  // fewer are sampled on the step thread alone
 
@@ -58,18 +60,27 @@ void Batcher::probe() {
     context_.decode(batch_);  // the first one pages the weights in
     context_.kv_cache().seq_rm(0);
     const auto start = Clock::now();
-    for (const int32_t n : {1, 8, 4, 2, 16}) {  // the largest come last: there may be no time for them
-        for (int repeat = 0; repeat < 2 && seconds_since(start) < probe_seconds; ++repeat) {
+    std::map<int32_t, std::vector<double>> seconds;
+    for (int round = 0; round < probe_rounds; ++round) {
+        for (const int32_t n : StepClock::probe_sizes) {
+            if (seconds_since(start) >= probe_seconds) {
+                break;
+            }
             batch_.clear();
             for (Pos pos = 0; pos < std::min<Pos>(n, static_cast<Pos>(context_.n_batch())); ++pos) {
                 batch_.add(0, pos, 0, true);
             }
             const auto begin = Clock::now();
             if (context_.decode(batch_) == DecodeStatus::Ok) {
-                speculation_->observe(batch_.n_tokens(), seconds_since(begin));
+                seconds[batch_.n_tokens()].push_back(seconds_since(begin));
             }
             context_.kv_cache().seq_rm(0);
         }
+    }
+    for (auto & [n, measured] : seconds) {  // medians: one hiccup must not decide what drafts are thought to cost
+        const auto middle = measured.begin() + static_cast<std::ptrdiff_t>(measured.size() / 2);
+        std::nth_element(measured.begin(), middle, measured.end());
+        speculation_->observe(n, *middle);
     }
 }
 
@@ -138,7 +149,7 @@ void Batcher::end_where(FinishReason reason, const std::function<bool(const Sequ
             return false;
         }
         send(ended(*slots_[index].sequence, reason));
-        slots_.release(index, true);
+        release(index, true);
         return true;
     });
 }
@@ -185,20 +196,27 @@ void Batcher::admit() {
     std::erase(queue_, nullptr);
 }
 
-void Batcher::draft() {
+void Batcher::draft(std::vector<RunningView> & views) {
+    const auto adapters = next_adapters(views);
     std::vector<Speculation::Candidate> candidates;
+    std::vector<size_t> asked;  // their indices into views
     int32_t n_tokens = 0;
     int32_t n_decoding = 0;
-    for (const size_t index : running_) {
-        auto & sequence = *slots_[index].sequence;
-        if (sequence.decoding()) {
-            n_tokens += sequence.n_pending();
+    for (size_t i = 0; i < views.size(); ++i) {
+        auto & sequence = *slots_[running_[i]].sequence;
+        views[i].n_draft = 0;
+        if (views[i].adapters != adapters) {
+            continue;  // it waits for a step of its own adapters
+        }
+        if (views[i].decoding) {
+            n_tokens += views[i].n_pending;
             ++n_decoding;
         } else {
-            n_tokens += std::min(sequence.n_pending(), static_cast<int32_t>(params_.prefill_budget));
+            n_tokens += std::min(views[i].n_pending, static_cast<int32_t>(params_.prefill_budget));
         }
         if (sequence.drafts() && sequence.draft_room() > 0) {
-            candidates.push_back({index, &sequence});
+            candidates.push_back({running_[i], &sequence});
+            asked.push_back(i);
         }
     }
     int64_t room = static_cast<int64_t>(context_.n_outputs_max()) - static_cast<int64_t>(running_.size());
@@ -207,15 +225,18 @@ void Batcher::draft() {
                                   static_cast<int64_t>(slots_.cells_of(running_) + slots_.cells_pinned()));
     }
     speculation_->propose(candidates, n_tokens, n_decoding, static_cast<int32_t>(std::max<int64_t>(room, 0)));
+    for (const size_t i : asked) {
+        views[i].n_draft = static_cast<int32_t>(slots_[running_[i]].sequence->drafts()->tokens.size());
+    }
 }
 
 StepPlan Batcher::plan() {
-    if (speculation_) {
-        draft();
-    }
     std::vector<RunningView> views;
     for (const size_t index : running_) {
         views.push_back(slots_[index].sequence->view(slots_[index].last_step));
+    }
+    if (speculation_) {
+        draft(views);
     }
     return plan_step(views, {static_cast<int32_t>(context_.n_batch()), static_cast<int32_t>(params_.prefill_budget),
                              static_cast<int32_t>(context_.n_outputs_max()), rules_.fixed_chunk});
@@ -333,9 +354,8 @@ void Batcher::settle(const Share & share, Output output, std::set<size_t> & fini
         ledger_.leave(slot.sequence->tenant());
         if (speculation_) {
             speculation_->remember(slot.sequence->tenant(), slot.sequence->answer());
-            speculation_->forget(index);
         }
-        slots_.release(index, output.finish_reason != FinishReason::Failed);
+        release(index, output.finish_reason != FinishReason::Failed);
         finished.insert(index);
     }
     if (decoded || !output.prompt_logprobs.empty()) {
@@ -360,6 +380,7 @@ bool Batcher::make_room(const StepPlan & plan) {
             };
             return rank(a) < rank(b);
         });
+        forget_drafts(*newest);
         queue_.push_front(slots_.preempt(*newest));
         running_.erase(newest);
         ++counters_.preemptions;
@@ -376,9 +397,20 @@ bool Batcher::make_room(const StepPlan & plan) {
         return false;
     }
     send(ended(*slots_[index].sequence, FinishReason::Length));
-    slots_.release(index, true);
+    release(index, true);
     running_.clear();
     return true;
+}
+
+void Batcher::forget_drafts(size_t index) {
+    if (speculation_) {
+        speculation_->forget(index);
+    }
+}
+
+void Batcher::release(size_t index, bool keep) {
+    forget_drafts(index);
+    slots_.release(index, keep);
 }
 
 Output Batcher::ended(Sequence & sequence, FinishReason reason, const std::string & error) {
@@ -407,6 +439,7 @@ void Batcher::end_all(FinishReason reason, const std::string & error) {
     for (const size_t index : running_) {
         if (slots_[index].sequence) {
             send(ended(*slots_[index].sequence, reason, error));
+            forget_drafts(index);
             slots_[index].sequence.reset();
         }
     }

@@ -49,13 +49,15 @@ class Batcher {
     void end_where(FinishReason reason, const std::function<bool(const Sequence &)> & ends);
     void admit();
     bool fits(const Sequence & next) const;
-    void draft();
+    void draft(std::vector<RunningView> & views);
     StepPlan plan();
     DecodeStatus decode(const StepPlan & plan);
     void advance(const StepPlan & plan);
     void settle(const Share & share, Output output, std::set<size_t> & finished);
     void undo(const StepPlan & plan);
     bool make_room(const StepPlan & plan);
+    void forget_drafts(size_t index);       // of the sequence that leaves this slot
+    void release(size_t index, bool keep);  // the slot of a sequence that has ended
     Output ended(Sequence & sequence, FinishReason reason, const std::string & error = {});
     void send(Output output);
 

@@ -41,6 +41,8 @@ class DraftModel {
     // Seconds of a drafting step for so many sequences.
     const StepClock & clock() const { return clock_; }
 
+    size_t n_cells(size_t slot) const { return seen_.at(slot).size(); }  // that its sequence holds
+
     const Context & context() const { return context_; }
 
   private:

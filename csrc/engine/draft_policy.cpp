@@ -102,7 +102,7 @@ Draft DraftPolicy::choose(std::span<const DraftOffer> offers, const StepLoad & l
             continue;
         }
         const auto draft = draft_of(i, 1);
-        if (draft.price <= balance_ && gain(probe_hope, draft.price) > least_gain) {
+        if (draft.price <= balance_ && (clock.stale() || gain(probe_hope, draft.price) > least_gain)) {
             return draft;
         }
     }

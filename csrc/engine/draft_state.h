@@ -4,6 +4,7 @@
 
 #include <vector>
 
+#include "engine/copy_cursor.h"
 #include "engine/draft_policy.h"
 #include "engine/suffix_index.h"
 #include "llama/tokenizer.h"
@@ -14,6 +15,7 @@ struct DraftState {
     explicit DraftState(int32_t max_draft) : policy(max_draft) {}
 
     SuffixIndex index;  // of prompt and completion
+    CopyCursor cursor;  // in them
     DraftPolicy policy;
     Draft draft;                // what the policy chose for the next step
     std::vector<Token> tokens;  // of it

@@ -48,6 +48,10 @@ StepPlan plan_alone(std::span<const RunningView> running, const StepBudget & bud
 
 }  // namespace
 
+AdapterSetId next_adapters(std::span<const RunningView> running) {
+    return served_longest_ago(running).adapters;
+}
+
 StepPlan plan_step(std::span<const RunningView> running, const StepBudget & budget) {
     StepPlan plan;
     if (running.empty()) {
@@ -56,7 +60,7 @@ StepPlan plan_step(std::span<const RunningView> running, const StepBudget & budg
     if (budget.fixed_chunk > 0) {
         return plan_alone(running, budget);
     }
-    plan.adapters = served_longest_ago(running).adapters;
+    plan.adapters = next_adapters(running);
 
     int32_t left = budget.n_batch;
     int32_t outputs = budget.n_outputs;

@@ -49,4 +49,7 @@ StepPlan plan_step(std::span<const RunningView> running, const StepBudget & budg
 
 constexpr int32_t min_chunk = 32;
 
+// The adapter set of that step. `running` must not be empty.
+AdapterSetId next_adapters(std::span<const RunningView> running);
+
 }  // namespace shimmy

@@ -76,6 +76,7 @@ class Sequence {
     const DraftState * drafts() const { return drafts_ ? &*drafts_ : nullptr; }
     int32_t draft_room() const;                     // tokens that a draft may have
     void keep_allowed(std::vector<Token> & draft);  // cut off what could not be chosen
+    bool is_end(Token token) const { return chooser_.is_end(token); }
 
     // The answer so far.
     std::span<const Token> answer() const { return std::span(tokens_).subspan(n_prompt_); }

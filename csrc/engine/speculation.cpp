@@ -21,9 +21,21 @@ Draft everything(std::span<const DraftOffer> offers, int32_t room) {
 Speculation::Speculation(int32_t max_draft, bool adaptive, std::unique_ptr<DraftModel> model)
     : max_draft_(max_draft), adaptive_(adaptive), model_(std::move(model)) {}
 
-Proposal Speculation::look_up(const Sequence & sequence, DraftSource & source) {
+// What follows the longest match in the sequence's own text, with the changes that its copy made so far.
+Proposal Speculation::look_up_own(Sequence & sequence, int32_t room) {
+    auto & drafts = *sequence.drafts();
+    auto own = drafts.index.propose(room);
+    drafts.cursor.follow(sequence.tokens());
+    if (own.n_match > drafts.cursor.n_match()) {
+        drafts.cursor.place(own.source, own.n_match);
+    }
+    auto copied = drafts.cursor.propose(sequence.tokens(), room);
+    return copied.tokens.empty() ? own : copied;
+}
+
+Proposal Speculation::look_up(Sequence & sequence, DraftSource & source) {
     const int32_t room = std::min(sequence.draft_room(), max_draft_);
-    auto own = sequence.drafts()->index.propose(room);
+    auto own = look_up_own(sequence, room);
     source = DraftSource::Own;
     if (own.n_match == SuffixIndex::max_match) {
         return own;
@@ -52,6 +64,9 @@ void Speculation::propose(std::span<const Candidate> candidates, int32_t n_token
         }
         DraftSource source{};
         auto proposal = look_up(*candidate.sequence, source);
+        const auto ends = [&](Token token) { return candidate.sequence->is_end(token); };
+        proposal.tokens.erase(std::find_if(proposal.tokens.begin(), proposal.tokens.end(), ends),
+                              proposal.tokens.end());  // nothing follows an end
         std::vector<DraftOffer> offers;
         if (!proposal.tokens.empty()) {
             offers.push_back({source, proposal.n_match, static_cast<int32_t>(proposal.tokens.size())});
@@ -101,8 +116,13 @@ void Speculation::remember(const std::string & tenant, std::span<const Token> an
 }
 
 void Speculation::forget(size_t slot) {
-    if (model_) {
+    if (!model_) {
+        return;
+    }
+    try {
         model_->forget(slot);
+    } catch (const std::exception &) {
+        model_.reset();
     }
 }
 

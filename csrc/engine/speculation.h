@@ -35,14 +35,12 @@ class Speculation {
     // A request has ended: its answer can be proposed to its tenant again.
     void remember(const std::string & tenant, std::span<const Token> answer);
 
-    // The sequence of a slot has ended or left.
+    // The sequence of a slot has ended or left. Never throws: a draft model that fails is done without.
     void forget(size_t slot);
 
-    bool has_model() const { return model_ != nullptr; }
-    const StepClock & clock() const { return clock_; }
-
   private:
-    Proposal look_up(const Sequence & sequence, DraftSource & source);
+    static Proposal look_up_own(Sequence & sequence, int32_t room);
+    Proposal look_up(Sequence & sequence, DraftSource & source);
     void ask_model();
 
     int32_t max_draft_;

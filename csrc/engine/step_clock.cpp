@@ -22,6 +22,7 @@ void StepClock::observe(int32_t n_tokens, double seconds) {
     if (n_tokens < 1 || n_tokens > sizes.back() || !(seconds > 0) || !std::isfinite(seconds)) {
         return;
     }
+    n_single_ = n_tokens > 1 ? 0 : std::min(n_single_ + 1, most_single);
     const auto above = static_cast<size_t>(std::lower_bound(sizes.begin(), sizes.end(), n_tokens) - sizes.begin());
     const double known = cost(n_tokens);
     if (known == 0) {

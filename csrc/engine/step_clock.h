@@ -14,14 +14,20 @@ class StepClock {
   public:
     static constexpr std::array<int32_t, 12> sizes{1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64};
 
-    // What a start-up probe measures: a few steps of each of these numbers of tokens, all with outputs.
-    static constexpr std::array<int32_t, 5> probe_sizes{1, 2, 4, 8, 16};
+    static constexpr int32_t most_single = 500;
+
+    // What a start-up probe measures, in this order until its time is up: a few steps of each of these numbers of
+    // tokens, all with outputs. The first two make it ready.
+    static constexpr std::array<int32_t, 5> probe_sizes{1, 8, 4, 2, 16};
 
     // A step took this long. Steps over 64 tokens and times that are not above 0 are ignored.
     void observe(int32_t n_tokens, double seconds);
 
     // One token and some larger number have been measured.
     bool ready() const;
+
+    // So many steps have had one token only that what larger ones cost may have changed, or been measured badly.
+    bool stale() const { return n_single_ >= most_single; }
 
     // Seconds for a step of `n_tokens` (at least 1): never falling with n_tokens, linear between the sizes measured
     // and, at the last slope, beyond them. 0 before the first observation.
@@ -42,6 +48,7 @@ class StepClock {
     void fit();
 
     double level_ = 0;
+    int32_t n_single_ = 0;  // steps since the last larger one
     std::array<Size, sizes.size()> costs_{};
 };
 

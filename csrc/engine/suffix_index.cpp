@@ -124,6 +124,7 @@ SuffixIndex::Match SuffixIndex::find(std::span<const int32_t> recent) const {
 Proposal SuffixIndex::follow(const Match & match, int32_t max_tokens, bool repeat) const {
     Proposal proposal;
     proposal.n_match = match.length;
+    proposal.source = match.ends[0];
     auto ends = match.ends;
     size_t n = match.n_ends;
     for (size_t i = 0; i < static_cast<size_t>(std::max(max_tokens, 0)) && n > 0; ++i) {

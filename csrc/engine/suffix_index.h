@@ -12,6 +12,7 @@ namespace shimmy {
 struct Proposal {
     std::vector<int32_t> tokens;  // empty: no match
     int32_t n_match = 0;          // tokens before them that are equal, min_match to max_match
+    size_t source = 0;            // where in the list the latest of the texts begins that they were taken from
 };
 
 // A growing list of tokens, every run of `min_match` of them in a hash table: its last occurrence, chained to the ones

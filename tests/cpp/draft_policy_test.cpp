@@ -124,6 +124,23 @@ TEST_CASE("where every token costs its full price nothing is drafted") {
     CHECK(DraftPolicy().choose({&own, 1}, {300, 300}, clock, 16).n_tokens == 0);
 }
 
+TEST_CASE("a machine that was measured in a bad moment is measured again") {
+    StepClock clock;
+    for (const int32_t n : StepClock::probe_sizes) {
+        clock.observe(n, 0.01 * n);  // as if nothing were saved
+    }
+    DraftPolicy policy;
+    const Curve curve{1.4};
+    int64_t n_drafted = 0;
+    for (int i = 0; i < 6000; ++i) {
+        const auto draft = policy.choose({&own, 1}, {}, clock, 16);
+        clock.observe(1 + draft.n_tokens, 0.01 * curve(1 + draft.n_tokens));
+        policy.observe(draft, draft.n_tokens, draft.n_tokens);
+        n_drafted += draft.n_tokens;
+    }
+    CHECK(n_drafted > 3000);
+}
+
 TEST_CASE("when text begins to repeat, drafting begins again") {
     for (const double ratio : {1.2, 2.5}) {
         DraftPolicy policy;

@@ -98,6 +98,12 @@ TEST_CASE("a step has one adapter set, and no set starves") {
     CHECK(served[9] == 10);
 }
 
+TEST_CASE("the adapter set of the next step is known before its drafts are made") {
+    const std::vector views{decoding(5, 1), decoding(3, 2), prompt(20, 4, 1)};
+    CHECK(next_adapters(views) == 2);
+    CHECK(plan_step(views, budget).adapters == 2);
+}
+
 TEST_CASE("more decodes than the batch holds: the batch is full, not exceeded") {
     const std::vector<RunningView> views(10, decoding());
     CHECK(total(plan_step(views, {4, 512})) == 4);
