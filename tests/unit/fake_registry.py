@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 
+from shimmy.discovery.local_model import LocalModel
 from shimmy.errors import ModelNotFoundError
 from shimmy.model_info import LoadSpec
 
@@ -17,6 +19,22 @@ class FakeEntry:
     created: int = 1_700_000_000
     kind: str = "chat"
 
+    adapters: dict[str, Path] = field(default_factory=dict)
+
+    @property
+    def model(self) -> LocalModel:
+        return LocalModel(
+            name=self.name,
+            files=(Path(self.path),),
+            size_bytes=self.size_bytes,
+            mtime=self.created,
+            kind="chat",
+            architecture="scripted",
+            size_label="1K",
+            quantization="F32",
+            n_ctx_train=256,
+        )
+
     def load_spec(self) -> LoadSpec:
         return LoadSpec(name=self.name, path=self.path)
 
@@ -24,12 +42,16 @@ class FakeEntry:
 class FakeRegistry:
     def __init__(self, *entries: FakeEntry) -> None:
         self._entries = {entry.name: entry for entry in entries}
+        self.rescans = 0
 
     def names(self) -> list[str]:
         return list(self._entries)
 
     def entries(self) -> list[FakeEntry]:
         return list(self._entries.values())
+
+    def rescan(self) -> None:
+        self.rescans += 1
 
     def get(self, name: str) -> FakeEntry:
         if name not in self._entries:

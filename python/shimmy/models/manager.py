@@ -112,8 +112,15 @@ class ModelManager:
         _, lease = await self._loaded(name)
         return lease.client
 
-    async def unload(self, name: str) -> bool:
-        """Free a model once the requests that use it have ended; later ones load it anew. False: it was not loaded.
+    def loaded(self, name: str) -> EngineClient | None:
+        """The model without a lease when it is loaded now. Raises ModelNotFoundError as `status`."""
+        slot = self._slots.get(self.registry.get(name).name)
+        lease = None if slot is None else slot.lease
+        return lease.client if lease is not None and lease.client.alive else None
+
+    async def unload(self, name: str, *, force: bool = False) -> bool:
+        """Free a model once the requests that use it have ended; with `force` at once, which fails them. Later requests
+        load it anew. False: it was not loaded.
 
         Raises ModelNotFoundError for a name that the registry does not have.
         """
@@ -125,7 +132,8 @@ class ModelManager:
         lease, slot.lease = slot.lease, None
         self._leaving.append(lease)
         try:
-            await lease.free.wait()
+            if not force:
+                await lease.free.wait()
         finally:
             self._leaving.remove(lease)
             await lease.client.close()

@@ -23,6 +23,7 @@ from shimmy.server.errors import HttpError, problem_of, shape_for
 from shimmy.server.guard import LOOPBACK_ORIGIN, Guard
 from shimmy.server.health import HealthRoutes
 from shimmy.server.llama_server import LlamaServerRoutes
+from shimmy.server.model_routes import ModelRoutes
 from shimmy.server.native import NativeRoutes
 from shimmy.server.ollama import OllamaRoutes
 from shimmy.server.openai import OpenAiRoutes
@@ -51,6 +52,7 @@ def create_app(manager: ModelManager, settings: Settings) -> FastAPI:
             *EmbeddingRoutes(manager, settings.max_body_bytes).routes(),
             *responses.routes(),
             *ollama.routes(),
+            *ModelRoutes(manager, settings.max_body_bytes).routes(),
             *LlamaServerRoutes(manager, version, settings.max_body_bytes).routes(),
             *NativeRoutes(manager, settings.max_body_bytes, ollama).routes(),
             *HealthRoutes(manager, version).routes(),

@@ -7,10 +7,12 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack, aclosing
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
+import msgspec
 from starlette.datastructures import Headers
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from shimmy.errors import ShimmyError
@@ -116,6 +118,20 @@ class Endpoint:
     async def _send_error(self, error: ShimmyError, send: Send) -> None:
         problem = problem_of(error)
         await _send_whole(send, problem.status, self._shape(problem), problem.headers)
+
+
+def reading(work: Callable[[Request], Awaitable[Any]], shape: ErrorShape) -> Callable[[Request], Awaitable[Response]]:
+    """A handler for a route without a body: what `work` returns, as JSON."""
+
+    async def handle(request: Request) -> Response:
+        try:
+            answer = await work(request)
+        except ShimmyError as error:
+            problem = problem_of(error)
+            return Response(shape(problem), problem.status, problem.headers, "application/json")
+        return Response(msgspec.json.encode(answer), media_type="application/json")
+
+    return handle
 
 
 def unexpected() -> ShimmyError:

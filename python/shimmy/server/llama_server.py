@@ -5,22 +5,22 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterator
+from typing import Any
 
 import msgspec
 from starlette.requests import Request
-from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from shimmy.discovery.gguf_header import read_header
 from shimmy.engine_client import EngineClient
-from shimmy.errors import InvalidRequestError, ShimmyError
+from shimmy.errors import InvalidRequestError
 from shimmy.models.manager import ModelManager
 from shimmy.output import RequestOutput
 from shimmy.request import ChatPrompt, GenerateRequest
 from shimmy.server import sse
 from shimmy.server.conversation import functions_of, messages_of
-from shimmy.server.endpoint import Call, Endpoint, Reply, StreamReply
-from shimmy.server.errors import openai_error, problem_of
+from shimmy.server.endpoint import Call, Endpoint, Reply, StreamReply, reading
+from shimmy.server.errors import openai_error
 from shimmy.server.fill_in import fill_in_prompt
 from shimmy.server.generation import collect, first_of, generate_request
 from shimmy.server.prompts import prompts_of
@@ -59,8 +59,8 @@ class LlamaServerRoutes:
                 Route(path, Endpoint(handler, openai_error, self._max_body_bytes), methods=["POST"])
                 for path, handler in handlers.items()
             ),
-            Route("/props", self._props, methods=["GET"]),
-            Route("/slots", self._slots, methods=["GET"]),
+            Route("/props", reading(self._props, openai_error), methods=["GET"]),
+            Route("/slots", reading(self._slots, openai_error), methods=["GET"]),
         ]
 
     async def _tokenize(self, call: Call) -> Reply:
@@ -117,15 +117,12 @@ class LlamaServerRoutes:
         parts = await _events(outputs, client.info.name, tokens)
         return StreamReply(sse.MEDIA_TYPE, parts, sse.json_event)
 
-    async def _props(self, request: Request) -> Response:
-        try:
-            name = self._name(request.query_params.get("model"))
-            client = await self._manager.get(name)
-            metadata = (await asyncio.to_thread(read_header, self._manager.registry.get(name).path)).metadata
-        except ShimmyError as error:
-            return _failure(error)
+    async def _props(self, request: Request) -> dict[str, Any]:
+        name = self._name(request.query_params.get("model"))
+        client = await self._manager.get(name)
+        metadata = (await asyncio.to_thread(read_header, self._manager.registry.get(name).path)).metadata
         template = metadata.get("tokenizer.chat_template")
-        props = {
+        return {
             "default_generation_settings": {"n_ctx": client.info.n_ctx},
             "total_slots": client.info.n_seq_max,
             "model_alias": client.info.name,
@@ -133,20 +130,15 @@ class LlamaServerRoutes:
             "modalities": {"vision": False, "audio": False},
             "build_info": f"shimmy-{self._version}",
         }
-        return Response(msgspec.json.encode(props), media_type="application/json")
 
-    async def _slots(self, request: Request) -> Response:
+    async def _slots(self, request: Request) -> list[SlotState]:
         """One entry for each sequence of the engine; the first ones are those that run."""
-        try:
-            client = await self._manager.get(self._name(request.query_params.get("model")))
-            running = (await client.stats()).running
-        except ShimmyError as error:
-            return _failure(error)
-        info = client.info
-        slots = [
-            SlotState(id=index, n_ctx=info.n_ctx, is_processing=index < running) for index in range(info.n_seq_max)
+        client = await self._manager.get(self._name(request.query_params.get("model")))
+        running = (await client.stats()).running
+        return [
+            SlotState(id=index, n_ctx=client.info.n_ctx, is_processing=index < running)
+            for index in range(client.info.n_seq_max)
         ]
-        return Response(msgspec.json.encode(slots), media_type="application/json")
 
     async def _use(self, name: str | None, call: Call) -> EngineClient:
         return await call.stack.enter_async_context(self._manager.use(self._name(name)))
@@ -185,8 +177,3 @@ async def _events(stream: AsyncIterator[RequestOutput], model: str, tokens: bool
 
 def _json(value: msgspec.Struct) -> Reply:
     return Reply(msgspec.json.encode(value))
-
-
-def _failure(error: ShimmyError) -> Response:
-    problem = problem_of(error)
-    return Response(openai_error(problem), problem.status, problem.headers, "application/json")

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack
 from typing import Any
 
 import msgspec
 from starlette.requests import Request
-from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from shimmy.errors import InvalidRequestError, ShimmyError
@@ -18,7 +17,7 @@ from shimmy.models.manager import ModelManager
 from shimmy.output import RequestOutput
 from shimmy.request import GenerateRequest
 from shimmy.server import sse
-from shimmy.server.endpoint import Call, Endpoint, Reply, StreamReply, unexpected
+from shimmy.server.endpoint import Call, Endpoint, Reply, StreamReply, reading, unexpected
 from shimmy.server.errors import openai_error, problem_of
 from shimmy.server.generation import first_of, interleave, open_streams
 from shimmy.server.response_store import ResponseStore, StoredResponse
@@ -46,10 +45,10 @@ class ResponsesRoutes:
             Route("/v1/responses", create, methods=["POST"]),
             Route("/responses", create, methods=["POST"]),
             Route("/v1/responses/input_tokens", count, methods=["POST"]),
-            Route("/v1/responses/{id}", _answering(self._get), methods=["GET"]),
-            Route("/v1/responses/{id}", _answering(self._delete), methods=["DELETE"]),
-            Route("/v1/responses/{id}/cancel", _answering(self._cancel), methods=["POST"]),
-            Route("/v1/responses/{id}/input_items", _answering(self._input_items), methods=["GET"]),
+            Route("/v1/responses/{id}", reading(self._get, openai_error), methods=["GET"]),
+            Route("/v1/responses/{id}", reading(self._delete, openai_error), methods=["DELETE"]),
+            Route("/v1/responses/{id}/cancel", reading(self._cancel, openai_error), methods=["POST"]),
+            Route("/v1/responses/{id}/input_items", reading(self._input_items, openai_error), methods=["GET"]),
         ]
 
     async def close(self) -> None:
@@ -142,15 +141,16 @@ class ResponsesRoutes:
             stored.task = None
             self._keep(stored)
 
-    async def _get(self, response_id: str) -> msgspec.Struct:
-        return self._store.get(response_id).response
+    async def _get(self, request: Request) -> msgspec.Struct:
+        return self._store.get(request.path_params["id"]).response
 
-    async def _delete(self, response_id: str) -> msgspec.Struct:
+    async def _delete(self, request: Request) -> msgspec.Struct:
+        response_id = request.path_params["id"]
         self._store.delete(response_id)
         return ResponseDeleted(id=response_id)
 
-    async def _cancel(self, response_id: str) -> msgspec.Struct:
-        stored = self._store.get(response_id)
+    async def _cancel(self, request: Request) -> msgspec.Struct:
+        stored = self._store.get(request.path_params["id"])
         if not stored.response.background:
             raise InvalidRequestError("only responses in the background can be cancelled", "id")
         if stored.task is not None:
@@ -158,22 +158,8 @@ class ResponsesRoutes:
             await asyncio.wait({stored.task})
         return stored.response
 
-    async def _input_items(self, response_id: str) -> dict[str, Any]:
-        return input_items(self._store.get(response_id))
-
-
-def _answering(work: Callable[[str], Awaitable[Any]]) -> Callable[[Request], Awaitable[Response]]:
-    """A handler for one stored response."""
-
-    async def handle(request: Request) -> Response:
-        try:
-            answer = await work(request.path_params["id"])
-        except ShimmyError as error:
-            problem = problem_of(error)
-            return Response(openai_error(problem), problem.status, problem.headers, "application/json")
-        return Response(msgspec.json.encode(answer), media_type="application/json")
-
-    return handle
+    async def _input_items(self, request: Request) -> dict[str, Any]:
+        return input_items(self._store.get(request.path_params["id"]))
 
 
 def _failed(writer: ResponseWriter, error: bytes) -> bytes:

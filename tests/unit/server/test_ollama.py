@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import Any
 
 import pytest
@@ -200,6 +200,25 @@ def test_what_generate_cannot_do_is_refused(server: Any, fields: dict[str, Any])
 
 def test_a_late_error_is_a_line(server: Any) -> None:
     assert set(lines(chat(server, "break"))[-1]) == {"error"}
+
+
+def test_what_is_there_and_what_runs(server: Any) -> None:
+    models = server.http.get("/api/tags").json()["models"]
+    assert [model["name"] for model in models] == ["m", "org/chat:8b", "broken"]
+    assert models[0]["details"] == {
+        "parent_model": "",
+        "format": "gguf",
+        "family": "scripted",
+        "families": ["scripted"],
+        "parameter_size": "1K",
+        "quantization_level": "F32",
+    }
+    assert len({model["digest"] for model in models}) == 3
+    chat(server, "hi")
+    running = server.http.get("/api/ps").json()["models"]
+    (one,) = [model for model in running if model["name"] == "m"]
+    assert (one["context_length"], one["size_vram"]) == (256, 0)
+    assert datetime.fromisoformat(one["expires_at"]) > datetime.now(timezone.utc)
 
 
 def test_the_probes_of_clients(server: Any) -> None:

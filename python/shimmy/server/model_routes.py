@@ -1,0 +1,134 @@
+"""shimmy's own routes about models: what there is, loading, unloading and how they are."""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+from starlette.requests import Request
+from starlette.routing import BaseRoute, Route
+
+from shimmy.engine_client import EngineClient
+from shimmy.errors import InvalidRequestError
+from shimmy.models.manager import ModelManager, ModelStatus
+from shimmy.models.registry import ModelEntry
+from shimmy.server.endpoint import Call, Endpoint, Reply, reading
+from shimmy.server.errors import native_error
+from shimmy.server.schemas.decoding import decode
+from shimmy.server.schemas.model_routes import Discovered, Loaded, LoadRequest, ModelLine, ModelLines, ModelState
+
+
+class ModelRoutes:
+    """The handlers, and the list of routes that lead to them."""
+
+    def __init__(self, manager: ModelManager, max_body_bytes: int) -> None:
+        self._manager = manager
+        self._max_body_bytes = max_body_bytes
+
+    def routes(self) -> list[BaseRoute]:
+        load = Endpoint(self._load_named, native_error, self._max_body_bytes)
+        unload = Endpoint(self._unload_named, native_error, self._max_body_bytes)
+        return [
+            Route("/api/models", reading(self._list, native_error), methods=["GET"]),
+            Route("/api/models/discover", reading(self._discover, native_error), methods=["POST"]),
+            Route("/api/models/status", reading(self._statuses, native_error), methods=["GET"]),
+            Route("/api/models/load", load, methods=["POST"]),
+            Route("/api/models/unload", unload, methods=["POST"]),
+            Route("/api/models/{name:path}/load", reading(self._load, native_error), methods=["POST"]),
+            Route("/api/models/{name:path}/unload", reading(self._unload, native_error), methods=["POST"]),
+            Route("/api/models/{name:path}/status", reading(self._status, native_error), methods=["GET"]),
+            Route("/api/models/{name:path}", reading(self._unload, native_error), methods=["DELETE"]),
+        ]
+
+    async def _list(self, request: Request) -> msgspec.Struct:
+        return ModelLines(self._lines())
+
+    async def _discover(self, request: Request) -> msgspec.Struct:
+        await asyncio.to_thread(self._manager.registry.rescan)
+        lines = self._lines()
+        return Discovered(sum(line.source == "discovered" for line in lines), lines)
+
+    def _lines(self) -> list[ModelLine]:
+        return [_line(entry, self._manager.status(entry.name)) for entry in self._manager.registry.entries()]
+
+    async def _load_named(self, call: Call) -> Reply:
+        return Reply(msgspec.json.encode(await self._loaded(_named(call))))
+
+    async def _unload_named(self, call: Call) -> Reply:
+        return Reply(msgspec.json.encode(await self._unloaded(_named(call))))
+
+    async def _load(self, request: Request) -> msgspec.Struct:
+        return await self._loaded(request.path_params["name"])
+
+    async def _unload(self, request: Request) -> msgspec.Struct:
+        force = request.query_params.get("force", "false").lower()
+        if force not in ("true", "false", "1", "0"):
+            raise InvalidRequestError(f"force must be true or false, got {force!r}", "force")
+        return await self._unloaded(request.path_params["name"], force=force in ("true", "1"))
+
+    async def _loaded(self, name: str) -> Loaded:
+        client = await self._manager.get(name)
+        return Loaded(message=f"{name} is loaded", model=name, status="loaded", load_seconds=client.info.load_seconds)
+
+    async def _unloaded(self, name: str, *, force: bool = False) -> Loaded:
+        if await self._manager.unload(name, force=force):
+            return Loaded(message=f"{name} was unloaded", model=name, status="unloaded")
+        return Loaded(message=f"{name} was not loaded", model=name, status="unloaded")
+
+    async def _status(self, request: Request) -> msgspec.Struct:
+        return await self._state(self._manager.status(request.path_params["name"]))
+
+    async def _statuses(self, request: Request) -> list[msgspec.Struct]:
+        return [await self._state(status) for status in self._manager.statuses()]
+
+    async def _state(self, status: ModelStatus) -> ModelState:
+        state = ModelState(
+            model=status.name,
+            status=status.state,
+            loaded=status.state == "loaded",
+            progress=status.progress,
+            in_use=status.in_use,
+            last_used=status.last_used,
+            error=status.load_error,
+        )
+        client = self._manager.loaded(status.name)
+        if status.info is not None and client is not None:
+            state.size_bytes = status.info.size_bytes
+            state.n_ctx = status.info.n_ctx
+            state.backend = status.info.backend
+            state.devices = status.info.devices
+            state.n_gpu_layers = status.info.n_gpu_layers
+            state.adapters = status.info.adapters
+            await _count(state, client)
+        return state
+
+
+async def _count(state: ModelState, client: EngineClient) -> None:
+    stats = await client.stats()
+    state.running = stats.running
+    state.waiting = stats.waiting
+    state.kv_cells_used = stats.kv_cells_used
+    state.kv_cells_total = stats.kv_cells_total
+
+
+def _line(entry: ModelEntry, status: ModelStatus) -> ModelLine:
+    return ModelLine(
+        name=entry.name,
+        size_bytes=entry.size_bytes,
+        model_type=entry.kind,
+        parameter_count=entry.model.size_label,
+        source=entry.source,
+        architecture=entry.model.architecture,
+        quantization=entry.model.quantization,
+        context_length=entry.model.n_ctx_train,
+        adapters=sorted(entry.adapters),
+        state=status.state,
+    )
+
+
+def _named(call: Call) -> str:
+    body = decode(call.body, LoadRequest)
+    name = body.model or body.name
+    if not name:
+        raise InvalidRequestError("model is required", "model")
+    return name

@@ -1,0 +1,67 @@
+"""shimmy's routes about models: what comes in and what goes out."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class LoadRequest(msgspec.Struct, kw_only=True):
+    """POST /api/models/load and unload; the name may stand in the path instead."""
+
+    model: str | None = None
+    name: str | None = None
+
+
+class ModelLine(msgspec.Struct, kw_only=True):
+    name: str
+    size_bytes: int
+    model_type: str
+    """chat, base, embedding or rerank."""
+    parameter_count: str
+    """Such as "8B"."""
+    source: str
+    architecture: str | None
+    quantization: str | None
+    context_length: int | None
+    adapters: list[str]
+    state: str
+    """unloaded, loading, loaded, failed or dead."""
+
+
+class ModelLines(msgspec.Struct):
+    models: list[ModelLine]
+
+
+class Discovered(msgspec.Struct):
+    discovered: int
+    models: list[ModelLine]
+
+
+class Loaded(msgspec.Struct, kw_only=True):
+    message: str
+    model: str
+    status: str
+    load_seconds: float | None = None
+
+
+class ModelState(msgspec.Struct, kw_only=True):
+    """Times are seconds since the epoch."""
+
+    model: str
+    status: str
+    loaded: bool
+    progress: float
+    in_use: int
+    last_used: float | None
+    error: str | None
+    size_bytes: int | None = None
+    n_ctx: int | None = None
+    backend: str | None = None
+    devices: list[str] = []
+    n_gpu_layers: int | None = None
+    adapters: list[str] = []
+    running: int | None = None
+    """Requests that hold a sequence now; of a loaded model, as `waiting` and the cells."""
+    waiting: int | None = None
+    kv_cells_used: int | None = None
+    kv_cells_total: int | None = None
