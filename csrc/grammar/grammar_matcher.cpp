@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <utility>
 
 #include "errors.h"
 
@@ -89,7 +90,6 @@ size_t GrammarMatcher::validate(std::span<const int32_t> tokens) {
         const std::vector<uint32_t> ids(tokens.begin(), tokens.end());
         return validate_in_llg(ids);
     }
-    GrammarMatcher * self = this;
     const size_t n_text = text_.size();
     size_t n = 0;
     for (; n < tokens.size(); ++n) {
@@ -97,7 +97,7 @@ size_t GrammarMatcher::validate(std::span<const int32_t> tokens) {
         if (trigger.found) {
             std::vector<uint32_t> ids = trigger.tokens;
             ids.insert(ids.end(), tokens.begin() + static_cast<std::ptrdiff_t>(n) + 1, tokens.end());
-            const size_t n_valid = trigger.tokens.empty() ? 0 : self->validate_in_llg(ids);
+            const size_t n_valid = trigger.tokens.empty() ? 0 : validate_in_llg(ids);
             n += n_valid < trigger.tokens.size() || n_valid == 0 ? 0 : 1 + n_valid - trigger.tokens.size();
             break;
         }
@@ -112,23 +112,36 @@ size_t GrammarMatcher::validate(std::span<const int32_t> tokens) {
 }
 
 bool GrammarMatcher::allows(int32_t token) {
-    return validate({&token, 1}) == 1;
+    if (checked_ && checked_->token == token) {
+        return true;
+    }
+    checked_.reset();
+    if (!tokenizer().knows(token)) {
+        return false;
+    }
+    Checked checked{token, awaiting_ ? triggered_by(token) : Trigger{false, {static_cast<uint32_t>(token)}}};
+    const auto & tokens = checked.trigger.tokens;
+    const bool in_grammar = !awaiting_ || checked.trigger.found;
+    if (in_grammar && (tokens.empty() || validate_in_llg(tokens) != tokens.size())) {
+        return false;
+    }
+    checked_ = std::move(checked);
+    return true;
 }
 
 void GrammarMatcher::accept(int32_t token) {
     if (!allows(token)) {
         throw InvalidRequestError("token " + std::to_string(token) + " is not allowed here by the grammar", "token");
     }
+    const Trigger trigger = std::exchange(checked_, std::nullopt)->trigger;
     Step step{0, 0, awaiting_};
-    std::vector<uint32_t> ids;
+    std::vector<uint32_t> ids = trigger.tokens;
     if (awaiting_) {
-        Trigger trigger = triggered_by(token);
-        ids = std::move(trigger.tokens);
         awaiting_ = !trigger.found;
         step.n_text = static_cast<uint32_t>(tokenizer().text_of(token).size());
         text_ += tokenizer().text_of(token);
-    } else if (!stopped_in_llg()) {
-        ids.push_back(static_cast<uint32_t>(token));
+    } else if (stopped_in_llg()) {
+        ids.clear();
     }
     step.n_consumed = static_cast<uint32_t>(ids.size());
     consume(ids);
@@ -140,6 +153,7 @@ void GrammarMatcher::rollback(size_t n_tokens) {
         throw InvalidRequestError(
             "cannot take back " + std::to_string(n_tokens) + " tokens of " + std::to_string(steps_.size()), "n_tokens");
     }
+    checked_.reset();
     size_t n_consumed = 0;
     for (; n_tokens > 0; --n_tokens) {
         const Step & step = steps_.back();

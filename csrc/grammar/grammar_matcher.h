@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -56,6 +57,11 @@ class GrammarMatcher {
         std::vector<uint32_t> tokens;  // what the grammar has to take
     };
 
+    struct Checked {
+        int32_t token;
+        Trigger trigger;
+    };
+
     Trigger triggered_by(int32_t token) const;
     size_t validate_in_llg(std::span<const uint32_t> tokens);
     void consume(std::span<const uint32_t> tokens);
@@ -70,6 +76,7 @@ class GrammarMatcher {
     bool awaiting_;
     std::string text_;  // before the trigger, its token included
     std::vector<Step> steps_;
+    std::optional<Checked> checked_;  // the token that was found to be allowed here
 };
 
 }  // namespace shimmy

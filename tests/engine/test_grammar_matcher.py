@@ -147,6 +147,19 @@ def test_a_lazy_grammar_is_rolled_back_over_its_trigger() -> None:
         lazy.rollback(lazy.n_tokens)
 
 
+def test_a_token_that_was_found_allowed_is_not_so_elsewhere() -> None:
+    start = matcher("regex", "ab+")
+    (a, b) = (byte_tokens()[b"a"], byte_tokens()[b"b"])
+    assert start.allows(a) and start.allows(a)
+    start.accept(a)
+    assert not start.allows(a) and start.allows(b)
+    start.rollback(1)
+    assert not start.allows(b) and start.allows(a)
+    other = start.clone()
+    start.accept(a)
+    assert other.allows(a) and not start.allows(a)
+
+
 def test_preserved_tokens_count_as_text() -> None:
     special = next(token for token in range(tokenizer().n_vocab) if tokenizer().is_control(token)
                    and not tokenizer().is_eog(token))  # fmt: skip
