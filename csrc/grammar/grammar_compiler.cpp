@@ -118,7 +118,17 @@ LlgSource source_of(const GrammarSpec & spec, const LlgTokenizer & tokenizer) {
     return {"lark", gbnf_to_lark(spec.text, tokenizer.vocab())};
 }
 
-GrammarStart start_of(const GrammarSpec & spec, const GrammarVocab & vocab) {
+bool begins_with_rest(std::string_view text, std::string_view word) {
+    for (size_t n = 1; n < word.size() && n <= text.size(); ++n) {
+        if (text.starts_with(word.substr(word.size() - n))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+GrammarStart start_of(const GrammarSpec & spec, const LlgTokenizer & tokenizer) {
+    const GrammarVocab & vocab = tokenizer.vocab();
     GrammarStart start;
     start.lazy = spec.lazy;
     for (const auto & trigger : spec.triggers) {
@@ -132,6 +142,17 @@ GrammarStart start_of(const GrammarSpec & spec, const GrammarVocab & vocab) {
                                       "triggers");
         }
         start.tokens.push_back(static_cast<int32_t>(found - vocab.bytes.begin()));
+    }
+    for (int32_t token = 0; spec.lazy && tokenizer.knows(token); ++token) {
+        const std::string_view text = tokenizer.text_of(token);
+        const auto holds = [&](const std::string & word) { return text.find(word) != std::string_view::npos; };
+        const auto continues = [&](const std::string & word) { return begins_with_rest(text, word); };
+        if (std::find(start.tokens.begin(), start.tokens.end(), token) != start.tokens.end() ||
+            std::any_of(start.words.begin(), start.words.end(), holds)) {
+            start.completing.push_back(token);
+        } else if (std::any_of(start.words.begin(), start.words.end(), continues)) {
+            start.continuing.push_back(token);
+        }
     }
     return start;
 }
@@ -155,8 +176,8 @@ std::shared_ptr<const Grammar> compile_now(const GrammarSpec & spec, std::shared
             throw InvalidRequestError("the grammar does not begin with its prefill", "prefill");
         }
     }
-    GrammarStart start = start_of(spec, tokenizer->vocab());
-    return std::make_shared<const Grammar>(std::move(tokenizer), std::move(matcher), std::move(start));
+    GrammarStart start = start_of(spec, *tokenizer);
+    return std::make_shared<const Grammar>(spec.kind, std::move(tokenizer), std::move(matcher), std::move(start));
 }
 
 }  // namespace

@@ -83,6 +83,19 @@ GrammarMatcher::Trigger GrammarMatcher::triggered_by(int32_t token) const {
     return {true, text == piece ? std::vector{static_cast<uint32_t>(token)} : tokenizer().spell(text)};
 }
 
+// Whether the text ends with the beginning of a trigger's word.
+bool GrammarMatcher::within_word() const {
+    const std::string_view text = text_;
+    for (const std::string_view word : grammar_->trigger().words) {
+        for (size_t n = std::min(text.size(), word.size() - 1); n > 0; --n) {
+            if (text.ends_with(word.substr(0, n))) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
 size_t GrammarMatcher::validate(std::span<const int32_t> tokens) {
     const auto known = std::find_if_not(tokens.begin(), tokens.end(), [&](int32_t t) { return tokenizer().knows(t); });
     tokens = tokens.first(static_cast<size_t>(known - tokens.begin()));
@@ -175,12 +188,19 @@ void GrammarMatcher::mask(std::span<float> logits) {
                                   "logits");
     }
     constexpr float never = -std::numeric_limits<float>::infinity();
+    std::fill(logits.begin() + static_cast<std::ptrdiff_t>(n_vocab), logits.end(), never);
     if (awaiting_) {
-        for (size_t token = 0; token < n_vocab; ++token) {
-            const Trigger trigger = triggered_by(static_cast<int32_t>(token));
-            if (trigger.found && !allows(static_cast<int32_t>(token))) {
-                logits[token] = never;
+        const auto refuse = [&](std::span<const int32_t> tokens) {
+            for (const int32_t token : tokens) {
+                if (!allows(token)) {
+                    logits[static_cast<size_t>(token)] = never;
+                }
             }
+        };
+        const GrammarStart & start = grammar_->trigger();
+        refuse(start.completing);
+        if (within_word()) {
+            refuse(start.continuing);
         }
         return;
     }
@@ -201,7 +221,6 @@ void GrammarMatcher::mask(std::span<float> logits) {
             }
         }
     }
-    std::fill(logits.begin() + static_cast<std::ptrdiff_t>(n_vocab), logits.end(), never);
 }
 
 std::vector<int32_t> GrammarMatcher::forced() {

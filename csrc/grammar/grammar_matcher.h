@@ -63,6 +63,7 @@ class GrammarMatcher {
     };
 
     Trigger triggered_by(int32_t token) const;
+    bool within_word() const;
     size_t validate_in_llg(std::span<const uint32_t> tokens);
     void consume(std::span<const uint32_t> tokens);
     [[noreturn]] void fail();

@@ -147,6 +147,25 @@ def test_a_lazy_grammar_is_rolled_back_over_its_trigger() -> None:
         lazy.rollback(lazy.n_tokens)
 
 
+@pytest.mark.parametrize("before", ["", "a", "a<", "a<g", "a<go", "<<go"])
+def test_before_its_trigger_a_lazy_grammar_masks_what_it_refuses(before: str) -> None:
+    lazy = matcher("gbnf", 'root ::= "<go>" [0-9]+', lazy=True, triggers=[("word", "<go>")])
+    for byte in before.encode():
+        lazy.accept(byte_tokens()[bytes([byte])])
+    every = {token for token in range(tokenizer().n_vocab) if lazy.allows(token)}
+    assert allowed(lazy) == every
+    assert len(every) > tokenizer().n_vocab - 100
+    if before.endswith("<go"):
+        assert len(every) < tokenizer().n_vocab
+
+
+def test_a_row_longer_than_the_vocabulary() -> None:
+    for start in (matcher("regex", "a"), matcher("regex", "a", lazy=True, triggers=[("word", "a")])):
+        logits = np.zeros(tokenizer().n_vocab + 3, np.float32)
+        start.mask(logits)
+        assert not np.isfinite(logits[-3:]).any()
+
+
 def test_a_token_that_was_found_allowed_is_not_so_elsewhere() -> None:
     start = matcher("regex", "ab+")
     (a, b) = (byte_tokens()[b"a"], byte_tokens()[b"b"])
