@@ -20,6 +20,10 @@ constexpr size_t max_error_bytes = 400;
 // What a grammar is taken to hold: lexer, rules and the states that llguidance has computed so far.
 constexpr size_t grammar_bytes = 128U << 10;
 constexpr size_t bytes_per_text_byte = 32;
+// Of ambiguous grammars, whose rows grow with the output: a step's work grows with the square of a row, to 0.3 s at
+// llguidance's 2,000 items. With these a mask takes 40 ms at most where an item takes 2 us.
+constexpr size_t most_items_in_row = 250;
+constexpr size_t most_items_per_step = 20'000;
 
 struct LlgSource {
     const char * kind;
@@ -157,10 +161,21 @@ GrammarStart start_of(const GrammarSpec & spec, const LlgTokenizer & tokenizer) 
     return start;
 }
 
+// Schemas are not ambiguous, but each optional property is an item: with them llguidance's own limits stay.
+void limit_work(llg::ParserLimits & limits, const GrammarSpec & spec) {
+    const bool is_gbnf = spec.kind == GrammarSpec::Kind::Gbnf;
+    const bool is_lark = spec.kind == GrammarSpec::Kind::Lark && spec.text.find("%json") == std::string::npos;
+    if (is_gbnf || is_lark) {
+        limits.max_items_in_row = std::min(limits.max_items_in_row, most_items_in_row);
+        limits.step_max_items = std::min(limits.step_max_items, most_items_per_step);
+    }
+}
+
 std::shared_ptr<const Grammar> compile_now(const GrammarSpec & spec, std::shared_ptr<const LlgTokenizer> tokenizer) {
     const LlgLibrary & library = tokenizer->library();
     const LlgSource source = source_of(spec, *tokenizer);
-    const llg::ConstraintInit init = library.constraint_init(tokenizer->handle());
+    llg::ConstraintInit init = library.constraint_init(tokenizer->handle());
+    limit_work(init.limits, spec);
     LlgMatcher matcher(library.new_matcher(&init, source.kind, source.text.c_str()), FreeMatcher{&library});
     if (library.matcher_is_error(matcher.get())) {
         std::string error = library.matcher_get_error(matcher.get());

@@ -131,6 +131,19 @@ def test_with_banned_strings() -> None:
     assert answer.text in ("Bucharest", "Belgrade")
 
 
+def test_a_grammar_beyond_its_limits_fails_alone() -> None:
+    grammar = compiler().compile("lark", 'start: s\ns: s s | "a" | "b" | " "')
+    with open_engine() as engine:
+        driver = Driver(engine)
+        others = [driver.ask(question) for question in list(QUESTIONS)[:2]]
+        answer = driver.ask(WHO, grammar=grammar, ignore_eos=True, max_tokens=400)
+        driver.finish()
+    assert answer.reason == "FAILED"
+    assert answer.last is not None
+    assert "the lark needs more work for one step than is allowed" in answer.last.error
+    assert [one.text for one in others] == list(QUESTIONS.values())[:2]
+
+
 def test_with_min_tokens_it_ends_where_the_grammar_does() -> None:
     grammar = compiler().compile("regex", "a{2,6}")
     with open_engine() as engine:

@@ -11,7 +11,7 @@ from engine_fixtures import tokenizer
 from grammar_walk import byte_tokens, compiler, matcher, random_output, takes
 
 from shimmy import _core
-from shimmy.errors import InvalidRequestError, ModelLoadError
+from shimmy.errors import DecodeError, InvalidRequestError, ModelLoadError
 
 
 def tokens_of(text: str) -> list[int]:
@@ -177,6 +177,30 @@ def test_a_token_that_was_found_allowed_is_not_so_elsewhere() -> None:
     other = start.clone()
     start.accept(a)
     assert other.allows(a) and not start.allows(a)
+
+
+AMBIGUOUS = {"lark": 'start: s\ns: s s | "a" | "b"', "gbnf": 'root ::= s\ns ::= "(" s ")" | "a" | "a" t\nt ::= s s | s'}
+
+
+@pytest.mark.parametrize("kind", AMBIGUOUS)
+def test_an_ambiguous_grammar_ends_with_an_error_that_names_it(kind: str) -> None:
+    start = matcher(kind, AMBIGUOUS[kind])
+    row = np.zeros(tokenizer().n_vocab, np.float32)
+    with pytest.raises(DecodeError, match=f"the {kind} needs more work for one step than is allowed"):  # noqa: PT012
+        for _ in range(2000):
+            start.mask(row)
+            start.accept(byte_tokens()[b"a"])
+    with pytest.raises(DecodeError, match=f"the {kind} "):
+        start.mask(row)
+    assert matcher(kind, AMBIGUOUS[kind]).allows(byte_tokens()[b"a"])
+
+
+def test_long_outputs_stay_within_the_limits_without_a_mask() -> None:
+    start = matcher("regex", "([a-z]{1,9} ){2000}")
+    token = byte_tokens()[b"a"]
+    for n in range(3000):
+        start.accept(byte_tokens()[b" "] if n % 3 == 2 else token)
+    assert start.n_tokens == 3000
 
 
 def test_preserved_tokens_count_as_text() -> None:
