@@ -15,6 +15,7 @@ TokenChooser::TokenChooser(std::shared_ptr<const Tokenizer> tokenizer, const Req
                            std::shared_ptr<const PrefixTokens> texts)
     : tokenizer_(std::move(tokenizer)),
       sampler_(tokenizer_, request.sampling),
+      ignore_eos_(request.ignore_eos),
       stop_token_ids_(request.stop_token_ids.begin(), request.stop_token_ids.end()),
       min_tokens_(request.min_tokens),
       known_(known),
@@ -23,17 +24,16 @@ TokenChooser::TokenChooser(std::shared_ptr<const Tokenizer> tokenizer, const Req
     if (request.grammar) {
         grammar_.emplace(request.grammar);
     }
-    if (!request.ignore_eos) {
-        ends_ = tokenizer_->eog_tokens();
+    if (!ignore_eos_ && min_tokens_ > 0) {
+        eog_ = tokenizer_->eog_tokens();  // goes over the vocabulary
     }
-    ends_.insert(ends_.end(), stop_token_ids_.begin(), stop_token_ids_.end());
     for (const Token token : request.prompt) {
         sampler_.accept(token);
     }
 }
 
 bool TokenChooser::is_end(Token token) const {
-    return std::find(ends_.begin(), ends_.end(), token) != ends_.end();
+    return (!ignore_eos_ && tokenizer_->is_eog(token)) || stop_token_ids_.count(token) > 0;
 }
 
 const std::set<Token> * TokenChooser::banned_at(int64_t n_generated) const {
@@ -85,7 +85,10 @@ void TokenChooser::mask(std::span<float> logits, int64_t n_generated) {
         grammar_->mask(logits);
     }
     if (n_generated < min_tokens_) {
-        for (const Token token : ends_) {
+        for (const Token token : eog_) {
+            logits[static_cast<size_t>(token)] = never;
+        }
+        for (const Token token : stop_token_ids_) {
             logits[static_cast<size_t>(token)] = never;
         }
     }

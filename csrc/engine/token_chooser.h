@@ -47,8 +47,6 @@ class TokenChooser {
 
     bool is_end(Token token) const;  // an end token of the model, unless ignore_eos, or one of stop_token_ids
 
-    const Sampler & sampler() const { return sampler_; }
-
   private:
     bool allowed(Token token, int64_t n_generated);
     void mask(std::span<float> logits, int64_t n_generated);
@@ -57,9 +55,10 @@ class TokenChooser {
     std::shared_ptr<const Tokenizer> tokenizer_;
     Sampler sampler_;
     std::optional<GrammarMatcher> grammar_;
-    std::vector<Token> ends_;
+    bool ignore_eos_;
     std::set<Token> stop_token_ids_;
     int64_t min_tokens_;
+    std::vector<Token> eog_;  // listed where they are masked
     std::string known_;  // what is left of it
     std::string all_known_;
     std::shared_ptr<const PrefixTokens> texts_;
