@@ -27,8 +27,8 @@ void GrammarMatcher::fail() {
     std::string text = error == nullptr ? "unknown error" : error;
     text = text.substr(0, std::min<size_t>(text.find("\n<"), 300));
     const auto says = [&](const char * words) { return text.find(words) != std::string::npos; };
-    const bool is_limit = says("Too many items") || says("Current row has") || says("too many expressions") ||
-                          says("too many states");
+    const bool is_limit =
+        says("Too many items") || says("Current row has") || says("too many expressions") || says("too many states");
     throw DecodeError(std::string("the ") + name_of(grammar_->kind()) +
                       (is_limit ? " needs more work for one step than is allowed, make it simpler or less ambiguous: "
                                 : " could not be followed any further: ") +

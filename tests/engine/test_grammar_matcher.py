@@ -186,7 +186,7 @@ AMBIGUOUS = {"lark": 'start: s\ns: s s | "a" | "b"', "gbnf": 'root ::= s\ns ::= 
 def test_an_ambiguous_grammar_ends_with_an_error_that_names_it(kind: str) -> None:
     start = matcher(kind, AMBIGUOUS[kind])
     row = np.zeros(tokenizer().n_vocab, np.float32)
-    with pytest.raises(DecodeError, match=f"the {kind} needs more work for one step than is allowed"):  # noqa: PT012
+    with pytest.raises(DecodeError, match=f"the {kind} needs more work for one step than is allowed"):
         for _ in range(2000):
             start.mask(row)
             start.accept(byte_tokens()[b"a"])
