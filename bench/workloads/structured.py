@@ -36,7 +36,8 @@ class Structured(Workload):
     streams: tuple[int, ...] = (1, 4)
     documents: int = 3
     """Of each stream and schema."""
-    max_tokens: int = 512
+    max_tokens: int = 1024
+    """Enough for every document of these schemas, whose strings, numbers and arrays are bounded, to end."""
 
     @property
     def metrics(self) -> dict[str, Metric]:
@@ -51,7 +52,7 @@ class Structured(Workload):
 
     @property
     def n_ctx(self) -> int:
-        return (max(self.streams) + 1) * 1024
+        return (max(self.streams) + 1) * (self.max_tokens + 256)
 
     def limits(self, machine: Machine, cost: ModelCost) -> dict[str, float]:
         """Of decoding token by token; tokens that the schema forces need no step of their own."""

@@ -26,8 +26,8 @@ struct Request {
     int64_t min_tokens = 0;             // no end token, stop token or stop string before that many
     std::vector<std::string> stop;
     std::vector<Token> stop_token_ids;
-    bool ignore_eos = false;
-    std::vector<std::string> banned_strings;  // never in the text: the answer is rolled back and goes on
+    bool ignore_eos = false;                  // with a grammar: an answer ends only where nothing else may come
+    std::vector<std::string> banned_strings;  // never in the text: the answer is rolled back and goes on, or fails
     std::optional<int32_t> logprobs;          // alternatives per token, 0 to 20; none: off
     std::optional<int32_t> prompt_logprobs;   // the same for the prompt's tokens but the first
     bool token_healing = false;               // let the answer choose anew how the prompt's end is cut in tokens

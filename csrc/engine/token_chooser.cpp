@@ -15,6 +15,7 @@ TokenChooser::TokenChooser(std::shared_ptr<const Tokenizer> tokenizer, const Req
                            std::shared_ptr<const PrefixTokens> texts)
     : tokenizer_(std::move(tokenizer)),
       sampler_(tokenizer_, request.sampling),
+      ignore_eos_(request.ignore_eos),
       stop_token_ids_(request.stop_token_ids.begin(), request.stop_token_ids.end()),
       min_tokens_(request.min_tokens),
       known_(known),
@@ -23,17 +24,22 @@ TokenChooser::TokenChooser(std::shared_ptr<const Tokenizer> tokenizer, const Req
     if (request.grammar) {
         grammar_.emplace(request.grammar);
     }
-    if (!request.ignore_eos) {
-        ends_ = tokenizer_->eog_tokens();
+    if (ignore_eos_ ? request.grammar != nullptr : min_tokens_ > 0) {
+        eog_ = tokenizer_->eog_tokens();  // goes over the vocabulary
+        std::erase_if(eog_, [&](Token token) { return stop_token_ids_.count(token) > 0; });
     }
-    ends_.insert(ends_.end(), stop_token_ids_.begin(), stop_token_ids_.end());
     for (const Token token : request.prompt) {
         sampler_.accept(token);
     }
 }
 
 bool TokenChooser::is_end(Token token) const {
-    return std::find(ends_.begin(), ends_.end(), token) != ends_.end();
+    return (!ignore_eos_ && tokenizer_->is_eog(token)) || stop_token_ids_.count(token) > 0;
+}
+
+// Where the output might end and need not.
+bool TokenChooser::hides_eog() {
+    return ignore_eos_ && grammar_ && !grammar_->awaiting() && !grammar_->stopped();
 }
 
 const std::set<Token> * TokenChooser::banned_at(int64_t n_generated) const {
@@ -47,6 +53,9 @@ bool TokenChooser::allowed(Token token, int64_t n_generated) {
     }
     const auto * banned = banned_at(n_generated);
     if (banned && banned->count(token) > 0) {
+        return false;
+    }
+    if (hides_eog() && std::find(eog_.begin(), eog_.end(), token) != eog_.end()) {
         return false;
     }
     if (!known_.empty()) {
@@ -85,13 +94,28 @@ void TokenChooser::mask(std::span<float> logits, int64_t n_generated) {
         grammar_->mask(logits);
     }
     if (n_generated < min_tokens_) {
-        for (const Token token : ends_) {
+        const std::span<const Token> ends = ignore_eos_ ? std::span<const Token>() : eog_;
+        for (const Token token : ends) {
+            logits[static_cast<size_t>(token)] = never;
+        }
+        for (const Token token : stop_token_ids_) {
             logits[static_cast<size_t>(token)] = never;
         }
     }
     if (const auto * banned = banned_at(n_generated)) {
         for (const Token token : *banned) {
             logits[static_cast<size_t>(token)] = never;
+        }
+    }
+    if (hides_eog()) {
+        std::vector<float> hidden;
+        for (const Token token : eog_) {
+            hidden.push_back(std::exchange(logits[static_cast<size_t>(token)], never));
+        }
+        if (argmax(logits) < 0) {
+            for (size_t i = 0; i < eog_.size(); ++i) {
+                logits[static_cast<size_t>(eog_[i])] = hidden[i];
+            }
         }
     }
 }

@@ -25,7 +25,8 @@ class TokenChooser {
     TokenChooser(std::shared_ptr<const Tokenizer> tokenizer, const Request & request, std::string known,
                  std::shared_ptr<const PrefixTokens> texts);
 
-    // The token for position `n_generated` of the answer; not accepted yet. Throws DecodeError when none is left.
+    // The token for position `n_generated` of the answer; not accepted yet. With ignore_eos a grammar's end is chosen
+    // only when nothing else is left. Throws DecodeError when nothing is: banned strings win over the grammar.
     Token choose(std::span<const float> logits, int64_t n_generated);
 
     // How many leading tokens of a draft could be chosen one after the other.
@@ -47,20 +48,20 @@ class TokenChooser {
 
     bool is_end(Token token) const;  // an end token of the model, unless ignore_eos, or one of stop_token_ids
 
-    const Sampler & sampler() const { return sampler_; }
-
   private:
     bool allowed(Token token, int64_t n_generated);
     void mask(std::span<float> logits, int64_t n_generated);
+    bool hides_eog();
     const std::set<Token> * banned_at(int64_t n_generated) const;
 
     std::shared_ptr<const Tokenizer> tokenizer_;
     Sampler sampler_;
     std::optional<GrammarMatcher> grammar_;
-    std::vector<Token> ends_;
+    bool ignore_eos_;
     std::set<Token> stop_token_ids_;
     int64_t min_tokens_;
-    std::string known_;  // what is left of it
+    std::vector<Token> eog_;  // listed where they are masked
+    std::string known_;       // what is left of it
     std::string all_known_;
     std::shared_ptr<const PrefixTokens> texts_;
     std::map<int64_t, std::set<Token>> banned_;  // by position

@@ -2,8 +2,9 @@
 
 namespace shimmy {
 
-Grammar::Grammar(std::shared_ptr<const LlgTokenizer> tokenizer, LlgMatcher start, GrammarStart trigger)
-    : tokenizer_(std::move(tokenizer)), start_(std::move(start)), trigger_(std::move(trigger)) {}
+Grammar::Grammar(GrammarSpec::Kind kind, std::shared_ptr<const LlgTokenizer> tokenizer, LlgMatcher start,
+                 GrammarStart trigger)
+    : kind_(kind), tokenizer_(std::move(tokenizer)), start_(std::move(start)), trigger_(std::move(trigger)) {}
 
 LlgMatcher Grammar::matcher() const {
     const std::lock_guard lock(mutex_);

@@ -20,6 +20,10 @@ constexpr size_t max_error_bytes = 400;
 // What a grammar is taken to hold: lexer, rules and the states that llguidance has computed so far.
 constexpr size_t grammar_bytes = 128U << 10;
 constexpr size_t bytes_per_text_byte = 32;
+// Of ambiguous grammars, whose rows grow with the output: a step's work grows with the square of a row, to 0.3 s at
+// llguidance's 2,000 items. With these a mask takes 40 ms at most where an item takes 2 us.
+constexpr size_t most_items_in_row = 250;
+constexpr size_t most_items_per_step = 20'000;
 
 struct LlgSource {
     const char * kind;
@@ -118,7 +122,17 @@ LlgSource source_of(const GrammarSpec & spec, const LlgTokenizer & tokenizer) {
     return {"lark", gbnf_to_lark(spec.text, tokenizer.vocab())};
 }
 
-GrammarStart start_of(const GrammarSpec & spec, const GrammarVocab & vocab) {
+bool begins_with_rest(std::string_view text, std::string_view word) {
+    for (size_t n = 1; n < word.size() && n <= text.size(); ++n) {
+        if (text.starts_with(word.substr(word.size() - n))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+GrammarStart start_of(const GrammarSpec & spec, const LlgTokenizer & tokenizer) {
+    const GrammarVocab & vocab = tokenizer.vocab();
     GrammarStart start;
     start.lazy = spec.lazy;
     for (const auto & trigger : spec.triggers) {
@@ -133,13 +147,35 @@ GrammarStart start_of(const GrammarSpec & spec, const GrammarVocab & vocab) {
         }
         start.tokens.push_back(static_cast<int32_t>(found - vocab.bytes.begin()));
     }
+    for (int32_t token = 0; spec.lazy && tokenizer.knows(token); ++token) {
+        const std::string_view text = tokenizer.text_of(token);
+        const auto holds = [&](const std::string & word) { return text.find(word) != std::string_view::npos; };
+        const auto continues = [&](const std::string & word) { return begins_with_rest(text, word); };
+        if (std::find(start.tokens.begin(), start.tokens.end(), token) != start.tokens.end() ||
+            std::any_of(start.words.begin(), start.words.end(), holds)) {
+            start.completing.push_back(token);
+        } else if (std::any_of(start.words.begin(), start.words.end(), continues)) {
+            start.continuing.push_back(token);
+        }
+    }
     return start;
+}
+
+// Schemas are not ambiguous, but each optional property is an item: with them llguidance's own limits stay.
+void limit_work(llg::ParserLimits & limits, const GrammarSpec & spec) {
+    const bool is_gbnf = spec.kind == GrammarSpec::Kind::Gbnf;
+    const bool is_lark = spec.kind == GrammarSpec::Kind::Lark && spec.text.find("%json") == std::string::npos;
+    if (is_gbnf || is_lark) {
+        limits.max_items_in_row = std::min(limits.max_items_in_row, most_items_in_row);
+        limits.step_max_items = std::min(limits.step_max_items, most_items_per_step);
+    }
 }
 
 std::shared_ptr<const Grammar> compile_now(const GrammarSpec & spec, std::shared_ptr<const LlgTokenizer> tokenizer) {
     const LlgLibrary & library = tokenizer->library();
     const LlgSource source = source_of(spec, *tokenizer);
-    const llg::ConstraintInit init = library.constraint_init(tokenizer->handle());
+    llg::ConstraintInit init = library.constraint_init(tokenizer->handle());
+    limit_work(init.limits, spec);
     LlgMatcher matcher(library.new_matcher(&init, source.kind, source.text.c_str()), FreeMatcher{&library});
     if (library.matcher_is_error(matcher.get())) {
         std::string error = library.matcher_get_error(matcher.get());
@@ -155,8 +191,8 @@ std::shared_ptr<const Grammar> compile_now(const GrammarSpec & spec, std::shared
             throw InvalidRequestError("the grammar does not begin with its prefill", "prefill");
         }
     }
-    GrammarStart start = start_of(spec, tokenizer->vocab());
-    return std::make_shared<const Grammar>(std::move(tokenizer), std::move(matcher), std::move(start));
+    GrammarStart start = start_of(spec, *tokenizer);
+    return std::make_shared<const Grammar>(spec.kind, std::move(tokenizer), std::move(matcher), std::move(start));
 }
 
 }  // namespace

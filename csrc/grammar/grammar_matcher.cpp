@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <utility>
 
 #include "errors.h"
 
@@ -25,7 +26,13 @@ void GrammarMatcher::fail() {
     const char * error = library().matcher_get_error(matcher_.get());
     std::string text = error == nullptr ? "unknown error" : error;
     text = text.substr(0, std::min<size_t>(text.find("\n<"), 300));
-    throw DecodeError("the grammar could not be followed any further: " + text);
+    const auto says = [&](const char * words) { return text.find(words) != std::string::npos; };
+    const bool is_limit =
+        says("Too many items") || says("Current row has") || says("too many expressions") || says("too many states");
+    throw DecodeError(std::string("the ") + name_of(grammar_->kind()) +
+                      (is_limit ? " needs more work for one step than is allowed, make it simpler or less ambiguous: "
+                                : " could not be followed any further: ") +
+                      text);
 }
 
 bool GrammarMatcher::stopped_in_llg() {
@@ -82,6 +89,19 @@ GrammarMatcher::Trigger GrammarMatcher::triggered_by(int32_t token) const {
     return {true, text == piece ? std::vector{static_cast<uint32_t>(token)} : tokenizer().spell(text)};
 }
 
+// Whether the text ends with the beginning of a trigger's word.
+bool GrammarMatcher::within_word() const {
+    const std::string_view text = text_;
+    for (const std::string_view word : grammar_->trigger().words) {
+        for (size_t n = std::min(text.size(), word.size() - 1); n > 0; --n) {
+            if (text.ends_with(word.substr(0, n))) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
 size_t GrammarMatcher::validate(std::span<const int32_t> tokens) {
     const auto known = std::find_if_not(tokens.begin(), tokens.end(), [&](int32_t t) { return tokenizer().knows(t); });
     tokens = tokens.first(static_cast<size_t>(known - tokens.begin()));
@@ -89,7 +109,6 @@ size_t GrammarMatcher::validate(std::span<const int32_t> tokens) {
         const std::vector<uint32_t> ids(tokens.begin(), tokens.end());
         return validate_in_llg(ids);
     }
-    GrammarMatcher * self = this;
     const size_t n_text = text_.size();
     size_t n = 0;
     for (; n < tokens.size(); ++n) {
@@ -97,7 +116,7 @@ size_t GrammarMatcher::validate(std::span<const int32_t> tokens) {
         if (trigger.found) {
             std::vector<uint32_t> ids = trigger.tokens;
             ids.insert(ids.end(), tokens.begin() + static_cast<std::ptrdiff_t>(n) + 1, tokens.end());
-            const size_t n_valid = trigger.tokens.empty() ? 0 : self->validate_in_llg(ids);
+            const size_t n_valid = trigger.tokens.empty() ? 0 : validate_in_llg(ids);
             n += n_valid < trigger.tokens.size() || n_valid == 0 ? 0 : 1 + n_valid - trigger.tokens.size();
             break;
         }
@@ -112,23 +131,36 @@ size_t GrammarMatcher::validate(std::span<const int32_t> tokens) {
 }
 
 bool GrammarMatcher::allows(int32_t token) {
-    return validate({&token, 1}) == 1;
+    if (checked_ && checked_->token == token) {
+        return true;
+    }
+    checked_.reset();
+    if (!tokenizer().knows(token)) {
+        return false;
+    }
+    Checked checked{token, awaiting_ ? triggered_by(token) : Trigger{false, {static_cast<uint32_t>(token)}}};
+    const auto & tokens = checked.trigger.tokens;
+    const bool in_grammar = !awaiting_ || checked.trigger.found;
+    if (in_grammar && (tokens.empty() || validate_in_llg(tokens) != tokens.size())) {
+        return false;
+    }
+    checked_ = std::move(checked);
+    return true;
 }
 
 void GrammarMatcher::accept(int32_t token) {
     if (!allows(token)) {
         throw InvalidRequestError("token " + std::to_string(token) + " is not allowed here by the grammar", "token");
     }
+    const Trigger trigger = std::exchange(checked_, std::nullopt)->trigger;
     Step step{0, 0, awaiting_};
-    std::vector<uint32_t> ids;
+    std::vector<uint32_t> ids = trigger.tokens;
     if (awaiting_) {
-        Trigger trigger = triggered_by(token);
-        ids = std::move(trigger.tokens);
         awaiting_ = !trigger.found;
         step.n_text = static_cast<uint32_t>(tokenizer().text_of(token).size());
         text_ += tokenizer().text_of(token);
-    } else if (!stopped_in_llg()) {
-        ids.push_back(static_cast<uint32_t>(token));
+    } else if (stopped_in_llg()) {
+        ids.clear();
     }
     step.n_consumed = static_cast<uint32_t>(ids.size());
     consume(ids);
@@ -140,6 +172,7 @@ void GrammarMatcher::rollback(size_t n_tokens) {
         throw InvalidRequestError(
             "cannot take back " + std::to_string(n_tokens) + " tokens of " + std::to_string(steps_.size()), "n_tokens");
     }
+    checked_.reset();
     size_t n_consumed = 0;
     for (; n_tokens > 0; --n_tokens) {
         const Step & step = steps_.back();
@@ -161,12 +194,19 @@ void GrammarMatcher::mask(std::span<float> logits) {
                                   "logits");
     }
     constexpr float never = -std::numeric_limits<float>::infinity();
+    std::fill(logits.begin() + static_cast<std::ptrdiff_t>(n_vocab), logits.end(), never);
     if (awaiting_) {
-        for (size_t token = 0; token < n_vocab; ++token) {
-            const Trigger trigger = triggered_by(static_cast<int32_t>(token));
-            if (trigger.found && !allows(static_cast<int32_t>(token))) {
-                logits[token] = never;
+        const auto refuse = [&](std::span<const int32_t> tokens) {
+            for (const int32_t token : tokens) {
+                if (!allows(token)) {
+                    logits[static_cast<size_t>(token)] = never;
+                }
             }
+        };
+        const GrammarStart & start = grammar_->trigger();
+        refuse(start.completing);
+        if (within_word()) {
+            refuse(start.continuing);
         }
         return;
     }
@@ -187,7 +227,6 @@ void GrammarMatcher::mask(std::span<float> logits) {
             }
         }
     }
-    std::fill(logits.begin() + static_cast<std::ptrdiff_t>(n_vocab), logits.end(), never);
 }
 
 std::vector<int32_t> GrammarMatcher::forced() {

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -56,7 +57,13 @@ class GrammarMatcher {
         std::vector<uint32_t> tokens;  // what the grammar has to take
     };
 
+    struct Checked {
+        int32_t token;
+        Trigger trigger;
+    };
+
     Trigger triggered_by(int32_t token) const;
+    bool within_word() const;
     size_t validate_in_llg(std::span<const uint32_t> tokens);
     void consume(std::span<const uint32_t> tokens);
     [[noreturn]] void fail();
@@ -70,6 +77,7 @@ class GrammarMatcher {
     bool awaiting_;
     std::string text_;  // before the trigger, its token included
     std::vector<Step> steps_;
+    std::optional<Checked> checked_;  // the token that was found to be allowed here
 };
 
 }  // namespace shimmy

@@ -20,7 +20,7 @@ struct GrammarSpec {
     Kind kind = Kind::JsonObject;
     std::string text;                  // the schema, pattern or grammar
     std::vector<std::string> choices;  // Choice: the whole output is one of these
-    bool any_whitespace = true;        // JSON: a blank, or line breaks and up to 20, where JSON has them; else none
+    bool any_whitespace = true;        // JSON: a blank or an indented line break where JSON has them; else none
     bool lazy = false;                 // everything is allowed before the first trigger
     std::vector<LazyTrigger> triggers;
     std::string prefill;                        // text that the grammar begins with and the prompt holds already

@@ -230,7 +230,7 @@ std::string schema_for_llg(std::string_view text, bool any_whitespace) {
     const size_t next = text.find_first_not_of(" \t\r\n", brace + 1);
     std::string options = R"("x-guidance":{"lenient":false,"coerce_one_of":false,"whitespace_flexible":false)";
     if (any_whitespace) {
-        options += R"(,"whitespace_pattern":"\\x20|\\x0A{1,2}[\\x20\\x09]{0,20}")";
+        options += R"x(,"whitespace_pattern":"\\x20|\\x0A(\\x20{0,20}|\\x09{0,20})")x";
     }
     options += text[next] == '}' ? "}" : "},";
     return std::string(text.substr(0, brace + 1)) + options + std::string(text.substr(brace + 1));

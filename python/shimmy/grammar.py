@@ -57,8 +57,8 @@ class GrammarSpec(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True)
     `json_schema` is a schema (an object); `json_object` any JSON object; `regex` a pattern in the syntax of Rust's
     regex crate that the whole output matches; `choice` the texts of which the output is one; `lark` a grammar in
     llguidance's dialect of Lark; `gbnf` one in llama.cpp's format. `strict` also refuses schemas outside of OpenAI's
-    strict subset. `any_whitespace`: JSON may hold a blank, or one or two line breaks
-    with up to 20 blanks, wherever JSON allows them (as llama.cpp's grammars do); else it holds none.
+    strict subset. `any_whitespace`: JSON may hold a blank, or a line break indented with up to 20 blanks or 20 tabs,
+    wherever JSON allows them: all that serialisers print, and little to ramble in. Else it holds none.
     """
 
     json_schema: dict[str, Any] | None = None

@@ -46,8 +46,10 @@ class GenerateRequest(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=T
     stop: list[str] = []
     stop_token_ids: list[int] = []
     ignore_eos: bool = False
+    """Go on behind end tokens. With a grammar none is chosen but where nothing else may come: there the answer ends."""
     banned_strings: list[str] = []
-    """Never in the text: where one appears, the answer is rolled back and goes on another way."""
+    """Never in the text: where one appears, the answer is rolled back and goes on another way. They win over a grammar:
+    where all that it allows is banned, the answer fails with an error that names both."""
     logprobs: int | None = None
     """Alternatives per token, 0 to 20; None turns log-probabilities off."""
     prompt_logprobs: int | None = None

@@ -118,6 +118,9 @@ def test_heavy_and_malformed_schemas_compile_or_are_refused(schema: dict[str, An
 def test_whitespace_is_bounded_or_absent() -> None:
     schema = json.dumps({"type": "array", "items": {"type": "integer"}})
     assert takes(matcher("json_schema", schema), "[ 1,\n  2 ]")
+    assert takes(matcher("json_schema", schema), "[\n\t1,\n\t2\n]")
+    for blanks in ("  ", "\n\n", "\n \t", " \n", "\n" + " " * 21):
+        assert not takes(matcher("json_schema", schema), f"[{blanks}1]")
     assert not takes(matcher("json_schema", schema), "[" + " " * 200 + "1]")
     assert takes(matcher("json_schema", schema, any_whitespace=False), "[1,2]")
     assert not takes(matcher("json_schema", schema, any_whitespace=False), "[1, 2]")

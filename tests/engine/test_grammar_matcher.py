@@ -11,7 +11,7 @@ from engine_fixtures import tokenizer
 from grammar_walk import byte_tokens, compiler, matcher, random_output, takes
 
 from shimmy import _core
-from shimmy.errors import InvalidRequestError, ModelLoadError
+from shimmy.errors import DecodeError, InvalidRequestError, ModelLoadError
 
 
 def tokens_of(text: str) -> list[int]:
@@ -145,6 +145,62 @@ def test_a_lazy_grammar_is_rolled_back_over_its_trigger() -> None:
         lazy.rollback(3)
         assert lazy.awaiting and lazy.allows(byte_tokens()[b"x"])
         lazy.rollback(lazy.n_tokens)
+
+
+@pytest.mark.parametrize("before", ["", "a", "a<", "a<g", "a<go", "<<go"])
+def test_before_its_trigger_a_lazy_grammar_masks_what_it_refuses(before: str) -> None:
+    lazy = matcher("gbnf", 'root ::= "<go>" [0-9]+', lazy=True, triggers=[("word", "<go>")])
+    for byte in before.encode():
+        lazy.accept(byte_tokens()[bytes([byte])])
+    every = {token for token in range(tokenizer().n_vocab) if lazy.allows(token)}
+    assert allowed(lazy) == every
+    assert len(every) > tokenizer().n_vocab - 100
+    if before.endswith("<go"):
+        assert len(every) < tokenizer().n_vocab
+
+
+def test_a_row_longer_than_the_vocabulary() -> None:
+    for start in (matcher("regex", "a"), matcher("regex", "a", lazy=True, triggers=[("word", "a")])):
+        logits = np.zeros(tokenizer().n_vocab + 3, np.float32)
+        start.mask(logits)
+        assert not np.isfinite(logits[-3:]).any()
+
+
+def test_a_token_that_was_found_allowed_is_not_so_elsewhere() -> None:
+    start = matcher("regex", "ab+")
+    (a, b) = (byte_tokens()[b"a"], byte_tokens()[b"b"])
+    assert start.allows(a) and start.allows(a)
+    start.accept(a)
+    assert not start.allows(a) and start.allows(b)
+    start.rollback(1)
+    assert not start.allows(b) and start.allows(a)
+    other = start.clone()
+    start.accept(a)
+    assert other.allows(a) and not start.allows(a)
+
+
+AMBIGUOUS = {"lark": 'start: s\ns: s s | "a" | "b"', "gbnf": 'root ::= s\ns ::= "(" s ")" | "a" | "a" t\nt ::= s s | s'}
+
+
+@pytest.mark.parametrize("kind", AMBIGUOUS)
+def test_an_ambiguous_grammar_ends_with_an_error_that_names_it(kind: str) -> None:
+    start = matcher(kind, AMBIGUOUS[kind])
+    row = np.zeros(tokenizer().n_vocab, np.float32)
+    with pytest.raises(DecodeError, match=f"the {kind} needs more work for one step than is allowed"):
+        for _ in range(2000):
+            start.mask(row)
+            start.accept(byte_tokens()[b"a"])
+    with pytest.raises(DecodeError, match=f"the {kind} "):
+        start.mask(row)
+    assert matcher(kind, AMBIGUOUS[kind]).allows(byte_tokens()[b"a"])
+
+
+def test_long_outputs_stay_within_the_limits_without_a_mask() -> None:
+    start = matcher("regex", "([a-z]{1,9} ){2000}")
+    token = byte_tokens()[b"a"]
+    for n in range(3000):
+        start.accept(byte_tokens()[b" "] if n % 3 == 2 else token)
+    assert start.n_tokens == 3000
 
 
 def test_preserved_tokens_count_as_text() -> None:
