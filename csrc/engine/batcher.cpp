@@ -422,6 +422,7 @@ EngineStats Batcher::stats() const {
     auto stats = counters_;
     stats.running = running_.size();
     stats.kv_cells_used = slots_.cells_used();
+    stats.forks = slots_.stats().forks;
     stats.kv_cells_total = context_.n_ctx();
     return stats;
 }
