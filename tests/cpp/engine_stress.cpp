@@ -91,6 +91,7 @@ void EngineStress::swap_adapters(Random & random) {
     } else {
         engine_->load_adapter(name, demo_data() + "shimmy-mini-" + adapter_names[below(random, 2)] + "-lora.gguf");
     }
+    ++n_swaps_;
     if (engine_->adapters().size() > adapter_names.size()) {
         problem("more adapters than names");
     }
@@ -130,6 +131,7 @@ void EngineStress::use_prefixes(Random & random) {
             default:
                 engine_->unpin_prefix(owner, tokens);
         }
+        ++n_prefix_calls_;
     } catch (const InvalidRequestError & error) {
         if (error.param != "tokens" && error.param != "state") {
             throw;
@@ -153,6 +155,7 @@ void EngineStress::collect() {
                 ++told.n_last;
                 told.reason = output.finish_reason;
                 told.error = output.error;
+                told.usage = output.usage;
             }
         }
         if (last_call && outputs.empty()) {
@@ -205,6 +208,7 @@ void EngineStress::run(double seconds, bool shut_down) {
     collected_ = true;
     collector_.join();
     check_told();
+    check_counts();
     check_cells();
     Request late;
     late.prompt = chat(0, 0);
