@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "errors.h"
 #include "grammar/grammar.h"
 
 namespace shimmy {
@@ -123,6 +124,13 @@ void Sequence::admitted(int32_t n_reused, CacheMiss miss) {
     }
 }
 
+void Sequence::lost() {
+    n_computed_ = 0;
+    if (drafts_) {
+        drafts_->tokens.clear();
+    }
+}
+
 void Sequence::advance(const Share & share, Rows rows, Output & output) {
     const int32_t first = n_computed_;
     n_cells_ = first + share.n_tokens;
@@ -174,6 +182,9 @@ void Sequence::append_forced(Output & output) {
 void Sequence::score_prompt(int32_t first, Rows rows, Output & output) {
     int32_t next = first;
     for (const auto row : rows) {
+        if (is_broken(row)) {
+            throw DecodeError("the model gave no finite logits for the prompt: the weights or the KV cache are broken");
+        }
         if (++next > n_scored_ && next < static_cast<int32_t>(n_prompt_)) {
             output.prompt_logprobs.push_back(
                 logprobs(row, tokens_[static_cast<size_t>(next)], *request_.prompt_logprobs));

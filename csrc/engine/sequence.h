@@ -83,7 +83,7 @@ class Sequence {
 
     // Progress, told by the engine.
     void admitted(int32_t n_reused, CacheMiss miss);
-    void lost() { n_computed_ = 0; }  // its cells were given away; everything is pending again
+    void lost();  // its cells were given away; everything is pending again
 
     // Logits of the share's last n_outputs tokens, in their order.
     using Rows = std::span<const std::span<const float>>;

@@ -150,6 +150,7 @@ void Slots::wipe() {
         }
     }
     cache_.clear(true);
+    host_.clear();
 }
 
 uint64_t Slots::cells_with(const Sequence & next, std::span<const size_t> running) const {
