@@ -72,7 +72,8 @@ int32_t Sequence::reusable(int32_t n) const {
 }
 
 size_t Sequence::shareable_prompt() const {
-    return adapters_.switch_at > 0 ? static_cast<size_t>(adapters_.switch_at) : tokens_.size();
+    const auto switch_at = static_cast<size_t>(adapters_.switch_at);
+    return switch_at > 0 ? std::min(switch_at, tokens_.size()) : tokens_.size();  // healing may have cut before it
 }
 
 int32_t Sequence::shareable() const {
