@@ -95,7 +95,7 @@ void EngineStress::swap_adapters(Random & random) {
     if (engine_->adapters().size() > adapter_names.size()) {
         problem("more adapters than names");
     }
-    std::this_thread::sleep_for(milliseconds(below(random, 100)));
+    std::this_thread::sleep_for(milliseconds(below(random, 200)));
 }
 
 void EngineStress::use_prefixes(Random & random) {
@@ -250,7 +250,7 @@ void EngineStress::fill_cache() {
             return found != told_.end() && found->second.n_last > 0;
         });
     };
-    const auto give_up = std::chrono::steady_clock::now() + std::chrono::minutes(2);
+    const auto give_up = std::chrono::steady_clock::now() + std::chrono::minutes(10);  // sanitizers are slow
     while (!ended() && engine_->death().empty() && std::chrono::steady_clock::now() < give_up) {
         std::this_thread::sleep_for(milliseconds(5));
     }

@@ -21,13 +21,13 @@ double seconds() {
 
 EngineStress::Options options(bool kv_unified) {
     EngineStress::Options options;
-    options.context.n_ctx = kv_unified ? 240 : 4 * 192;
+    options.context.n_ctx = kv_unified ? 256 : 4 * 256;
     options.context.n_batch = 128;
     options.context.n_ubatch = 64;
     options.context.n_threads = 1;
     options.context.kv_unified = kv_unified;
     options.engine.max_num_seqs = kv_unified ? 6 : 4;
-    options.engine.max_waiting = 24;
+    options.engine.max_waiting = 12;
     options.engine.prefill_budget = 64;
     options.engine.cache_ram_mib = 1;
     options.engine.sampling_threads = 2;

@@ -37,8 +37,8 @@ std::string some_tenant(Random & random) {
 Request random_request(Random & random) {
     Request request;
     request.prompt = chat(below(random, 4), below(random, max_turns));
-    const bool grows = one_in(random, 2);  // beyond what was free when it was admitted
-    request.max_tokens = static_cast<int64_t>(grows ? 40 + below(random, 120) : below(random, 24));
+    const bool grows = one_in(random, 3);  // beyond what was free when it was admitted
+    request.max_tokens = static_cast<int64_t>(grows ? 40 + below(random, 60) : below(random, 24));
     request.sampling.seed = static_cast<uint32_t>(random());
     request.sampling.temperature = one_in(random, 2) ? 0 : 1;
     if (one_in(random, 4)) {
