@@ -81,9 +81,7 @@ def failed(answer: Answer) -> bool:
 @both_caches
 @pytest.mark.parametrize("flash_attn", ["on", "off"])
 @pytest.mark.parametrize("n_batch", [16, 512])
-def test_only_the_request_at_fault_fails(
-    model: _core.Model, kv_unified: bool, flash_attn: str, n_batch: int
-) -> None:
+def test_only_the_request_at_fault_fails(model: _core.Model, kv_unified: bool, flash_attn: str, n_batch: int) -> None:
     """Beside others in its very steps: its prompt takes one of them, or many."""
     with opened(model, kv_unified=kv_unified, flash_attn=flash_attn, n_batch=n_batch) as engine:
         driver = Driver(engine)

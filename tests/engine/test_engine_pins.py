@@ -82,7 +82,9 @@ def test_too_many_pins_are_refused_and_say_what_to_do(engine: _core.Engine) -> N
         pin(engine, prefix)
         engine.pin_prefix(prefix)  # again: nothing changes
     ask_alone(engine, prefixes[2], max_tokens=1)
-    with pytest.raises(InvalidRequestError, match=r"half of the sequences \(4\).*raise max_num_seqs or n_ctx") as caught:
+    with pytest.raises(
+        InvalidRequestError, match=r"half of the sequences \(4\).*raise max_num_seqs or n_ctx"
+    ) as caught:
         engine.pin_prefix(prefixes[2])
     assert caught.value.param == "tokens"
     engine.unpin_prefix(prefixes[0])
