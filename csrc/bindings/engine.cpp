@@ -49,6 +49,7 @@ void bind_stats(py::module_ & m) {
         .def_readonly("kv_cells_total", &EngineStats::kv_cells_total)
         .def_readonly("steps", &EngineStats::steps)
         .def_readonly("preemptions", &EngineStats::preemptions)
+        .def_readonly("forks", &EngineStats::forks, "Requests that began on another sequence's cells.")
         .def_readonly("requests_finished", &EngineStats::requests_finished)
         .def_readonly("prompt_tokens", &EngineStats::prompt_tokens)
         .def_readonly("cached_tokens", &EngineStats::cached_tokens)

@@ -7,6 +7,7 @@
 
 #include "errors.h"
 #include "llama/device.h"
+#include "llama/logits.h"
 
 namespace shimmy {
 namespace {
@@ -231,6 +232,17 @@ void Batcher::draft(std::vector<RunningView> & views) {
 }
 
 StepPlan Batcher::plan() {
+    const StepBudget budget{static_cast<int32_t>(context_.n_batch()), static_cast<int32_t>(params_.prefill_budget),
+                            static_cast<int32_t>(context_.n_outputs_max()), rules_.fixed_chunk};
+    for (size_t i = 0; i < running_.size() && !suspects_.empty(); ++i) {
+        const auto & slot = slots_[running_[i]];
+        if (suspects_.count(slot.sequence->id()) > 0) {
+            auto plan = plan_step(std::vector{slot.sequence->view(slot.last_step)}, budget);
+            plan.shares.front().index = i;
+            return plan;
+        }
+    }
+    suspects_.clear();  // what is left has ended or was preempted
     std::vector<RunningView> views;
     for (const size_t index : running_) {
         views.push_back(slots_[index].sequence->view(slots_[index].last_step));
@@ -238,8 +250,7 @@ StepPlan Batcher::plan() {
     if (speculation_) {
         draft(views);
     }
-    return plan_step(views, {static_cast<int32_t>(context_.n_batch()), static_cast<int32_t>(params_.prefill_budget),
-                             static_cast<int32_t>(context_.n_outputs_max()), rules_.fixed_chunk});
+    return plan_step(views, budget);
 }
 
 DecodeStatus Batcher::decode(const StepPlan & plan) {
@@ -293,6 +304,7 @@ void Batcher::advance(const StepPlan & plan) {
     struct Task {
         std::vector<std::span<const float>> rows;  // fetched here: llama.cpp may sort its outputs at the first access
         Output output;
+        bool broken = false;
     };
     std::vector<Task> tasks(plan.shares.size());
     int32_t end = 0;  // index into the batch
@@ -311,13 +323,16 @@ void Batcher::advance(const StepPlan & plan) {
     }
     const auto take = [&](size_t i) {
         auto & sequence = *slots_[running_[plan.shares[i].index]].sequence;
-        auto & [rows, output] = tasks[i];
+        auto & [rows, output, broken] = tasks[i];
         output.id = sequence.id();
         try {
             sequence.advance(plan.shares[i], rows, output);
         } catch (const std::exception & error) {
-            output.error = error.what();
-            sequence.finish(FinishReason::Failed, output);
+            broken = std::any_of(rows.begin(), rows.end(), is_broken);
+            if (!broken || suspects_.count(sequence.id()) > 0) {
+                output.error = error.what();
+                sequence.finish(FinishReason::Failed, output);
+            }
         }
     };
     if (tasks.size() > 1 && n_logits >= parallel_logits) {
@@ -329,11 +344,26 @@ void Batcher::advance(const StepPlan & plan) {
     }
     std::set<size_t> finished;
     for (size_t i = 0; i < tasks.size(); ++i) {
+        if (plan.shares[i].output && !tasks[i].broken) {
+            suspects_.erase(tasks[i].output.id);
+        }
         settle(plan.shares[i], std::move(tasks[i].output), finished);
     }
     std::erase_if(running_, [&](size_t index) { return finished.count(index) > 0; });
-    if (std::exchange(failed_, false)) {
-        slots_.wipe();  // a value that is no number, left in a freed cell, spreads to whoever's attention reads past it
+    if (std::any_of(tasks.begin(), tasks.end(), [](const Task & task) { return task.broken; })) {
+        start_again_alone();
+    }
+}
+
+// A value that is no number spreads through the cache to whoever's attention reads past it. So nothing that is cached
+// can be trusted, and whose fault it is shows when each is computed by itself: that one fails.
+void Batcher::start_again_alone() {
+    slots_.wipe();
+    if (!suspects_.empty()) {  // found
+        return;
+    }
+    for (const size_t index : running_) {
+        suspects_.insert(slots_[index].sequence->id());
     }
 }
 
@@ -350,7 +380,6 @@ void Batcher::settle(const Share & share, Output output, std::set<size_t> & fini
     }
     slots_.computed(index);
     if (output.finish_reason != FinishReason::None) {
-        failed_ = failed_ || output.finish_reason == FinishReason::Failed;
         ledger_.leave(slot.sequence->tenant());
         if (speculation_) {
             speculation_->remember(slot.sequence->tenant(), slot.sequence->answer());
@@ -455,6 +484,7 @@ EngineStats Batcher::stats() const {
     auto stats = counters_;
     stats.running = running_.size();
     stats.kv_cells_used = slots_.cells_used();
+    stats.forks = slots_.stats().forks;
     stats.kv_cells_total = context_.n_ctx();
     return stats;
 }

@@ -54,6 +54,7 @@ class Batcher {
     DecodeStatus decode(const StepPlan & plan);
     void advance(const StepPlan & plan);
     void settle(const Share & share, Output output, std::set<size_t> & finished);
+    void start_again_alone();
     void undo(const StepPlan & plan);
     bool make_room(const StepPlan & plan);
     void forget_drafts(size_t index);       // of the sequence that leaves this slot
@@ -74,9 +75,9 @@ class Batcher {
     std::deque<std::unique_ptr<Sequence>> queue_;
     AdapterSetId active_adapters_ = 0;
     uint64_t step_ = 0;
-    bool just_preempted_ = false;  // and no step was completed since
-    bool just_stopped_ = false;    // the last decode, for a request that was cancelled
-    bool failed_ = false;          // a request, in this step
+    bool just_preempted_ = false;   // and no step was completed since
+    bool just_stopped_ = false;     // the last decode, for a request that was cancelled
+    std::set<RequestId> suspects_;  // ran beside broken values: each is computed by itself until it has a token
     Batch batch_;
     std::vector<Output> outputs_;
     EngineStats counters_;

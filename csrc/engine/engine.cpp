@@ -101,11 +101,11 @@ std::shared_ptr<const PrefixTokens> Engine::vocabulary_texts() {
     return texts_;
 }
 
-AdapterPlan Engine::plan_adapters(const Request & request) {
-    AdapterPlan plan{adapters_.intern(request.lora), {}, 0};
-    std::vector<std::pair<std::string, double>> others;
+AdapterPlan Engine::plan_adapters(const Lora & lora, std::span<const Token> prompt) {
+    AdapterPlan plan{adapters_.intern(lora), {}, 0};
+    Lora others;
     std::shared_ptr<const LoraAdapter> activated;
-    for (const auto & entry : request.lora) {
+    for (const auto & entry : lora) {
         auto found = adapters_.activated(entry.first);
         if (found && activated) {
             throw InvalidRequestError("adapter '" + entry.first +
@@ -123,7 +123,7 @@ AdapterPlan Engine::plan_adapters(const Request & request) {
         return plan;
     }
     plan.before = adapters_.intern(others);
-    const auto start = activation_start(request.prompt, activated->invocation_tokens());
+    const auto start = activation_start(prompt, activated->invocation_tokens());
     if (!start) {
         plan.all = plan.before;
     } else {
@@ -136,7 +136,7 @@ RequestId Engine::add_request(Request request) {
     const size_t n_tokens = request.prompt.size();
     const RequestId id = inbox_.enter_queue(n_tokens);
     try {
-        auto adapters = plan_adapters(request);
+        auto adapters = plan_adapters(request.lora, request.prompt);
         auto texts = request.token_healing ? vocabulary_texts() : nullptr;
         inbox_.put(std::make_unique<Sequence>(id, std::move(request), std::move(adapters), rules_, std::move(texts)));
     } catch (...) {
@@ -177,9 +177,24 @@ void Engine::publish() {
     outbox_.put(batcher_.take_outputs());
 }
 
+// The set that a request computes these tokens with, and keeps them under.
+AdapterSets::Interned Engine::adapters_of(const PrefixOwner & owner, std::span<const Token> tokens) {
+    auto plan = plan_adapters(owner.lora, tokens);
+    if (plan.switch_at > 0) {
+        const auto activated = std::find_if(owner.lora.begin(), owner.lora.end(), [&](const auto & entry) {
+            return adapters_.activated(entry.first) != nullptr;
+        });
+        throw InvalidRequestError((activated == owner.lora.end() ? "an adapter" : "'" + activated->first + "'") +
+                                      " applies from token " + std::to_string(plan.switch_at) +
+                                      " on, and what it computes is not kept: give the tokens before that",
+                                  "tokens");
+    }
+    return std::move(plan.all);
+}
+
 template <typename Call>
-auto Engine::between_steps(const PrefixOwner & owner, Call call) {
-    const auto adapters = adapters_.intern(owner.lora);
+auto Engine::between_steps(const PrefixOwner & owner, std::span<const Token> tokens, Call call) {
+    const auto adapters = adapters_of(owner, tokens);
     std::lock_guard turn(turn_);
     std::lock_guard step_lock(step_mutex_);
     inbox_.check_open();
@@ -187,28 +202,29 @@ auto Engine::between_steps(const PrefixOwner & owner, Call call) {
 }
 
 std::vector<uint8_t> Engine::save_prefix(const PrefixOwner & owner, std::span<const Token> tokens) {
-    return between_steps(owner, [&](Slots & slots, const CacheSpace & space, uint64_t adapters) {
+    return between_steps(owner, tokens, [&](Slots & slots, const CacheSpace & space, uint64_t adapters) {
         return slots.save(space, tokens, adapters);
     });
 }
 
 std::vector<Token> Engine::load_prefix(const PrefixOwner & owner, std::span<const uint8_t> state) {
-    return between_steps(owner, [&](Slots & slots, const CacheSpace & space, uint64_t adapters) {
+    return between_steps(owner, {}, [&](Slots & slots, const CacheSpace & space, uint64_t adapters) {
         return slots.load(space, state, adapters);
     });
 }
 
 void Engine::pin_prefix(const PrefixOwner & owner, std::span<const Token> tokens) {
-    between_steps(owner, [&](Slots & slots, const CacheSpace & space, uint64_t) { slots.pin(space, tokens); });
+    between_steps(owner, tokens, [&](Slots & slots, const CacheSpace & space, uint64_t) { slots.pin(space, tokens); });
 }
 
 void Engine::unpin_prefix(const PrefixOwner & owner, std::span<const Token> tokens) {
-    between_steps(owner, [&](Slots & slots, const CacheSpace & space, uint64_t) { slots.unpin(space, tokens); });
+    between_steps(owner, tokens,
+                  [&](Slots & slots, const CacheSpace & space, uint64_t) { slots.unpin(space, tokens); });
 }
 
 std::vector<Token> Engine::shift_prefix(const PrefixOwner & owner, std::span<const Token> tokens, size_t n_keep,
                                         size_t n_discard) {
-    return between_steps(owner, [&](Slots & slots, const CacheSpace & space, uint64_t) {
+    return between_steps(owner, tokens, [&](Slots & slots, const CacheSpace & space, uint64_t) {
         return slots.shift(space, tokens, n_keep, n_discard);
     });
 }

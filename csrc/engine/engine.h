@@ -56,12 +56,14 @@ class Engine {
     void unload_adapter(const std::string & name) { adapters_.remove(name); }
     std::vector<std::string> adapters() const { return adapters_.names(); }
 
+    using Lora = std::vector<std::pair<std::string, double>>;
+
     // Cached prefixes, for embedders. Each waits for the end of the step that runs. They throw InvalidRequestError when
-    // `tokens` are not cached (save, pin, shift), or the state is damaged or of another model, other settings or other
-    // adapters (load), ModelNotFoundError (adapter). See Slots.
+    // `tokens` are not cached (save, pin, shift) or switch an adapter on (what it computes is not kept), or the state
+    // is damaged or of another model, other settings or other adapters (load), ModelNotFoundError (adapter). See Slots.
     struct PrefixOwner {
         std::string tenant;
-        std::vector<std::pair<std::string, double>> lora;
+        Lora lora;
     };
     std::vector<uint8_t> save_prefix(const PrefixOwner & owner, std::span<const Token> tokens);
     std::vector<Token> load_prefix(const PrefixOwner & owner, std::span<const uint8_t> state);
@@ -83,8 +85,9 @@ class Engine {
   private:
     void loop();
     template <typename Call>
-    auto between_steps(const PrefixOwner & owner, Call call);
-    AdapterPlan plan_adapters(const Request & request);
+    auto between_steps(const PrefixOwner & owner, std::span<const Token> tokens, Call call);
+    AdapterPlan plan_adapters(const Lora & lora, std::span<const Token> prompt);
+    AdapterSets::Interned adapters_of(const PrefixOwner & owner, std::span<const Token> tokens);
     template <typename Call>
     void or_die(Call call);  // with step_mutex_ held
     bool run_step();         // the same

@@ -12,6 +12,7 @@ struct EngineStats {
     uint64_t kv_cells_total = 0;
     uint64_t steps = 0;
     uint64_t preemptions = 0;
+    uint64_t forks = 0;  // requests that began on another sequence's cells
     uint64_t requests_finished = 0;
     uint64_t prompt_tokens = 0;    // of finished requests
     uint64_t cached_tokens = 0;    // of finished requests

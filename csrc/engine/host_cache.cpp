@@ -63,4 +63,10 @@ void HostCache::erase(EntryId id) {
     }
 }
 
+void HostCache::clear() {
+    while (!entries_.empty()) {
+        erase(entries_.begin()->first);
+    }
+}
+
 }  // namespace shimmy

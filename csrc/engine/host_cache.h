@@ -46,6 +46,7 @@ class HostCache {
 
     State use(EntryId id);  // its state; it becomes the one used last
     void erase(EntryId id);
+    void clear();
 
     const PrefixTree & tree() const { return tree_; }
     uint64_t bytes() const { return bytes_; }

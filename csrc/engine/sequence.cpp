@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "errors.h"
 #include "grammar/grammar.h"
 
 namespace shimmy {
@@ -67,7 +68,8 @@ int32_t Sequence::reusable(int32_t n) const {
 }
 
 size_t Sequence::shareable_prompt() const {
-    return adapters_.switch_at > 0 ? static_cast<size_t>(adapters_.switch_at) : tokens_.size();
+    const auto switch_at = static_cast<size_t>(adapters_.switch_at);
+    return switch_at > 0 ? std::min(switch_at, tokens_.size()) : tokens_.size();  // healing may have cut before it
 }
 
 int32_t Sequence::shareable() const {
@@ -116,6 +118,13 @@ void Sequence::admitted(int32_t n_reused, CacheMiss miss) {
         usage_.cache_miss = miss;
         usage_.cache_diverged_at = miss == CacheMiss::None ? -1 : n_reused;
         usage_.queue_seconds = std::chrono::duration<double>(*started_ - arrived_).count();
+    }
+}
+
+void Sequence::lost() {
+    n_computed_ = 0;
+    if (drafts_) {
+        drafts_->tokens.clear();
     }
 }
 
@@ -171,6 +180,9 @@ void Sequence::append_forced(Output & output) {
 void Sequence::score_prompt(int32_t first, Rows rows, Output & output) {
     int32_t next = first;
     for (const auto row : rows) {
+        if (is_broken(row)) {
+            throw DecodeError("the model gave no finite logits for the prompt: the weights or the KV cache are broken");
+        }
         if (++next > n_scored_ && next < static_cast<int32_t>(n_prompt_)) {
             output.prompt_logprobs.push_back(
                 logprobs(row, tokens_[static_cast<size_t>(next)], *request_.prompt_logprobs));

@@ -32,9 +32,9 @@ constexpr int32_t most_forced = 32;  // tokens that a grammar leaves no choice f
 // What sequences of one engine have in common.
 struct SequenceRules {
     std::shared_ptr<const Tokenizer> tokenizer;
-    int64_t n_ctx;              // bounds prompt and completion together
-    int32_t fixed_chunk = 0;    // see StepBudget
-    int32_t max_draft = 0;      // 0: no speculation
+    int64_t n_ctx;                           // bounds prompt and completion together
+    int32_t fixed_chunk = 0;                 // see StepBudget
+    int32_t max_draft = 0;                   // 0: no speculation
     int32_t most_pending = 1 + most_forced;  // tokens that count as decoding: one sampled, and those forced after it
 };
 
@@ -86,7 +86,7 @@ class Sequence {
 
     // Progress, told by the engine.
     void admitted(int32_t n_reused, CacheMiss miss);
-    void lost() { n_computed_ = 0; }  // its cells were given away; everything is pending again
+    void lost();  // its cells were given away; everything is pending again
 
     // Logits of the share's last n_outputs tokens, in their order.
     using Rows = std::span<const std::span<const float>>;

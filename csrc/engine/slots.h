@@ -87,7 +87,7 @@ class Slots {
     // A request that had to wait still has to, for the same leader. Cheap.
     bool still_waits(const Sequence & sequence) const;
 
-    // Empty the cache, the values in it too; running requests are computed again.
+    // Empty the cache, the values in it too, and host memory; running requests are computed again.
     void wipe();
 
     uint64_t cells_used() const { return ledger_.used(); }  // shared cells counted once

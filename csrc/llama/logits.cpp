@@ -42,6 +42,10 @@ Token argmax(std::span<const float> logits) {
     return static_cast<Token>(std::find(logits.begin(), logits.end(), max) - logits.begin());
 }
 
+bool is_broken(std::span<const float> logits) {
+    return !std::isfinite(highest(logits));
+}
+
 TokenLogprobs logprobs(std::span<const float> logits, Token token, int32_t n_top) {
     LogitRow row;
     row.read(logits);

@@ -12,6 +12,9 @@ namespace shimmy {
 // Index of the highest logit, the first of equals; NaN counts as lowest. -1 when no logit is above -inf.
 Token argmax(std::span<const float> logits);
 
+// The highest logit is no finite number, or there is none: weights or KV cells are broken.
+bool is_broken(std::span<const float> logits);
+
 struct TokenLogprob {
     Token token;
     float logprob;  // natural logarithm, at least -9999

@@ -1869,6 +1869,11 @@ class EngineStats:
         Proposed by speculation.
         """
     @property
+    def forks(self) -> int:
+        """
+        Requests that began on another sequence's cells.
+        """
+    @property
     def kv_cells_total(self) -> int: ...
     @property
     def kv_cells_used(self) -> int:

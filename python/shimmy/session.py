@@ -26,6 +26,9 @@ class Session:
 
     `tokens` is the whole of it. Forks share the cells of what they have in common; cutting is free. Cells that had to
     give way to other requests are computed again when they are needed; `pin` keeps them. Not thread-safe.
+
+    What an adapter computes that is switched on by tokens (aLoRA) is not kept: once they are there, `pin`, `save` and
+    `shift` raise InvalidRequestError, which says where; forks and `truncate` before that place are as ever.
     """
 
     def __init__(

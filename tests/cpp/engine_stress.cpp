@@ -91,10 +91,11 @@ void EngineStress::swap_adapters(Random & random) {
     } else {
         engine_->load_adapter(name, demo_data() + "shimmy-mini-" + adapter_names[below(random, 2)] + "-lora.gguf");
     }
+    ++n_swaps_;
     if (engine_->adapters().size() > adapter_names.size()) {
         problem("more adapters than names");
     }
-    std::this_thread::sleep_for(milliseconds(below(random, 100)));
+    std::this_thread::sleep_for(milliseconds(below(random, 200)));
 }
 
 void EngineStress::use_prefixes(Random & random) {
@@ -130,6 +131,7 @@ void EngineStress::use_prefixes(Random & random) {
             default:
                 engine_->unpin_prefix(owner, tokens);
         }
+        ++n_prefix_calls_;
     } catch (const InvalidRequestError & error) {
         if (error.param != "tokens" && error.param != "state") {
             throw;
@@ -153,6 +155,7 @@ void EngineStress::collect() {
                 ++told.n_last;
                 told.reason = output.finish_reason;
                 told.error = output.error;
+                told.usage = output.usage;
             }
         }
         if (last_call && outputs.empty()) {
@@ -205,6 +208,7 @@ void EngineStress::run(double seconds, bool shut_down) {
     collected_ = true;
     collector_.join();
     check_told();
+    check_counts();
     check_cells();
     Request late;
     late.prompt = chat(0, 0);
@@ -246,7 +250,7 @@ void EngineStress::fill_cache() {
             return found != told_.end() && found->second.n_last > 0;
         });
     };
-    const auto give_up = std::chrono::steady_clock::now() + std::chrono::minutes(2);
+    const auto give_up = std::chrono::steady_clock::now() + std::chrono::minutes(10);  // sanitizers are slow
     while (!ended() && engine_->death().empty() && std::chrono::steady_clock::now() < give_up) {
         std::this_thread::sleep_for(milliseconds(5));
     }

@@ -25,6 +25,7 @@ class EngineStress {
         EngineParams engine = {};
         bool draft = false;    // with a draft model
         bool stepped = false;  // two threads call step(), instead of the engine's own
+        bool counts = false;   // long enough that everything must have happened at least once
     };
 
     explicit EngineStress(const Options & options);
@@ -44,6 +45,7 @@ class EngineStress {
         bool more_after_last = false;
         FinishReason reason = FinishReason::None;
         std::string error;
+        Usage usage;
     };
 
     void start(const std::function<void(Random &)> & turn);
@@ -55,6 +57,7 @@ class EngineStress {
     void collect();
     void fill_cache();
     void check_told();
+    void check_counts();
     void check_answer(const Request & request, const Told & told);
     void check_cells();
 
@@ -67,6 +70,8 @@ class EngineStress {
     std::atomic<bool> collected_{false};  // nothing more will come
     std::atomic<bool> shut_down_{false};
     std::atomic<RequestId> newest_{0};
+    std::atomic<size_t> n_swaps_{0};
+    std::atomic<size_t> n_prefix_calls_{0};  // that found what they asked for
 
     std::mutex mutex_;  // everything below
     std::map<RequestId, Request> asked_;

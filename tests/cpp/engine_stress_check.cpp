@@ -17,14 +17,12 @@ void EngineStress::check_told() {
     CHECK(stats.requests_finished == asked_.size());
     CHECK(told_.size() == asked_.size());
     uint64_t n_tokens = 0;
-    std::map<FinishReason, size_t> reasons;
     for (const auto & [id, request] : asked_) {
         CAPTURE(id);
         const auto & told = told_[id];
         CHECK(told.n_last == 1);
         CHECK_FALSE(told.more_after_last);
         n_tokens += told.n_tokens;
-        ++reasons[told.reason];
         if (told.reason == FinishReason::Cancelled) {
             CHECK((shut_down_ || cancelled_.count(id) > 0));
         }
@@ -34,13 +32,46 @@ void EngineStress::check_told() {
     for (const auto & what : problems_) {
         FAIL_CHECK(what);
     }
+}
+
+// That the run did what it is for.
+void EngineStress::check_counts() {
+    const auto stats = engine_->stats();
+    std::map<FinishReason, size_t> reasons;
+    size_t n_cached = 0;
+    size_t n_adapted = 0;
+    for (const auto & [id, request] : asked_) {
+        const auto & told = told_[id];
+        ++reasons[told.reason];
+        n_cached += told.usage.cached_tokens > 0 ? 1 : 0;
+        n_adapted += !request.lora.empty() && told.n_tokens > 0 ? 1 : 0;
+    }
     std::string ends;
     for (const auto & [reason, n] : reasons) {
         ends += " " + std::to_string(static_cast<int>(reason)) + ":" + std::to_string(n);
     }
     MESSAGE(asked_.size() << " requests, by finish reason" << ends << "; " << stats.steps << " steps, "
-                          << stats.preemptions << " preemptions, " << stats.cached_tokens << " tokens cached, "
-                          << stats.accepted_tokens << " of " << stats.drafted_tokens << " drafted accepted");
+                          << stats.preemptions << " preemptions, " << stats.forks << " forks, " << n_cached
+                          << " cache hits, " << n_adapted << " requests with adapters and " << n_swaps_.load()
+                          << " swaps, " << n_prefix_calls_.load() << " calls for prefixes, " << stats.accepted_tokens
+                          << " of " << stats.drafted_tokens << " drafted accepted");
+    if (!options_.counts) {
+        return;
+    }
+    CHECK(reasons[FinishReason::Cancelled] > 0);
+    CHECK(reasons[FinishReason::Stop] > 0);
+    CHECK(reasons[FinishReason::Length] > 0);
+    CHECK(n_swaps_ > 0);
+    CHECK(n_adapted > 0);
+    if (options_.context.kv_unified) {
+        CHECK(stats.preemptions > 0);
+        CHECK(stats.forks > 0);
+    }
+    if (!options_.engine.deterministic) {  // whose prompts are too short for a whole chunk
+        CHECK(n_cached > 0);
+        CHECK(n_prefix_calls_ > 0);
+        CHECK(stats.drafted_tokens > 0);
+    }
 }
 
 void EngineStress::check_answer(const Request & request, const Told & told) {

@@ -59,3 +59,14 @@ TEST_CASE("other spaces find nothing") {
     CHECK_FALSE(cache.find({"b", 0}, Tokens{1, 2}, false));
     CHECK_FALSE(cache.find({"a", 1}, Tokens{1, 2}, false));
 }
+
+TEST_CASE("cleared, it has room for all again") {
+    HostCache cache(100);
+    cache.put(space, Tokens{1, 2}, 2, bytes(50), true);
+    cache.put(space, Tokens{3, 4}, 2, bytes(50), true);
+    cache.clear();
+    CHECK(cache.size() == 0);
+    CHECK(cache.bytes() == 0);
+    CHECK_FALSE(cache.find(space, Tokens{1, 2}, false));
+    CHECK(cache.put(space, Tokens{5, 6}, 2, bytes(50), true).empty());
+}

@@ -37,7 +37,8 @@ std::string some_tenant(Random & random) {
 Request random_request(Random & random) {
     Request request;
     request.prompt = chat(below(random, 4), below(random, max_turns));
-    request.max_tokens = static_cast<int64_t>(below(random, 24));
+    const bool grows = one_in(random, 3);  // beyond what was free when it was admitted
+    request.max_tokens = static_cast<int64_t>(grows ? 40 + below(random, 60) : below(random, 24));
     request.sampling.seed = static_cast<uint32_t>(random());
     request.sampling.temperature = one_in(random, 2) ? 0 : 1;
     if (one_in(random, 4)) {
@@ -50,7 +51,7 @@ Request random_request(Random & random) {
     request.tenant = some_tenant(random);
     request.priority = static_cast<int32_t>(below(random, 3)) - 1;
     request.speculation = !one_in(random, 4);
-    request.ignore_eos = one_in(random, 4);
+    request.ignore_eos = grows || one_in(random, 4);
     request.token_healing = one_in(random, 4);
     if (one_in(random, 3)) {
         request.stop = {"tiny", "fox"};

@@ -109,6 +109,7 @@ class Answer:
     pieces: list[str] = field(default_factory=list)
     tokens: list[int] = field(default_factory=list)
     logprobs: list[Any] = field(default_factory=list)
+    prompt_logprobs: list[Any] = field(default_factory=list)
     last: _core.Output | None = None
 
     def add(self, output: _core.Output) -> None:
@@ -118,6 +119,7 @@ class Answer:
         self.pieces.append(output.text)
         self.tokens += output.tokens
         self.logprobs += output.logprobs
+        self.prompt_logprobs += output.prompt_logprobs
         if output.finish_reason != _core.FinishReason.NONE:
             self.last = output
 

@@ -16,6 +16,7 @@ from engine_fixtures import (
     open_engine,
 )
 
+from shimmy import _core
 from shimmy.errors import PromptTooLongError, QueueFullError
 
 
@@ -68,6 +69,56 @@ def test_the_oldest_request_is_never_the_one_preempted() -> None:
         assert second.last is None
         driver.finish()
         assert len(second.tokens) == 400
+
+
+def steps_without_admission(engine: _core.Engine, driver: Driver, most: int) -> None:
+    """Step to the end, and look that after a preemption nobody is admitted before the others made a step."""
+    waits = False
+    for _ in range(most):
+        before = engine.stats
+        if not engine.step():
+            driver.take()
+            return
+        driver.take()
+        after = engine.stats
+        stepped = after.computed_tokens > before.computed_tokens
+        if waits and before.running > 0:
+            assert after.running <= before.running
+        waits = not stepped and (waits or after.preemptions > before.preemptions)
+    raise AssertionError(f"not done after {most} steps")
+
+
+@pytest.mark.parametrize("n_pinned", [0, 150, 250])
+def test_the_others_make_a_step_before_a_preempted_request_is_admitted_again(n_pinned: int) -> None:
+    """Pinned cells leave 262 to 512 cells, and 32 requests want more than four times as much."""
+    with open_engine(n_ctx=512, max_num_seqs=8, cache_ram_mib=0) as engine:
+        driver = Driver(engine)
+        if n_pinned:
+            prefix = long_chat("Who are you?", n_pinned)[:n_pinned]
+            driver.ask(prefix, max_tokens=1)
+            driver.finish()
+            engine.pin_prefix(prefix)
+        questions = [LONG_QUESTION, *list(QUESTIONS)[:3]]
+        answers = [driver.ask(questions[i % 4], max_tokens=60, ignore_eos=True, tenant=f"{i}") for i in range(32)]
+        steps_without_admission(engine, driver, 32 * 80)
+        assert {(answer.reason, len(answer.tokens)) for answer in answers} == {("LENGTH", 60)}
+        assert 0 < engine.stats.preemptions < 100
+        if n_pinned:
+            assert ask_alone(engine, prefix, max_tokens=1).usage.cached_tokens == n_pinned - 1
+
+
+def test_two_requests_beside_a_pinned_prefix_that_fit_one_at_a_time() -> None:
+    """What is pinned counts: otherwise the second is admitted, finds no cells, is preempted, and admitted again."""
+    with open_engine(n_ctx=512, max_num_seqs=4, cache_ram_mib=0) as engine:
+        driver = Driver(engine)
+        prefix = long_chat("Who are you?", 250)[:250]
+        driver.ask(prefix, max_tokens=1)
+        driver.finish()
+        engine.pin_prefix(prefix)
+        answers = [driver.ask([token] * 140, max_tokens=100, ignore_eos=True) for token in (100, 101)]
+        steps_without_admission(engine, driver, 300)
+        assert {(answer.reason, len(answer.tokens)) for answer in answers} == {("LENGTH", 100)}
+        assert engine.stats.preemptions <= 1
 
 
 def test_usage_survives_preemption() -> None:

@@ -20,7 +20,7 @@ from shimmy.embedding import EmbedRequest, RankedDocument, RerankRequest
 from shimmy.model_info import LoadSpec
 from shimmy.output import RequestOutput
 from shimmy.request import ChatPrompt, GenerateRequest
-from shimmy.runner import RunnerClient
+from shimmy.runner import RunnerClient, frames
 
 CHILD = (sys.executable, str(Path(__file__).with_name("scripted_child.py")))
 T = TypeVar("T")
@@ -299,6 +299,20 @@ def test_a_program_that_is_no_runner_is_a_load_error() -> None:
     async def body() -> None:
         with pytest.raises(errors.ModelLoadError, match="failed to start"):
             await RunnerClient.start(LoadSpec(name="m", path="x"), command=("echo", "hello world"))
+
+    asyncio.run(body())
+
+
+@pytest.mark.parametrize("difference", [-1, 1])
+def test_a_runner_of_another_version_says_so_and_ends(difference: int) -> None:
+    hello = frames.encode(frames.Hello(frames.PROTOCOL + difference))
+    child = f"import os, time; os.write(1, {hello!r}); time.sleep(3600)"
+
+    async def body() -> None:
+        start = RunnerClient.start(LoadSpec(name="m", path="x"), command=(sys.executable, "-c", child))
+        theirs, ours = frames.PROTOCOL + difference, frames.PROTOCOL
+        with pytest.raises(errors.ModelLoadError, match=f"protocol {theirs}, not {ours}: reinstall shimmy"):
+            await asyncio.wait_for(start, 20)
 
     asyncio.run(body())
 
