@@ -86,11 +86,16 @@ void Engine::loop() {
     }
     // Whether there is work changes on this thread only, so asking needs no step lock.
     while (inbox_.wait(batcher_.busy())) {
-        turn_.lock();  // after callers that wait for their turn between two steps
-        turn_.unlock();
+        let_callers_in();
         std::lock_guard step_lock(step_mutex_);
         run_step();
     }
+}
+
+// Steps follow each other at once, and a mutex is not fair: those who wait for their turn between two come first.
+void Engine::let_callers_in() {
+    turn_.lock();
+    turn_.unlock();
 }
 
 std::shared_ptr<const PrefixTokens> Engine::vocabulary_texts() {
@@ -151,6 +156,7 @@ void Engine::cancel(RequestId id) {
 }
 
 bool Engine::step() {
+    let_callers_in();
     std::lock_guard step_lock(step_mutex_);
     if (started_) {
         throw InvalidRequestError("the engine steps by itself since start()");

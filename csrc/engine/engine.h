@@ -84,6 +84,7 @@ class Engine {
 
   private:
     void loop();
+    void let_callers_in();
     template <typename Call>
     auto between_steps(const PrefixOwner & owner, std::span<const Token> tokens, Call call);
     AdapterPlan plan_adapters(const Lora & lora, std::span<const Token> prompt);
@@ -108,7 +109,7 @@ class Engine {
     std::mutex lifecycle_mutex_;  // start() and shutdown(): thread_
     std::thread thread_;
 
-    std::mutex turn_;        // taken before step_mutex_ by callers, so that the loop lets them in
+    std::mutex turn_;        // taken before step_mutex_ by callers, so that steps let them in
     std::mutex step_mutex_;  // context_, batcher_ and started_
     bool started_ = false;
     Inbox inbox_;

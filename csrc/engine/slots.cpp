@@ -158,9 +158,8 @@ uint64_t Slots::cells_with(const Sequence & next, std::span<const size_t> runnin
     const auto live = live_.match(space_of(next), next.tokens());
     const bool is_running = std::any_of(live.holders.begin(), live.holders.end(),
                                         [&](auto holder) { return slots_[holder].sequence != nullptr; });
-    const size_t shared = is_running ? live.n : 0;
-    const bool restored = host_.tree().match(space_of(next), next.tokens()).n > shared;  // into cells of its own
-    return restored ? cells : cells - usable(next, shared);
+    const size_t shared = is_running ? live.n : 0;  // what is restored gets cells of its own
+    return host_.tree().match(space_of(next), next.tokens()).n > shared ? cells : cells - usable(next, shared);
 }
 
 size_t Slots::reusable_now(const Sequence & sequence, std::span<const Token> prompt) const {
