@@ -80,7 +80,7 @@ def test_concurrent_streams() -> None:
 
 def test_outputs_come_one_by_one_with_their_request() -> None:
     async def work() -> None:
-        async with loaded() as engine, engine.stream(greedy(LONG_QUESTION)) as stream:
+        async with loaded() as engine, engine.stream(greedy(LONG_QUESTION, speculation=False)) as stream:
             outputs = [output async for output in stream]
             assert {output.request_id for output in outputs} == {LONG_QUESTION}
             assert [output.finished for output in outputs] == [False] * (len(outputs) - 1) + [True]

@@ -90,7 +90,7 @@ def test_usage_has_durations_and_stats_add_up() -> None:
         assert stats.step_seconds >= stats.decode_seconds > 0
 
 
-def test_only_the_last_output_has_an_end_and_usage() -> None:
+def test_only_the_last_output_has_an_end_and_usage_grows() -> None:
     with open_engine() as engine:
         request_id = engine.add_request(chat(WHO), GREEDY)
         outputs = []
@@ -98,7 +98,10 @@ def test_only_the_last_output_has_an_end_and_usage() -> None:
             outputs += engine.wait(0)
         assert {output.id for output in outputs} == {request_id}
         assert [output.finish_reason.name for output in outputs] == ["NONE"] * (len(outputs) - 1) + ["STOP"]
-        assert [output.usage.prompt_tokens for output in outputs[:-1]] == [0] * (len(outputs) - 1)
+        assert {output.usage.prompt_tokens for output in outputs} == {len(chat(WHO))}
+        counts = [output.usage.completion_tokens for output in outputs]
+        assert counts == sorted(counts)
+        assert counts[-1] == sum(len(output.tokens) for output in outputs) + 1  # and the end token
 
 
 REFUSED: list[tuple[str, dict[str, Any], str]] = [

@@ -81,9 +81,12 @@ def test_a_stream_adds_up_to_the_whole(llm: LLM) -> None:
     assert "".join(output.text for output in outputs) == whole.text == LONG_ANSWER
     assert [token for output in outputs for token in output.token_ids] == whole.token_ids
     assert [output.finished for output in outputs] == [False] * (len(outputs) - 1) + [True]
-    assert [output.usage is not None for output in outputs] == [output.finished for output in outputs]
-    assert outputs[-1].usage is not None
-    assert outputs[-1].usage.completion_tokens == whole.usage.completion_tokens == len(whole.token_ids) + 1
+    first, last = outputs[0].usage, outputs[-1].usage
+    assert [output.usage is None for output in outputs[1:-1]] == [True] * (len(outputs) - 2)
+    assert first is not None
+    assert last is not None
+    assert first.prompt_tokens == last.prompt_tokens > 0
+    assert last.completion_tokens == whole.usage.completion_tokens == len(whole.token_ids) + 1
     assert len(outputs) > 20  # drafts let several tokens come at once
 
 
