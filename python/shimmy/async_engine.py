@@ -148,6 +148,10 @@ class RequestStream:
             self._finished = True
             self._pump.cancel(self._engine_id)
 
+    def cancel(self) -> None:
+        if not self._finished and self._engine_id is not None:
+            self._pump.cancel(self._engine_id)
+
     def __aiter__(self) -> RequestStream:
         return self
 

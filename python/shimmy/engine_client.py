@@ -12,6 +12,18 @@ from shimmy.output import RequestOutput
 from shimmy.request import ChatPrompt, GenerateRequest
 
 
+class OutputStream(Protocol):
+    """An asynchronous iterator of the outputs of one request, up to the one with `finish_reason`."""
+
+    def __aiter__(self) -> AsyncIterator[RequestOutput]: ...
+
+    async def __anext__(self) -> RequestOutput: ...
+
+    def cancel(self) -> None:
+        """End the request within one step: its last output says "cancelled", with the usage so far. Idempotent."""
+        ...
+
+
 class EngineClient(Protocol):
     """A loaded model that serves many requests at once, on one event loop."""
 
@@ -23,7 +35,7 @@ class EngineClient(Protocol):
         """False once the engine or its process ended; then every call raises EngineDeadError."""
         ...
 
-    def stream(self, request: GenerateRequest) -> AbstractAsyncContextManager[AsyncIterator[RequestOutput]]:
+    def stream(self, request: GenerateRequest) -> AbstractAsyncContextManager[OutputStream]:
         """Run one request. Entering returns once it was accepted: InvalidRequestError, PromptTooLongError,
         TemplateError, ModelNotFoundError (adapter), QueueFullError and EngineDeadError are raised there. Iterating
         yields outputs until the one with `finish_reason`; it raises EngineDeadError if the engine dies meanwhile.

@@ -160,6 +160,43 @@ def obey(request: GenerateRequest) -> Iterator[Step]:
             yield from say(request, [words[0], *(f" {word}" for word in words[1:])])
 
 
+class ScriptedStream:
+    """The outputs of a script; `cancel` ends it before its next step."""
+
+    def __init__(self, request_id: str, steps: AsyncIterator[RequestOutput]) -> None:
+        self.finished = False
+        self._request_id = request_id
+        self._steps = steps
+        self._n_tokens = 0
+        self._stopped = asyncio.Event()
+
+    def cancel(self) -> None:
+        self._stopped.set()
+
+    def __aiter__(self) -> ScriptedStream:
+        return self
+
+    async def __anext__(self) -> RequestOutput:
+        if self.finished:
+            raise StopAsyncIteration
+        step = asyncio.ensure_future(anext(self._steps))  # type: ignore[arg-type]
+        stopped = asyncio.ensure_future(self._stopped.wait())
+        try:
+            await asyncio.wait({step, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopped.cancel()
+            if not step.done():
+                step.cancel()
+        if self._stopped.is_set():
+            self.finished = True
+            usage = Usage(prompt_tokens=1, completion_tokens=self._n_tokens)
+            return RequestOutput(request_id=self._request_id, finish_reason="cancelled", usage=usage)
+        output = await step
+        self.finished = output.finished
+        self._n_tokens += len(output.token_ids)
+        return output
+
+
 class ScriptedEngine:
     """Implements `EngineClient`. `requests` holds what was asked, `cancelled` the ids left before their end."""
 
@@ -182,25 +219,17 @@ class ScriptedEngine:
         return cls(spec.name)
 
     @asynccontextmanager
-    async def stream(self, request: GenerateRequest) -> AsyncIterator[AsyncIterator[RequestOutput]]:
+    async def stream(self, request: GenerateRequest) -> AsyncIterator[ScriptedStream]:
         self._check_alive()
         self.requests.append(request)
         self._refuse(request)
-        steps = self._steps(request)
+        stream = ScriptedStream(request.request_id, self._steps(request))
         self.running += 1
-        finished = False
-
-        async def outputs() -> AsyncIterator[RequestOutput]:
-            nonlocal finished
-            async for output in steps:
-                finished = output.finished
-                yield output
-
         try:
-            yield outputs()
+            yield stream
         finally:
             self.running -= 1
-            if not finished:
+            if not stream.finished:
                 self.cancelled.append(request.request_id)
 
     async def tokenize(

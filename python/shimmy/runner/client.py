@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import TypeVar
 
 from shimmy.embedding import Embeddings, EmbedRequest, Ranking, RerankRequest
+from shimmy.engine_client import OutputStream
 from shimmy.errors import EngineDeadError, InvalidRequestError, ModelLoadError, ShimmyError
 from shimmy.model_info import EngineStats, LoadSpec, ModelInfo
 from shimmy.output import RequestOutput
@@ -78,7 +79,7 @@ class RunnerClient:
         """Process id of the runner."""
         return self._process.pid
 
-    def stream(self, request: GenerateRequest) -> AbstractAsyncContextManager[AsyncIterator[RequestOutput]]:
+    def stream(self, request: GenerateRequest) -> AbstractAsyncContextManager[OutputStream]:
         return RunnerStream(self, request)
 
     async def tokenize(
@@ -242,7 +243,7 @@ class RunnerStream:
         self._backlog = Backlog()
         self._accepted: asyncio.Future[None] | None = None
 
-    async def __aenter__(self) -> AsyncIterator[RequestOutput]:
+    async def __aenter__(self) -> RunnerStream:
         self._accepted = asyncio.get_running_loop().create_future()
         self._client._open(self)
         try:
@@ -258,7 +259,12 @@ class RunnerStream:
         with contextlib.suppress(EngineDeadError):
             self._client._leave(self)
 
-    def __aiter__(self) -> AsyncIterator[RequestOutput]:
+    def cancel(self) -> None:
+        if not self.finished:
+            with contextlib.suppress(EngineDeadError):
+                self._client._send(frames.Stop(self.request.request_id))
+
+    def __aiter__(self) -> RunnerStream:
         return self
 
     async def __anext__(self) -> RequestOutput:

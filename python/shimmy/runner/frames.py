@@ -18,7 +18,7 @@ from shimmy.model_info import EngineStats, LoadSpec, ModelInfo
 from shimmy.output import RequestOutput
 from shimmy.request import ChatPrompt, GenerateRequest
 
-PROTOCOL = 4
+PROTOCOL = 5
 """Raised with every change of a message; both sides come from one installation, so a difference is a broken one."""
 
 MAX_FRAME = 64 * 1024 * 1024
@@ -68,6 +68,12 @@ class Cancel(msgspec.Struct, tag=True, frozen=True):
     request_id: str
 
 
+class Stop(msgspec.Struct, tag=True, frozen=True):
+    """End a request as its stream's `cancel` does: its last output follows."""
+
+    request_id: str
+
+
 class Tokenize(msgspec.Struct, tag=True, frozen=True):
     call: int
     prompt: str | ChatPrompt
@@ -110,7 +116,19 @@ class Shutdown(msgspec.Struct, tag=True, frozen=True):
 
 
 Command: TypeAlias = (
-    Hello | Load | Start | Cancel | Tokenize | Detokenize | RenderChat | Embed | Rerank | CancelCall | Stats | Shutdown
+    Hello
+    | Load
+    | Start
+    | Cancel
+    | Stop
+    | Tokenize
+    | Detokenize
+    | RenderChat
+    | Embed
+    | Rerank
+    | CancelCall
+    | Stats
+    | Shutdown
 )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeAlias
 
 from shimmy.embedding import EmbedRequest, RerankRequest
-from shimmy.engine_client import EngineClient
+from shimmy.engine_client import EngineClient, OutputStream
 from shimmy.errors import EngineDeadError, InvalidRequestError, ModelLoadError, ModelNotReadyError, ShimmyError
 from shimmy.model_info import LoadSpec
 from shimmy.request import ChatPrompt, GenerateRequest
@@ -31,6 +31,7 @@ class Service:
         self._load = load
         self._engine: EngineClient | None = None
         self._requests: dict[str, asyncio.Task[None]] = {}
+        self._streams: dict[str, OutputStream] = {}
         self._calls: set[asyncio.Task[None]] = set()
         self._answers: dict[int, asyncio.Task[None]] = {}  # those of self._calls that a call waits for
         self._ended = asyncio.Event()
@@ -70,6 +71,9 @@ class Service:
                 self._replies.drop(request_id)
                 if task := self._requests.get(request_id):
                     task.cancel()
+            case frames.Stop(request_id):
+                if outputs := self._streams.get(request_id):
+                    outputs.cancel()
             case frames.Tokenize(call, prompt, add_special, parse_special):
                 self._answer(call, self._tokenize(call, prompt, add_special, parse_special))
             case frames.Detokenize(call, tokens):
@@ -151,6 +155,7 @@ class Service:
             async with self._loaded().stream(request) as outputs:
                 accepted = True
                 self._replies.send(frames.Accepted(request.request_id))
+                self._streams[request.request_id] = outputs
                 async for output in outputs:
                     self._replies.add(output)
             return
@@ -159,6 +164,8 @@ class Service:
         except Exception as caught:
             logger.exception("request %s failed", request.request_id)
             error = ShimmyError(f"internal error in the runner: {type(caught).__name__}: {caught}")
+        finally:
+            self._streams.pop(request.request_id, None)
         failure = frames.Failure.of(error)
         if accepted:
             self._replies.fail(request.request_id, failure)
