@@ -91,7 +91,9 @@ void bind_params(py::module_ & m) {
         .field("max_waiting_tokens", &EngineParams::max_waiting_tokens,
                "Most prompt tokens in the queue; more: QueueFullError.")
         .field("prefill_budget", &EngineParams::prefill_budget,
-               "Prompt tokens per step while others decode; alone a prompt may fill n_batch.")
+               "Most prompt tokens per step while others decode; alone a prompt may fill n_batch.")
+        .field("prefill_seconds", &EngineParams::prefill_seconds,
+               "As many of them as take about this long, by measured steps; 0: always the most.")
         .field("prefix_cache", &EngineParams::prefix_cache, "Keep finished sequences and reuse their common prefix.")
         .field(
             "cache_ram_mib", &EngineParams::cache_ram_mib,

@@ -45,6 +45,7 @@ Batcher::Batcher(Context & context, Inbox & inbox, const SequenceRules & rules, 
       rules_(rules),
       params_(params),
       governor_(context_.n_threads(), context_.n_threads_batch(), params_.adaptive_threads && !params_.deterministic),
+      pace_(params_.prefill_seconds, min_chunk, static_cast<int32_t>(params_.prefill_budget)),
       slots_(context_, params_.prefix_cache, params_.cache_ram_mib),
       workers_(sampling_threads(params_)) {
     if (rules_.max_draft > 0) {
@@ -213,7 +214,7 @@ void Batcher::draft(std::vector<RunningView> & views) {
             n_tokens += views[i].n_pending;
             ++n_decoding;
         } else {
-            n_tokens += std::min(views[i].n_pending, static_cast<int32_t>(params_.prefill_budget));
+            n_tokens += std::min(views[i].n_pending, pace_.budget());
         }
         if (sequence.drafts() && sequence.draft_room() > 0) {
             candidates.push_back({running_[i], &sequence});
@@ -232,7 +233,7 @@ void Batcher::draft(std::vector<RunningView> & views) {
 }
 
 StepPlan Batcher::plan() {
-    const StepBudget budget{static_cast<int32_t>(context_.n_batch()), static_cast<int32_t>(params_.prefill_budget),
+    const StepBudget budget{static_cast<int32_t>(context_.n_batch()), pace_.budget(),
                             static_cast<int32_t>(context_.n_outputs_max()), rules_.fixed_chunk};
     for (size_t i = 0; i < running_.size() && !suspects_.empty(); ++i) {
         const auto & slot = slots_[running_[i]];
@@ -291,6 +292,9 @@ DecodeStatus Batcher::decode(const StepPlan & plan) {
     counters_.decode_seconds += seconds;
     if (status == DecodeStatus::Ok) {
         governor_.record(kind, batch_.n_tokens(), seconds);
+        if (kind == StepKind::Prefill) {
+            pace_.observe(batch_.n_tokens(), seconds);
+        }
         if (speculation_ && kind == StepKind::Decode) {
             speculation_->observe(batch_.n_tokens(), seconds);
         }

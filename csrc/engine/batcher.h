@@ -12,6 +12,7 @@
 #include "engine/admission.h"
 #include "engine/engine_stats.h"
 #include "engine/inbox.h"
+#include "engine/prefill_pace.h"
 #include "engine/schedule.h"
 #include "engine/sequence.h"
 #include "engine/slots.h"
@@ -67,6 +68,7 @@ class Batcher {
     const SequenceRules & rules_;
     const EngineParams & params_;
     ThreadGovernor governor_;
+    PrefillPace pace_;
     Slots slots_;
     WorkerPool workers_;
     TenantLedger ledger_;

@@ -16,6 +16,7 @@ EngineParams checked(EngineParams params) {
     in_range("max_waiting", params.max_waiting, 1U, 1U << 20);
     in_range("max_waiting_tokens", params.max_waiting_tokens, 1U, 1U << 30);
     in_range("prefill_budget", params.prefill_budget, static_cast<uint32_t>(min_chunk), 65536U);
+    in_range("prefill_seconds", params.prefill_seconds, 0.0, 3600.0);
     in_range("cache_ram_mib", params.cache_ram_mib, -1, max_cache_ram_mib);  // -1: automatic
     in_range("max_draft", params.max_draft, 0U, extra_outputs);
     in_range("sampling_threads", params.sampling_threads, 0U, 256U);

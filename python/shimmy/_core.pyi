@@ -619,6 +619,7 @@ class EngineParams:
         max_waiting: int = 512,
         max_waiting_tokens: int = 16777216,
         prefill_budget: int = 512,
+        prefill_seconds: float = 0.25,
         prefix_cache: bool = True,
         cache_ram_mib: int = -1,
         deterministic: bool = False,
@@ -690,10 +691,17 @@ class EngineParams:
     @property
     def prefill_budget(self) -> int:
         """
-        Prompt tokens per step while others decode; alone a prompt may fill n_batch.
+        Most prompt tokens per step while others decode; alone a prompt may fill n_batch.
         """
     @prefill_budget.setter
     def prefill_budget(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    @property
+    def prefill_seconds(self) -> float:
+        """
+        As many of them as take about this long, by measured steps; 0: always the most.
+        """
+    @prefill_seconds.setter
+    def prefill_seconds(self, arg0: typing.SupportsFloat | typing.SupportsIndex) -> None: ...
     @property
     def prefix_cache(self) -> bool:
         """
@@ -1837,7 +1845,7 @@ class Output:
     @property
     def usage(self) -> Usage:
         """
-        Meaningful once finished.
+        So far, with tokens; final once finished.
         """
 
 class EngineStats:

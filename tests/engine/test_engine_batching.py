@@ -150,6 +150,17 @@ def test_a_prompt_is_prefilled_in_chunks_while_others_go_on() -> None:
         assert answer.text == QUESTIONS["Who are you?"]
 
 
+def test_a_slow_machine_takes_smaller_chunks() -> None:
+    with open_engine(prefill_seconds=1e-9, prefix_cache=False) as engine:
+        driver = Driver(engine)
+        driver.ask(LONG_QUESTION)
+        driver.step(3)
+        before = engine.stats.computed_tokens
+        driver.ask(long_chat("Who are you?", 400))
+        driver.step(2)
+        assert engine.stats.computed_tokens - before <= 2 * (32 + 1 + 16)  # a chunk, a token, a draft
+
+
 def test_a_short_prompt_does_not_wait_for_a_long_one() -> None:
     with open_engine(n_batch=64, n_ubatch=64, prefix_cache=False) as engine:
         driver = Driver(engine)
