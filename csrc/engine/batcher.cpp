@@ -45,7 +45,7 @@ Batcher::Batcher(Context & context, Inbox & inbox, const SequenceRules & rules, 
       rules_(rules),
       params_(params),
       governor_(context_.n_threads(), context_.n_threads_batch(), params_.adaptive_threads && !params_.deterministic),
-      pace_(params_.prefill_seconds, min_chunk, static_cast<int32_t>(params_.prefill_budget)),
+      pace_(params_.prefill_seconds, static_cast<int32_t>(params_.prefill_budget)),
       slots_(context_, params_.prefix_cache, params_.cache_ram_mib),
       workers_(sampling_threads(params_)) {
     if (rules_.max_draft > 0) {

@@ -6,12 +6,16 @@
 
 namespace shimmy {
 
+// ggml's flash attention computes 64 rows at a time on a CPU, and fewer one by one at less than half the speed
+// (GGML_FA_TILE_Q).
+constexpr int32_t efficient_chunk = 64;
+
 // Steps that compute a prompt should take about so long that nobody notices a pause, whatever the machine and the
 // model: the number of tokens follows from what the last such steps took.
 class PrefillPace {
   public:
-    // `seconds`: of a step; 0 or less: it may take `most` tokens always. 1 <= least <= most.
-    PrefillPace(double seconds, int32_t least, int32_t most) : seconds_(seconds), least_(least), most_(most) {}
+    // `seconds`: of a step; 0 or less: it may take `most` tokens (at least 1) always.
+    PrefillPace(double seconds, int32_t most) : seconds_(seconds), most_(most) {}
 
     // A step that computed a prompt had `n_tokens` and took `seconds`. Ignored unless both are positive.
     void observe(int32_t n_tokens, double seconds) {
@@ -21,21 +25,20 @@ class PrefillPace {
         }
     }
 
-    // Tokens for the next one, a multiple of `least` but for `most` itself.
+    // Tokens for the next one: whole efficient chunks, at least one, or `most`.
     int32_t budget() const {
         if (seconds_ <= 0) {
             return most_;
         }
         const double wanted = per_token_ > 0 ? seconds_ / per_token_ : unknown;
-        const auto tokens = static_cast<int32_t>(std::min<double>(wanted, most_));
-        return tokens == most_ ? most_ : std::max(tokens / least_ * least_, least_);
+        const auto chunks = std::max(static_cast<int32_t>(std::min<double>(wanted, most_)) / efficient_chunk, 1);
+        return wanted >= most_ ? most_ : std::min(chunks * efficient_chunk, most_);
     }
 
   private:
     static constexpr double unknown = 128;  // tokens, before anything was measured
 
     double seconds_;
-    int32_t least_;
     int32_t most_;
     double per_token_ = 0;
 };
