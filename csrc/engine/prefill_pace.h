@@ -4,11 +4,9 @@
 #include <algorithm>
 #include <cstdint>
 
-namespace shimmy {
+#include "engine/schedule.h"
 
-// ggml's flash attention computes 64 rows at a time on a CPU, and fewer one by one at less than half the speed
-// (GGML_FA_TILE_Q).
-constexpr int32_t efficient_chunk = 64;
+namespace shimmy {
 
 // Steps that compute a prompt should take about so long that nobody notices a pause, whatever the machine and the
 // model: the number of tokens follows from what the last such steps took.

@@ -46,6 +46,16 @@ StepPlan plan_alone(std::span<const RunningView> running, const StepBudget & bud
     return {view.adapters, {prompt_share(index, view, std::min(most, budget.n_batch), budget.n_outputs)}};
 }
 
+// Prompt tokens beside `n_decoding` tokens of others: a step of whole efficient chunks, because what is left over costs
+// as much as a whole one.
+int32_t beside(int32_t n_decoding, int32_t prefill_budget) {
+    if (prefill_budget < efficient_chunk) {
+        return prefill_budget;
+    }
+    const int32_t n = prefill_budget / efficient_chunk * efficient_chunk - n_decoding % efficient_chunk;
+    return n < min_chunk ? std::min(n + efficient_chunk, prefill_budget) : n;
+}
+
 }  // namespace
 
 AdapterSetId next_adapters(std::span<const RunningView> running) {
@@ -82,7 +92,7 @@ StepPlan plan_step(std::span<const RunningView> running, const StepBudget & budg
         drafts -= n_draft;
     }
     if (decoding) {
-        left = std::min(left, budget.prefill_budget);
+        left = std::min(left, beside(budget.n_batch - left, budget.prefill_budget));
     }
 
     auto prompts = prompts_to_serve(running, plan.adapters, left);

@@ -24,7 +24,7 @@ struct RunningView {
 
 struct StepBudget {
     int32_t n_batch;              // most tokens in the step
-    int32_t prefill_budget;       // most prompt tokens while any request decodes
+    int32_t prefill_budget;       // most prompt tokens while any request decodes; whole chunks with these
     int32_t n_outputs = 1 << 30;  // most tokens with an output
     int32_t fixed_chunk = 0;      // over 0: one request per step, its prompt in chunks that end at multiples of this
 };
@@ -48,6 +48,10 @@ struct StepPlan {
 StepPlan plan_step(std::span<const RunningView> running, const StepBudget & budget);
 
 constexpr int32_t min_chunk = 32;
+
+// ggml's flash attention computes 64 rows at a time on a CPU, and fewer one by one at less than half the speed
+// (GGML_FA_TILE_Q).
+constexpr int32_t efficient_chunk = 64;
 
 // The adapter set of that step. `running` must not be empty.
 AdapterSetId next_adapters(std::span<const RunningView> running);

@@ -58,14 +58,14 @@ TEST_CASE("while others decode, prompts get the prefill budget only, after all d
     const auto plan = plan_step(views, budget);
     CHECK(plan.shares[0].index == 1);
     CHECK(plan.shares[1].index == 2);
-    CHECK(tokens_of(plan, 0) == 512);
+    CHECK(tokens_of(plan, 0) == 510);  // 512 rows in all
 }
 
 TEST_CASE("a short prompt does not wait for a long one, and leaves it what it does not need") {
     const std::vector views{prompt(5000), prompt(40), decoding()};
     const auto plan = plan_step(views, budget);
     CHECK(tokens_of(plan, 1) == 40);
-    CHECK(tokens_of(plan, 0) == 472);
+    CHECK(tokens_of(plan, 0) == 471);
 }
 
 TEST_CASE("prompts take turns when their parts would be too small") {
