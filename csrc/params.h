@@ -86,7 +86,7 @@ struct EngineParams {
     uint32_t max_waiting = 512;             // most requests in the queue; more: QueueFullError
     uint32_t max_waiting_tokens = 1 << 24;  // most prompt tokens in the queue; more: QueueFullError
     uint32_t prefill_budget = 512;  // most prompt tokens per step while others decode; alone a prompt may fill n_batch
-    double prefill_seconds = 0.25;  // as many of them as take about this long, by measured steps; 0: always the most
+    double prefill_seconds = 0.5;   // as many of them as take about this long, by measured steps; 0: always the most
     bool prefix_cache = true;       // keep finished sequences and reuse their common prefix
     int32_t cache_ram_mib = -1;     // host memory for prefixes that left the KV cache; 0: none, -1: an eighth of
                                     // what is free, at most 2,048

@@ -619,7 +619,7 @@ class EngineParams:
         max_waiting: int = 512,
         max_waiting_tokens: int = 16777216,
         prefill_budget: int = 512,
-        prefill_seconds: float = 0.25,
+        prefill_seconds: float = 0.5,
         prefix_cache: bool = True,
         cache_ram_mib: int = -1,
         deterministic: bool = False,
