@@ -55,6 +55,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """A template family or a Jinja file, instead of the model's own template."""
     log_level: LogLevel = "info"
     log_format: LogFormat = "text"
+    api_key: Annotated[str, msgspec.Meta(min_length=8)] | None = None
+    """A key that every caller has to send; it may do everything."""
+    api_keys: Path | None = None
+    """A TOML file of keys: [name] with key = "..." and scopes = ["infer", "admin", "tools"]."""
     cors_origins: tuple[str, ...] = ()
     """Origins that browsers may call from, besides loopback ones."""
     allowed_hosts: tuple[str, ...] = ()
@@ -147,6 +151,8 @@ _VARIABLES: dict[str, tuple[str, Callable[[str], Any]]] = {
     "SHIMMY_LORA_GGUF": ("lora", split_paths),
     "SHIMMY_MODEL_PATHS": ("model_dirs", split_paths),
     "SHIMMY_BIND_ADDRESS": ("bind", str),
+    "SHIMMY_API_KEY": ("api_key", str),
+    "SHIMMY_API_KEYS_FILE": ("api_keys", lambda text: Path(text).expanduser()),
     "SHIMMY_LOG_LEVEL": ("log_level", str.lower),
     "SHIMMY_LOG_FORMAT": ("log_format", str.lower),
 }

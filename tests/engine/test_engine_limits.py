@@ -193,7 +193,14 @@ def test_nothing_to_choose_from_fails_one_request_only() -> None:
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("max_num_seqs", 0), ("max_num_seqs", 257), ("max_waiting", 0), ("prefill_budget", 31), ("prefill_budget", 65537), ("prefill_seconds", -1.0)],
+    [
+        ("max_num_seqs", 0),
+        ("max_num_seqs", 257),
+        ("max_waiting", 0),
+        ("prefill_budget", 31),
+        ("prefill_budget", 65537),
+        ("prefill_seconds", -1.0),
+    ],
 )
 def test_engine_parameters_out_of_range(field: str, value: int) -> None:
     with pytest.raises(InvalidRequestError, match=f"{field} is {value}") as caught, open_engine(**{field: value}):

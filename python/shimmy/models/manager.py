@@ -88,7 +88,7 @@ class ModelManager:
         self.registry = registry
         self._start = start
         self._slots: dict[str, _Slot] = {}
-        self._leaving: list[_Lease] = []
+        self._leaving: dict[_Lease, asyncio.Task[None]] = {}
         self._closed = False
 
     @asynccontextmanager
@@ -114,7 +114,7 @@ class ModelManager:
 
     def loaded(self, name: str) -> EngineClient | None:
         """The model without a lease when it is loaded now. Raises ModelNotFoundError as `status`."""
-        slot = self._slots.get(self.registry.get(name).name)
+        slot = self._slot(name)
         lease = None if slot is None else slot.lease
         return lease.client if lease is not None and lease.client.alive else None
 
@@ -124,20 +124,22 @@ class ModelManager:
 
         Raises ModelNotFoundError for a name that the registry does not have.
         """
-        slot = self._slots.get(self.registry.get(name).name)
+        slot = self._slot(name)
         if slot is not None and slot.loading is not None:
             await asyncio.wait({slot.loading})
         if slot is None or slot.lease is None:
             return False
         lease, slot.lease = slot.lease, None
-        self._leaving.append(lease)
-        try:
-            if not force:
-                await lease.free.wait()
-        finally:
-            self._leaving.remove(lease)
-            await lease.client.close()
+        leaving = asyncio.ensure_future(self._leave(lease, force=force))
+        self._leaving[lease] = leaving
+        leaving.add_done_callback(lambda _: self._leaving.pop(lease))
+        await asyncio.shield(leaving)  # whoever asked may go away
         return True
+
+    async def _leave(self, lease: _Lease, *, force: bool) -> None:
+        if not force:
+            await lease.free.wait()
+        await lease.client.close()
 
     def status(self, name: str) -> ModelStatus:
         """Raises ModelNotFoundError for a name that the registry does not have."""
@@ -157,6 +159,10 @@ class ModelManager:
         await asyncio.gather(*loads, return_exceptions=True)
         leases = [slot.lease for slot in self._slots.values() if slot.lease is not None]
         await asyncio.gather(*(lease.client.close() for lease in [*leases, *self._leaving]))
+
+    def _slot(self, name: str) -> _Slot | None:
+        """Also of a model whose file has gone since it was loaded. ModelNotFoundError for one that never was."""
+        return self._slots.get(name) or self._slots.get(self.registry.get(name).name)
 
     async def _loaded(self, name: str) -> tuple[_Slot, _Lease]:
         if self._closed:

@@ -8,15 +8,15 @@ import msgspec
 from starlette.routing import BaseRoute, Route
 
 from shimmy.errors import InvalidRequestError
-from shimmy.models.manager import ModelManager
 from shimmy.output import RequestOutput
 from shimmy.request import GenerateRequest
 from shimmy.server import sse
 from shimmy.server.anthropic_answer import EventWriter, message, new_id
 from shimmy.server.anthropic_conversation import prompt_of, schema_of
+from shimmy.server.backend import Backend
 from shimmy.server.endpoint import Call, Endpoint, Reply, StreamReply
 from shimmy.server.errors import anthropic_error
-from shimmy.server.generation import collect, first_of, generate_request, open_streams
+from shimmy.server.generation import collect, first_of, generate_request
 from shimmy.server.schemas.anthropic import Conversation, MessagesRequest, TokenCount
 from shimmy.server.schemas.decoding import decode
 
@@ -24,8 +24,9 @@ from shimmy.server.schemas.decoding import decode
 class AnthropicRoutes:
     """The handlers, and the list of routes that lead to them."""
 
-    def __init__(self, manager: ModelManager, max_body_bytes: int) -> None:
-        self._manager = manager
+    def __init__(self, backend: Backend, max_body_bytes: int) -> None:
+        self._backend = backend
+        self._manager = backend.manager
         self._max_body_bytes = max_body_bytes
 
     def routes(self) -> list[BaseRoute]:
@@ -40,7 +41,7 @@ class AnthropicRoutes:
         body = decode(call.body, MessagesRequest)
         message_id = new_id("msg")
         request = message_request(message_id, body)
-        (stream,) = (await open_streams(self._manager, body.model, [request], call.stack)).streams
+        (stream,) = (await self._backend.open(body.model, [request], call.stack)).streams
         if not body.stream:
             return Reply(message(message_id, body.model, await collect(stream), body.max_tokens))
         writer = EventWriter(message_id, body.model, body.max_tokens)

@@ -8,12 +8,13 @@ from datetime import datetime, timezone
 from typing import Any
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from shimmy.models.registry import ModelEntry
 from shimmy.output import RequestOutput, ToolCallDelta, Usage
 from shimmy.server import sse
 from shimmy.server.chat_answer import calls_of, usage_of
-from shimmy.server.schemas.anthropic import Block, Message, MessageUsage, ModelInfoOut, ModelPage
+from shimmy.server.schemas.anthropic import Block, Diagnostics, Message, MessageUsage, ModelInfoOut, ModelPage
 
 _ENCODER = msgspec.json.Encoder()
 _STOP_REASONS = {"stop": "end_turn", "tool_calls": "tool_use", "deadline": "max_tokens", "cancelled": "end_turn"}
@@ -36,7 +37,15 @@ def message(message_id: str, model: str, output: RequestOutput, max_tokens: int)
     reason, stopped_by = stop_reason_of(output, max_tokens)
     usage = _usage(output.usage)
     return _ENCODER.encode(
-        Message(id=message_id, model=model, content=blocks, stop_reason=reason, stop_sequence=stopped_by, usage=usage)
+        Message(
+            id=message_id,
+            model=model,
+            content=blocks,
+            stop_reason=reason,
+            stop_sequence=stopped_by,
+            usage=usage,
+            diagnostics=_diagnostics(output.usage),
+        )
     )
 
 
@@ -99,7 +108,15 @@ class EventWriter:
     def _start(self, output: RequestOutput) -> bytes:
         usage = _usage(output.usage)
         usage.output_tokens = 0
-        empty = Message(id=self._id, model=self._model, content=[], stop_reason=None, stop_sequence=None, usage=usage)
+        empty = Message(
+            id=self._id,
+            model=self._model,
+            content=[],
+            stop_reason=None,
+            stop_sequence=None,
+            usage=usage,
+            diagnostics=_diagnostics(output.usage),
+        )
         return _event("message_start", message=empty)
 
     def _call(self, call: ToolCallDelta) -> list[bytes]:
@@ -142,6 +159,10 @@ def _event(kind: str, **fields: Any) -> bytes:
 
 def _usage(usage: Usage | None) -> MessageUsage:
     return MessageUsage.of(usage_of([usage]))
+
+
+def _diagnostics(usage: Usage | None) -> Diagnostics | UnsetType:
+    return UNSET if usage is None or usage.cache_miss == "none" else Diagnostics(usage.cache_miss)
 
 
 def _input(arguments: str) -> dict[str, Any]:

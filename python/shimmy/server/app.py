@@ -17,6 +17,8 @@ from shimmy import __version__
 from shimmy.errors import InvalidRequestError, ShimmyError
 from shimmy.models.manager import ModelManager
 from shimmy.server.anthropic import AnthropicRoutes
+from shimmy.server.auth import Auth, keys_of
+from shimmy.server.backend import Backend
 from shimmy.server.embeddings import EmbeddingRoutes
 from shimmy.server.endpoint import unexpected
 from shimmy.server.errors import HttpError, problem_of, shape_for
@@ -27,7 +29,9 @@ from shimmy.server.model_routes import ModelRoutes
 from shimmy.server.native import NativeRoutes
 from shimmy.server.ollama import OllamaRoutes
 from shimmy.server.openai import OpenAiRoutes
+from shimmy.server.page import PageRoutes
 from shimmy.server.request_id import RequestId
+from shimmy.server.requests import RequestRoutes
 from shimmy.server.responses import ResponsesRoutes
 from shimmy.settings import Settings, bind_address
 
@@ -40,22 +44,26 @@ def create_app(manager: ModelManager, settings: Settings) -> FastAPI:
     version = __version__
     bound = bind_address(settings.bind)
     hosts = settings.allowed_hosts if bound is None else (*settings.allowed_hosts, bound[0])
-    responses = ResponsesRoutes(manager, settings.max_body_bytes)
-    ollama = OllamaRoutes(manager, settings.max_body_bytes)
+    most = settings.max_body_bytes
+    backend = Backend(manager)
+    responses = ResponsesRoutes(backend, most)
+    ollama = OllamaRoutes(backend, most)
     return FastAPI(
         title="shimmy",
         version=version,
         openapi_url=None,
         routes=[
-            *OpenAiRoutes(manager, version, settings.max_body_bytes).routes(),
-            *AnthropicRoutes(manager, settings.max_body_bytes).routes(),
-            *EmbeddingRoutes(manager, settings.max_body_bytes).routes(),
+            *OpenAiRoutes(backend, version, most).routes(),
             *responses.routes(),
+            *AnthropicRoutes(backend, most).routes(),
+            *EmbeddingRoutes(manager, most).routes(),
             *ollama.routes(),
-            *ModelRoutes(manager, settings.max_body_bytes).routes(),
-            *LlamaServerRoutes(manager, version, settings.max_body_bytes).routes(),
-            *NativeRoutes(manager, settings.max_body_bytes, ollama).routes(),
-            *HealthRoutes(manager, version).routes(),
+            *LlamaServerRoutes(backend, version, most).routes(),
+            *NativeRoutes(backend, most, ollama).routes(),
+            *ModelRoutes(manager, most).routes(),
+            *RequestRoutes(backend, most).routes(),
+            *HealthRoutes(backend, version).routes(),
+            *PageRoutes().routes(),
         ],
         middleware=[
             Middleware(RequestId),
@@ -68,6 +76,7 @@ def create_app(manager: ModelManager, settings: Settings) -> FastAPI:
                 allow_headers=["*"],
                 expose_headers=["x-request-id"],
             ),
+            Middleware(Auth, keys=keys_of(settings)),
         ],
         exception_handlers={
             HTTPException: _http_exception,

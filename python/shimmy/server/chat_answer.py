@@ -32,12 +32,14 @@ _ENCODER = msgspec.json.Encoder()
 def usage_of(usages: Sequence[Usage | None], choices_per_prompt: int = 1) -> UsageOut:
     """The sum over all choices of one answer, those to one prompt beside each other: it is counted once for them."""
     prompt = cached = completion = drafted = accepted = 0
+    missed: Usage | None = None
     for begin in range(0, len(usages), choices_per_prompt):
         group = [usage for usage in usages[begin : begin + choices_per_prompt] if usage is not None]
         if group:
             prompt += group[0].prompt_tokens
             # The others reuse what the first one computes.
             cached += min(usage.cached_tokens for usage in group)
+            missed = missed or (group[0] if group[0].cache_miss != "none" else None)
         completion += sum(usage.completion_tokens for usage in group)
         drafted += sum(usage.drafted_tokens for usage in group)
         accepted += sum(usage.accepted_tokens for usage in group)
@@ -45,11 +47,18 @@ def usage_of(usages: Sequence[Usage | None], choices_per_prompt: int = 1) -> Usa
         prompt_tokens=prompt,
         completion_tokens=completion,
         total_tokens=prompt + completion,
-        prompt_tokens_details=PromptTokensDetails(cached_tokens=cached),
+        prompt_tokens_details=_cache_details(cached, missed),
         completion_tokens_details=CompletionTokensDetails(
             accepted_prediction_tokens=accepted, rejected_prediction_tokens=drafted - accepted
         ),
     )
+
+
+def _cache_details(cached: int, missed: Usage | None) -> PromptTokensDetails:
+    """`missed` is of the first prompt that did not come from the cache as a whole."""
+    if missed is None:
+        return PromptTokensDetails(cached)
+    return PromptTokensDetails(cached, cache_miss=missed.cache_miss, cache_diverged_at=missed.cache_diverged_at)
 
 
 _FINISH_REASONS = {"cancelled": "stop", "deadline": "length"}

@@ -26,6 +26,8 @@ class Call(NamedTuple):
     body: bytes
     headers: Headers
     stack: AsyncExitStack
+    params: dict[str, Any]
+    """Of the path."""
 
 
 class Reply(NamedTuple):
@@ -78,7 +80,7 @@ class Endpoint:
         begin = time.perf_counter()
         async with AsyncExitStack() as stack:
             try:
-                reply = await self._handler(Call(body, Headers(scope=scope), stack))
+                reply = await self._handler(Call(body, Headers(scope=scope), stack, scope.get("path_params", {})))
             except ShimmyError as error:
                 await self._send_error(error, send)
                 return

@@ -6,12 +6,10 @@ import asyncio
 import secrets
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import AsyncExitStack, aclosing
+from contextlib import aclosing
 from typing import Any, NamedTuple, TypeVar
 
-from shimmy.engine_client import EngineClient
 from shimmy.errors import InvalidRequestError, ShimmyError
-from shimmy.models.manager import ModelManager
 from shimmy.output import RequestOutput
 from shimmy.request import ChatPrompt, GenerateRequest
 from shimmy.runner.merge import merge_outputs
@@ -66,21 +64,6 @@ def generate_request(
         lora=fields.lora or {},
         priority=fields.priority or 0,
     )
-
-
-class Running(NamedTuple):
-    """Requests that their engine has accepted."""
-
-    client: EngineClient
-    streams: list[AsyncIterator[RequestOutput]]
-
-
-async def open_streams(
-    manager: ModelManager, model: str, requests: Sequence[GenerateRequest], stack: AsyncExitStack
-) -> Running:
-    """Start `requests` on one model, loading it when needed; leaving `stack` cancels what still runs."""
-    client = await stack.enter_async_context(manager.use(model))
-    return Running(client, [await stack.enter_async_context(client.stream(request)) for request in requests])
 
 
 def whole(outputs: Sequence[RequestOutput]) -> RequestOutput:

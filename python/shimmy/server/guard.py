@@ -44,6 +44,8 @@ class Guard:
             await _refuse(scope, send, reason)
 
     def _objection(self, scope: Scope) -> str | None:
+        if any(letter < " " or letter == "\x7f" for letter in scope["path"]):
+            return "the path holds a control character"  # a route's pattern may match before it, a rule for paths not
         headers: dict[bytes, bytes] = dict(scope["headers"])
         host = headers.get(b"host", b"").decode("latin-1")
         name = _host_name(host)

@@ -1,24 +1,32 @@
-"""GET /health and GET /diag."""
+"""GET /health, /diag and /metrics."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import platform
 import time
+from collections import Counter
+from contextlib import suppress
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from shimmy.models.manager import ModelManager
+from shimmy.errors import ShimmyError
+from shimmy.model_info import EngineStats
+from shimmy.server.backend import Backend
+
+_STATS_SECONDS = 1.0
 
 
 class HealthRoutes:
     """What a load balancer and a person with a problem want to know. Nothing here starts a process."""
 
-    def __init__(self, manager: ModelManager, version: str) -> None:
-        self._manager = manager
+    def __init__(self, backend: Backend, version: str) -> None:
+        self._manager = backend.manager
+        self._metrics = backend.metrics
         self._version = version
         self._start = time.monotonic()
 
@@ -26,6 +34,7 @@ class HealthRoutes:
         return [
             Route("/health", self._health, methods=["GET"]),
             Route("/diag", self._diag, methods=["GET"]),
+            Route("/metrics", self._metrics_of, methods=["GET"]),
         ]
 
     async def _health(self, request: Request) -> Response:
@@ -48,6 +57,44 @@ class HealthRoutes:
             "uptime_seconds": round(time.monotonic() - self._start, 3),
         }
         return Response(msgspec.json.encode(health), media_type="application/json")
+
+    async def _metrics_of(self, request: Request) -> Response:
+        """Prometheus' text; JSON for whoever asks for that."""
+        engines = await self._engines()
+        if "application/json" in request.headers.get("accept", ""):
+            return Response(msgspec.json.encode(self._summary(engines)), media_type="application/json")
+        return Response(self._metrics.text(engines), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    async def _engines(self) -> dict[str, EngineStats]:
+        """The counters of every loaded model."""
+        found: dict[str, EngineStats] = {}
+        for status in self._manager.statuses():
+            client = self._manager.loaded(status.name)
+            if client is not None:
+                with suppress(ShimmyError, asyncio.TimeoutError):  # it hangs or is dying: the others are told
+                    found[status.name] = await asyncio.wait_for(client.stats(), _STATS_SECONDS)
+        return found
+
+    def _summary(self, engines: dict[str, EngineStats]) -> dict[str, object]:
+        entries = self._manager.registry.entries()
+        infos = [status.info for status in self._manager.statuses() if status.info is not None]
+        gpus = sorted({info.backend for info in infos if info.n_gpu_layers > 0})
+        return {
+            "service": "shimmy",
+            "version": self._version,
+            "gpu_detected": bool(gpus),
+            "gpu_vendor": gpus[0] if gpus else None,
+            "models": {
+                "total_count": len(entries),
+                "total_size_mb": sum(entry.size_bytes for entry in entries) >> 20,
+                "by_type": Counter(entry.kind for entry in entries),
+            },
+            "system": {"memory_total_mb": _memory_mb()},
+            "requests_total": self._metrics.n_requests,
+            "running": sum(stats.running for stats in engines.values()),
+            "waiting": sum(stats.waiting for stats in engines.values()),
+            "timestamp": int(time.time()),
+        }
 
     async def _diag(self, request: Request) -> Response:
         models = [

@@ -13,11 +13,11 @@ from starlette.routing import BaseRoute, Route
 
 from shimmy.discovery.gguf_header import read_header
 from shimmy.engine_client import EngineClient
-from shimmy.errors import InvalidRequestError
-from shimmy.models.manager import ModelManager
+from shimmy.errors import InvalidRequestError, ModelNotReadyError
 from shimmy.output import RequestOutput
 from shimmy.request import ChatPrompt, GenerateRequest
 from shimmy.server import sse
+from shimmy.server.backend import Backend
 from shimmy.server.conversation import functions_of, messages_of
 from shimmy.server.endpoint import Call, Endpoint, Reply, StreamReply, reading
 from shimmy.server.errors import openai_error
@@ -41,8 +41,9 @@ from shimmy.server.schemas.llama_server import (
 class LlamaServerRoutes:
     """The handlers, and the list of routes that lead to them. `model` may be left out where only one is meant."""
 
-    def __init__(self, manager: ModelManager, version: str, max_body_bytes: int) -> None:
-        self._manager = manager
+    def __init__(self, backend: Backend, version: str, max_body_bytes: int) -> None:
+        self._backend = backend
+        self._manager = backend.manager
         self._version = version
         self._max_body_bytes = max_body_bytes
 
@@ -65,14 +66,18 @@ class LlamaServerRoutes:
 
     async def _tokenize(self, call: Call) -> Reply:
         body = decode(call.body, TokenizeRequest)
+        if body.with_pieces:
+            raise InvalidRequestError("with_pieces is not supported: /detokenize has the text of tokens", "with_pieces")
         client = await self._use(body.model, call)
         if body.messages is not None:
             prompt = ChatPrompt(messages=messages_of(body.messages), tools=functions_of(body.tools or []))
             tokens = await client.tokenize(prompt)
         elif body.prompt is not None:
-            tokens = await client.tokenize(body.prompt, add_special=body.add_special_tokens)
+            tokens = await client.tokenize(body.prompt, add_special=body.add_special_tokens is not False)
         elif body.content is not None:
-            tokens = await client.tokenize(body.content, add_special=body.add_special, parse_special=body.parse_special)
+            tokens = await client.tokenize(
+                body.content, add_special=bool(body.add_special), parse_special=body.parse_special is not False
+            )
         else:
             raise InvalidRequestError("content is required (or prompt, or messages)", "content")
         return _json(TokenList(tokens=tokens, count=len(tokens), max_model_len=client.info.n_ctx))
@@ -111,15 +116,16 @@ class LlamaServerRoutes:
     async def _answer(
         self, client: EngineClient, request: GenerateRequest, call: Call, *, stream: bool, tokens: bool
     ) -> Reply | StreamReply:
-        outputs = await call.stack.enter_async_context(client.stream(request))
+        name = client.info.name
+        (outputs,) = (await self._backend.open(name, [request], call.stack)).streams
         if not stream:
-            return Reply(raw_completion(client.info.name, await collect(outputs), tokens=tokens))
-        parts = await _events(outputs, client.info.name, tokens)
+            return Reply(raw_completion(name, await collect(outputs), tokens=tokens))
+        parts = await _events(outputs, name, tokens)
         return StreamReply(sse.MEDIA_TYPE, parts, sse.json_event)
 
     async def _props(self, request: Request) -> dict[str, Any]:
         name = self._name(request.query_params.get("model"))
-        client = await self._manager.get(name)
+        client = self._loaded(name)
         metadata = (await asyncio.to_thread(read_header, self._manager.registry.get(name).path)).metadata
         template = metadata.get("tokenizer.chat_template")
         return {
@@ -133,12 +139,19 @@ class LlamaServerRoutes:
 
     async def _slots(self, request: Request) -> list[SlotState]:
         """One entry for each sequence of the engine; the first ones are those that run."""
-        client = await self._manager.get(self._name(request.query_params.get("model")))
+        client = self._loaded(self._name(request.query_params.get("model")))
         running = (await client.stats()).running
         return [
             SlotState(id=index, n_ctx=client.info.n_ctx, is_processing=index < running)
             for index in range(client.info.n_seq_max)
         ]
+
+    def _loaded(self, name: str) -> EngineClient:
+        """Reading must not load: any web page can make a browser read."""
+        client = self._manager.loaded(name)
+        if client is None:
+            raise ModelNotReadyError(f"model {name!r} is not loaded")
+        return client
 
     async def _use(self, name: str | None, call: Call) -> EngineClient:
         return await call.stack.enter_async_context(self._manager.use(self._name(name)))

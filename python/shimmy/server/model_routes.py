@@ -9,13 +9,15 @@ from starlette.requests import Request
 from starlette.routing import BaseRoute, Route
 
 from shimmy.engine_client import EngineClient
-from shimmy.errors import InvalidRequestError
+from shimmy.errors import InvalidRequestError, ShimmyError
 from shimmy.models.manager import ModelManager, ModelStatus
 from shimmy.models.registry import ModelEntry
 from shimmy.server.endpoint import Call, Endpoint, Reply, reading
 from shimmy.server.errors import native_error
 from shimmy.server.schemas.decoding import decode
 from shimmy.server.schemas.model_routes import Discovered, Loaded, LoadRequest, ModelLine, ModelLines, ModelState
+
+_STATS_SECONDS = 1.0
 
 
 class ModelRoutes:
@@ -104,7 +106,10 @@ class ModelRoutes:
 
 
 async def _count(state: ModelState, client: EngineClient) -> None:
-    stats = await client.stats()
+    try:
+        stats = await asyncio.wait_for(client.stats(), _STATS_SECONDS)
+    except (ShimmyError, asyncio.TimeoutError):
+        return  # it hangs or is dying: the rest is told
     state.running = stats.running
     state.waiting = stats.waiting
     state.kv_cells_used = stats.kv_cells_used

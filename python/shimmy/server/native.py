@@ -8,13 +8,13 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 
 from shimmy.errors import InvalidRequestError
-from shimmy.models.manager import ModelManager
 from shimmy.output import RequestOutput
 from shimmy.request import ChatPrompt, GenerateRequest
+from shimmy.server.backend import Backend
 from shimmy.server.conversation import messages_of
 from shimmy.server.endpoint import Call, Endpoint, Reply, StreamReply
 from shimmy.server.errors import native_error
-from shimmy.server.generation import collect, first_of, generate_request, open_streams
+from shimmy.server.generation import collect, first_of, generate_request
 from shimmy.server.native_answer import EventWriter, LineWriter, PartWriter, native_response
 from shimmy.server.native_socket import NativeSocket
 from shimmy.server.ollama import OllamaRoutes, is_ollama
@@ -26,14 +26,15 @@ from shimmy.server.schemas.native import NATIVE_DEFAULTS, NativeRequest
 class NativeRoutes:
     """The handler, and the list of routes that lead here."""
 
-    def __init__(self, manager: ModelManager, max_body_bytes: int, ollama: OllamaRoutes) -> None:
-        self._manager = manager
+    def __init__(self, backend: Backend, max_body_bytes: int, ollama: OllamaRoutes) -> None:
+        self._backend = backend
+        self._manager = backend.manager
         self._ollama = ollama
         self._max_body_bytes = max_body_bytes
 
     def routes(self) -> list[BaseRoute]:
         generate = Endpoint(self._generate, native_error, self._max_body_bytes)
-        socket = NativeSocket(self._manager, native_request)
+        socket = NativeSocket(self._backend, native_request)
         return [
             Route("/api/generate", generate, methods=["POST"]),
             WebSocketRoute("/ws/generate", socket.serve),
@@ -44,12 +45,12 @@ class NativeRoutes:
             return await self._ollama.generate(call)
         body = decode(call.body, NativeRequest)
         request = native_request(body)
-        (stream,) = (await open_streams(self._manager, body.model, [request], call.stack)).streams
+        (stream,) = (await self._backend.open(body.model, [request], call.stack)).streams
         if body.stream is False:
             return Reply(native_response(body.model, await collect(stream)))
         lines = "application/x-ndjson" in call.headers.get("accept", "")
         writer: PartWriter = LineWriter(body.model) if lines else EventWriter()
-        return StreamReply(writer.media_type, await _parts(stream, writer), writer.write_error)
+        return StreamReply(writer.media_type, await parts_of(stream, writer), writer.write_error)
 
 
 def native_request(body: NativeRequest) -> GenerateRequest:
@@ -78,7 +79,8 @@ def _conversation(messages: list[MessageIn], system: str | None) -> ChatPrompt:
     return ChatPrompt(messages=converted)
 
 
-async def _parts(stream: AsyncIterator[RequestOutput], writer: PartWriter) -> AsyncGenerator[bytes, None]:
+async def parts_of(stream: AsyncIterator[RequestOutput], writer: PartWriter) -> AsyncGenerator[bytes, None]:
+    """Waits for the first output, so that an error before it is still a plain HTTP error."""
     first = await first_of(stream)
 
     async def parts() -> AsyncGenerator[bytes, None]:

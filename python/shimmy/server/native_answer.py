@@ -22,6 +22,8 @@ def usage_of(usage: Usage | None) -> NativeUsage:
         cached_tokens=usage.cached_tokens,
         completion_tokens=usage.completion_tokens,
         total_tokens=usage.prompt_tokens + usage.completion_tokens,
+        cache_miss=usage.cache_miss,
+        cache_diverged_at=usage.cache_diverged_at,
         queue_seconds=usage.queue_seconds,
         prefill_seconds=usage.prefill_seconds,
         decode_seconds=usage.decode_seconds,

@@ -12,11 +12,10 @@ import msgspec
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from shimmy.errors import EngineDeadError, InvalidRequestError, ShimmyError
-from shimmy.models.manager import ModelManager
 from shimmy.request import GenerateRequest
+from shimmy.server.backend import Backend
 from shimmy.server.endpoint import unexpected
 from shimmy.server.errors import native_error, problem_of
-from shimmy.server.generation import open_streams
 from shimmy.server.native_answer import usage_of
 from shimmy.server.schemas.decoding import decode
 from shimmy.server.schemas.native import Control, NativeRequest
@@ -35,8 +34,8 @@ class NativeSocket:
     with `done` or `error`; reasoning comes as `{"thinking": text}`.
     """
 
-    def __init__(self, manager: ModelManager, translate: Translate) -> None:
-        self._manager = manager
+    def __init__(self, backend: Backend, translate: Translate) -> None:
+        self._backend = backend
         self._translate = translate
 
     async def serve(self, socket: WebSocket) -> None:
@@ -85,7 +84,7 @@ class NativeSocket:
         try:
             body = decode(frame, NativeRequest)
             async with AsyncExitStack() as stack:
-                running = await open_streams(self._manager, body.model, [self._translate(body)], stack)
+                running = await self._backend.open(body.model, [self._translate(body)], stack)
                 (stream,) = running.streams
                 async for output in stream:
                     n_tokens += len(output.token_ids)

@@ -9,19 +9,20 @@ from typing import NamedTuple
 
 import msgspec
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from shimmy.embedding import EmbedRequest
-from shimmy.errors import InvalidRequestError, ModelNotFoundError, ShimmyError
-from shimmy.models.manager import ModelManager
+from shimmy.errors import InvalidRequestError, ModelLoadError, ModelNotFoundError, ShimmyError
 from shimmy.models.registry import ModelEntry
 from shimmy.output import RequestOutput
 from shimmy.request import ChatPrompt, GenerateRequest
+from shimmy.server.auth import check_scope
+from shimmy.server.backend import Backend
 from shimmy.server.endpoint import Call, Endpoint, Reply, StreamReply
 from shimmy.server.errors import native_error
 from shimmy.server.fill_in import fill_in_prompt
-from shimmy.server.generation import collect, first_of, open_streams
+from shimmy.server.generation import collect, first_of
 from shimmy.server.ollama_answer import (
     MEDIA_TYPE,
     LineWriter,
@@ -50,8 +51,9 @@ API_VERSION = "0.12.0"
 class OllamaRoutes:
     """The handlers, and the list of routes that lead to them; /api/generate comes here by way of `NativeRoutes`."""
 
-    def __init__(self, manager: ModelManager, max_body_bytes: int) -> None:
-        self._manager = manager
+    def __init__(self, backend: Backend, max_body_bytes: int) -> None:
+        self._backend = backend
+        self._manager = backend.manager
         self._max_body_bytes = max_body_bytes
 
     def routes(self) -> list[BaseRoute]:
@@ -59,7 +61,6 @@ class OllamaRoutes:
             return Route(path, endpoint, methods=["POST"])
 
         return [
-            Route("/", self._root, methods=["GET"]),
             Route("/api/version", self._version, methods=["GET"]),
             Route("/api/tags", self._tags, methods=["GET"]),
             Route("/api/ps", self._ps, methods=["GET"]),
@@ -106,7 +107,7 @@ class OllamaRoutes:
     async def _answer(
         self, model: str, request: GenerateRequest, writer: LineWriter, stream: bool | None, call: Call
     ) -> Reply | StreamReply:
-        (outputs,) = (await open_streams(self._manager, model, [request], call.stack)).streams
+        (outputs,) = (await self._backend.open(model, [request], call.stack)).streams
         if stream is False:
             return Reply(writer.whole(await collect(outputs)))
         return StreamReply(MEDIA_TYPE, await _lines(outputs, writer), lambda error: error + b"\n")
@@ -114,6 +115,7 @@ class OllamaRoutes:
     async def _load(self, model: str, shape: Shape, keep_alive: str | float | None) -> Reply:
         """An empty request loads the model, or frees it when it is not to be kept."""
         if _is_zero(keep_alive):
+            check_scope("admin")
             await self._manager.unload(model)
             return Reply(loaded(model, shape, "unload"))
         await self._manager.get(model)
@@ -150,9 +152,6 @@ class OllamaRoutes:
         rows = [embeddings.floats(index) for index in range(len(embeddings))]
         return _Embedded(rows, embeddings.prompt_tokens, load_seconds, time.perf_counter() - begin)
 
-    async def _root(self, request: Request) -> Response:
-        return PlainTextResponse("Ollama is running")
-
     async def _version(self, request: Request) -> Response:
         return _json({"version": API_VERSION})
 
@@ -160,16 +159,20 @@ class OllamaRoutes:
         return _json({"models": [described(entry) for entry in self._manager.registry.entries()]})
 
     async def _ps(self, request: Request) -> Response:
-        registry = self._manager.registry
-        loaded = [(status, registry.get(status.name)) for status in self._manager.statuses() if status.info]
-        return _json({"models": [process_of(entry, status) for status, entry in loaded]})
+        known = {entry.name: entry for entry in self._manager.registry.entries()}
+        loaded = [status for status in self._manager.statuses() if status.info and status.name in known]
+        return _json({"models": [process_of(known[status.name], status) for status in loaded]})
 
     async def _show(self, call: Call) -> Reply:
         body = decode(call.body, OllamaModelName)
         name = body.model or body.name
         if not name:
             raise InvalidRequestError("model is required", "model")
-        return Reply(msgspec.json.encode(await asyncio.to_thread(shown, self._entry(name))))
+        entry = self._entry(name)
+        try:
+            return Reply(msgspec.json.encode(await asyncio.to_thread(shown, entry)))
+        except OSError as error:
+            raise ModelLoadError(f"the file of model {name!r} cannot be read: {error.strerror}") from error
 
     def _entry(self, name: str) -> ModelEntry:
         """Ollama's clients add the tag that it takes for granted."""

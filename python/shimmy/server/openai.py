@@ -12,12 +12,12 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from shimmy.errors import InvalidRequestError, ShimmyError
-from shimmy.models.manager import ModelManager
 from shimmy.models.registry import ModelEntry
 from shimmy.output import RequestOutput
 from shimmy.request import ChatPrompt, GenerateRequest
 from shimmy.server import sse
 from shimmy.server.anthropic_answer import model_info, model_page
+from shimmy.server.backend import Backend, Running
 from shimmy.server.chat_answer import ChunkWriter, chat_completion, usage_of
 from shimmy.server.choices import best, check_count, repeated
 from shimmy.server.completion_answer import CompletionChunkWriter, completion
@@ -28,12 +28,10 @@ from shimmy.server.errors import anthropic_error, openai_error, problem_of
 from shimmy.server.fill_in import fill_in_prompt
 from shimmy.server.generation import (
     Identity,
-    Running,
     collect_all,
     first_of,
     generate_request,
     interleave,
-    open_streams,
 )
 from shimmy.server.prompts import prompts_of
 from shimmy.server.schemas.chat import ChatCompletionRequest, StreamOptions
@@ -52,8 +50,9 @@ _TEMPLATE_INTERNALS = frozenset(
 class OpenAiRoutes:
     """The handlers, and the list of routes that lead to them."""
 
-    def __init__(self, manager: ModelManager, version: str, max_body_bytes: int) -> None:
-        self._manager = manager
+    def __init__(self, backend: Backend, version: str, max_body_bytes: int) -> None:
+        self._backend = backend
+        self._manager = backend.manager
         self._version = version
         self._max_body_bytes = max_body_bytes
 
@@ -122,7 +121,7 @@ class OpenAiRoutes:
         self, body: ChatCompletionRequest | CompletionRequest, requests: list[GenerateRequest], call: Call
     ) -> Running:
         try:
-            return await open_streams(self._manager, body.model, requests, call.stack)
+            return await self._backend.open(body.model, requests, call.stack)
         except InvalidRequestError as error:
             raise at_field(error, body) from error
 

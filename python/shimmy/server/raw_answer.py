@@ -20,7 +20,7 @@ def raw_completion(model: str, output: RequestOutput, *, tokens: bool) -> bytes:
 
 def raw_event(model: str, output: RequestOutput, *, tokens: bool) -> bytes:
     """A part of a streamed answer; nothing for an output that says nothing. There is no [DONE]."""
-    if not (output.text or output.finished or output.logprobs):
+    if not (output.text or output.finished or output.logprobs or (tokens and output.token_ids)):
         return b""
     part = _part(output, tokens)
     return sse.json_event(_ENCODER.encode(_ended(part, model, output) if output.finished else part))

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from shimmy.server.auth import tenant
 from shimmy.server.errors import HttpError
 from shimmy.server.schemas.responses import ResponseObject
 
@@ -25,8 +26,10 @@ class StoredResponse:
         """Messages of the responses before it."""
         self.given = given
         """Messages of its own input."""
+        self.tenant = tenant.get()
         self.answer: list[dict[str, Any]] = []
         self.task: asyncio.Task[None] | None = None
+        self.deleted = False
 
     @property
     def conversation(self) -> list[dict[str, Any]]:
@@ -45,8 +48,10 @@ class ResponseStore:
         """Keep it, or take note that it has grown."""
         name = stored.response.id
         self._forget(name)
+        if stored.deleted:
+            return
         self._stored[name] = stored
-        self._sizes[name] = len(msgspec.json.encode([stored.given, stored.answer, stored.response]))
+        self._sizes[name] = len(msgspec.json.encode([stored.conversation, stored.response]))
         self._n_bytes += self._sizes[name]
         for oldest in list(self._stored):
             if len(self._stored) <= MAX_RESPONSES and self._n_bytes <= MAX_BYTES:
@@ -61,7 +66,7 @@ class ResponseStore:
     def get(self, response_id: str, param: str | None = None) -> StoredResponse:
         """HttpError 404 for one that is not there (any more); 400 when `param` names it in a request."""
         stored = self._stored.get(response_id)
-        if stored is None:
+        if stored is None or stored.tenant != tenant.get():
             message = f"response {response_id!r} was not found: not stored, deleted, or forgotten for newer ones"
             raise HttpError(404 if param is None else 400, message, "response_not_found", param)
         self._stored.move_to_end(response_id)
@@ -70,6 +75,7 @@ class ResponseStore:
     def delete(self, response_id: str) -> None:
         """Forget it, ending it when it runs. HttpError as `get`."""
         stored = self.get(response_id)
+        stored.deleted = True
         if stored.task is not None:
             stored.task.cancel()
         self._forget(response_id)

@@ -13,13 +13,13 @@ from starlette.requests import Request
 from starlette.routing import BaseRoute, Route
 
 from shimmy.errors import InvalidRequestError, ShimmyError
-from shimmy.models.manager import ModelManager
 from shimmy.output import RequestOutput
 from shimmy.request import GenerateRequest
 from shimmy.server import sse
+from shimmy.server.backend import Backend
 from shimmy.server.endpoint import Call, Endpoint, Reply, StreamReply, reading, unexpected
 from shimmy.server.errors import openai_error, problem_of
-from shimmy.server.generation import first_of, interleave, open_streams
+from shimmy.server.generation import first_of, interleave
 from shimmy.server.response_store import ResponseStore, StoredResponse
 from shimmy.server.responses_answer import ResponseWriter, messages_of_answer, new_id, new_response
 from shimmy.server.responses_conversation import messages_of, prompt_of, response_request
@@ -33,8 +33,9 @@ logger = logging.getLogger("shimmy.server")
 class ResponsesRoutes:
     """The handlers, and the list of routes that lead to them."""
 
-    def __init__(self, manager: ModelManager, max_body_bytes: int) -> None:
-        self._manager = manager
+    def __init__(self, backend: Backend, max_body_bytes: int) -> None:
+        self._backend = backend
+        self._manager = backend.manager
         self._max_body_bytes = max_body_bytes
         self._store = ResponseStore()
 
@@ -70,7 +71,7 @@ class ResponsesRoutes:
             stored.task = asyncio.ensure_future(self._run(request, body.model, stored, writer))
             self._store.add(stored)
             return Reply(msgspec.json.encode(response))
-        (stream,) = (await open_streams(self._manager, body.model, [request], call.stack)).streams
+        (stream,) = (await self._backend.open(body.model, [request], call.stack)).streams
         if body.stream:
             parts = await self._events(stream, writer, stored)
             return StreamReply(sse.MEDIA_TYPE, parts, lambda error: _failed(writer, error))
@@ -125,7 +126,7 @@ class ResponsesRoutes:
         """A response in the background."""
         try:
             async with AsyncExitStack() as stack:
-                (stream,) = (await open_streams(self._manager, model, [request], stack)).streams
+                (stream,) = (await self._backend.open(model, [request], stack)).streams
                 stored.response.status = "in_progress"
                 async for _, output in interleave([stream]):
                     writer.write(output)

@@ -169,8 +169,8 @@ class ResponseWriter:
         return events
 
     def _end(self, output: RequestOutput) -> list[bytes]:
-        cut = output.finish_reason in ("length", "deadline")
-        status = "incomplete" if cut else "cancelled" if output.finish_reason == "cancelled" else "completed"
+        cut = output.finish_reason in ("length", "deadline", "cancelled")
+        status = "incomplete" if cut else "completed"
         events = self._leave("incomplete" if cut else "completed")
         response = self.response
         response.status = status

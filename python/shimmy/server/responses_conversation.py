@@ -31,7 +31,12 @@ def response_request(
         if body.response_format is not None:
             raise InvalidRequestError("response_format and text.format exclude each other", "text.format")
         body.response_format = _format(body.text.format)
-    logprobs = (body.top_logprobs or 0) if _LOGPROBS in (body.include or ()) else None
+    wanted = body.top_logprobs is not None or _LOGPROBS in (body.include or ())
+    logprobs = (body.top_logprobs or 0) if wanted else None
+    if body.truncation not in (None, "disabled"):
+        raise InvalidRequestError("truncation must be disabled: nothing is cut off silently here", "truncation")
+    if body.conversation is not None:
+        raise InvalidRequestError("conversation is not supported: use previous_response_id", "conversation")
     prompt = prompt_of(body, earlier, new)
     return generate_request(request_id, body, prompt, max_tokens=body.max_output_tokens, logprobs=logprobs)
 

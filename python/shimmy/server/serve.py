@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import logging
 import socket
 import sys
@@ -19,6 +20,7 @@ from shimmy.models.manager import ModelManager
 from shimmy.models.registry import Registry
 from shimmy.server.address import BACKLOG, listen, url_of
 from shimmy.server.app import create_app
+from shimmy.server.auth import keys_of
 from shimmy.settings import Settings
 
 DRAIN_SECONDS = 30
@@ -47,6 +49,11 @@ def serve(settings: Settings, registry: Registry, *, preload: str | None = None,
     the log. Raises BindError when the address cannot be used. A second signal stops without waiting for answers.
     """
     listener = listen(settings.bind)
+    host = listener.getsockname()[0]
+    if not keys_of(settings) and not ipaddress.ip_address(host).is_loopback:
+        logger.warning(
+            "%s can be reached from other machines and asks for no key: set SHIMMY_API_KEY, or api_keys", host
+        )
     manager = ModelManager(registry)
     config = uvicorn.Config(
         create_app(manager, settings),

@@ -159,6 +159,31 @@ def test_unloading_waits_for_those_who_use_it() -> None:
     run(test)
 
 
+def test_whoever_asked_to_unload_may_go_away() -> None:
+    async def test(manager: ModelManager, starter: Starter) -> None:
+        async with manager.use("m") as client:
+            unloading = asyncio.create_task(manager.unload("m"))
+            await asyncio.sleep(0)
+            unloading.cancel()
+            await asyncio.gather(unloading, return_exceptions=True)
+            assert client.alive
+        await asyncio.sleep(0.01)
+        assert not client.alive
+
+    run(test)
+
+
+def test_a_model_whose_file_is_gone_can_still_be_unloaded() -> None:
+    async def test(manager: ModelManager, starter: Starter) -> None:
+        client = await manager.get("m")
+        manager.registry._entries.pop("m")  # type: ignore[attr-defined]
+        assert manager.loaded("m") is client
+        assert await manager.unload("m") is True
+        assert not client.alive
+
+    run(test)
+
+
 def test_unloading_waits_for_the_load() -> None:
     async def test(manager: ModelManager, starter: Starter) -> None:
         starter.gate.clear()

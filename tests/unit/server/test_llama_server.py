@@ -81,6 +81,8 @@ def test_the_model_may_be_left_out_where_one_is_meant(start_server: Any) -> None
         assert post(server, "/tokenize", content="a").json()["tokens"] == [97]
         assert len(server.http.get("/slots").json()) == 4
         assert server.http.get("/slots?model=none").status_code == 404
+        assert server.http.get("/slots?model=org/chat:8b").status_code == 503  # reading loads nothing
+        assert len(server.engines) == 1
 
 
 @pytest.mark.parametrize(

@@ -183,6 +183,7 @@ def test_in_the_background(server: Any) -> None:
     deleted = create(server, "hang", background=True).json()
     assert server.http.delete(f"/v1/responses/{deleted['id']}").json()["deleted"] is True
     server.wait_until(lambda: server.engine.running == 0)
+    assert server.http.get(f"/v1/responses/{deleted['id']}").status_code == 404  # and does not come back
 
 
 def test_what_is_asked_for_is_passed_on(server: Any) -> None:
@@ -232,6 +233,8 @@ def test_counting_input_tokens(server: Any) -> None:
         ({"text": {"format": {"type": "xml"}}}, "response_format.type"),
         ({"reasoning": {"effort": "huge"}}, "reasoning.effort"),
         ({"background": True, "stream": True}, "background"),
+        ({"truncation": "auto"}, "truncation"),
+        ({"conversation": "conv_1"}, "conversation"),
         ({"background": True, "store": False}, "background"),
     ],
 )

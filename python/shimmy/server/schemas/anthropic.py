@@ -111,6 +111,10 @@ class MessageUsage(msgspec.Struct, kw_only=True):
         )
 
 
+class Diagnostics(msgspec.Struct):
+    cache_miss_reason: str
+
+
 class Block(msgspec.Struct, kw_only=True, omit_defaults=True):
     """A part of the answer. `type` is text, thinking or tool_use."""
 
@@ -132,6 +136,8 @@ class Message(msgspec.Struct, kw_only=True):
     stop_reason: str | None
     stop_sequence: str | None
     usage: MessageUsage
+    diagnostics: Diagnostics | UnsetType = UNSET
+    """Why not more of the prompt came from the cache, where something could have."""
 
 
 class TokenCount(msgspec.Struct):

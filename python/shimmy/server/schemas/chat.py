@@ -136,8 +136,14 @@ class Choice(msgspec.Struct, kw_only=True):
 
 
 class PromptTokensDetails(msgspec.Struct):
+    """Beside OpenAI's own: why not more of the prompt came from the cache, where something could have."""
+
     cached_tokens: int
     audio_tokens: int = 0
+    cache_miss: str | UnsetType = UNSET
+    """empty, diverged, adapters, evicted, uncuttable or disabled."""
+    cache_diverged_at: int | UnsetType = UNSET
+    """Index of the first token that was computed anew."""
 
 
 class CompletionTokensDetails(msgspec.Struct, kw_only=True):

@@ -17,10 +17,14 @@ class TokenizeRequest(msgspec.Struct, kw_only=True):
 
     model: str | None = None
     content: str | None = None
-    add_special: bool = False
-    parse_special: bool = True
+    add_special: bool | None = None
+    """False when absent."""
+    parse_special: bool | None = None
+    """True when absent."""
+    with_pieces: bool | None = None
     prompt: str | None = None
-    add_special_tokens: bool = True
+    add_special_tokens: bool | None = None
+    """True when absent."""
     messages: Annotated[list[MessageIn], Meta(max_length=MAX_MESSAGES)] | None = None
     tools: Annotated[list[ToolIn], Meta(max_length=MAX_TOOLS)] | None = None
 

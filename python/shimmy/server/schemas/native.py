@@ -45,6 +45,10 @@ class NativeUsage(msgspec.Struct, kw_only=True):
     cached_tokens: int
     completion_tokens: int
     total_tokens: int
+    cache_miss: str
+    """Why not more of the prompt came from the cache; see `shimmy.output.Usage`."""
+    cache_diverged_at: int
+    """Index of the first token that was computed anew; -1: none but the last."""
     queue_seconds: float
     prefill_seconds: float
     decode_seconds: float

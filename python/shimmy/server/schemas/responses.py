@@ -83,6 +83,8 @@ class ResponsesRequest(GenerationFields, kw_only=True):
     metadata: dict[str, str] | None = None
     include: list[str] | None = None
     top_logprobs: Annotated[int, Meta(ge=0, le=20)] | None = None
+    truncation: str | None = None
+    conversation: str | dict[str, Any] | None = None
 
 
 class TextLogprob(TopLogprob):
@@ -130,7 +132,11 @@ OutputItem = MessageItem | CallItem | ReasoningItem
 
 
 class CachedTokens(msgspec.Struct):
+    """As `PromptTokensDetails` of chat completions."""
+
     cached_tokens: int
+    cache_miss: str | UnsetType = UNSET
+    cache_diverged_at: int | UnsetType = UNSET
 
 
 class ReasoningTokens(msgspec.Struct):
@@ -148,7 +154,11 @@ class ResponseUsage(msgspec.Struct, kw_only=True):
     def of(cls, usage: UsageOut, n_reasoning: int) -> ResponseUsage:
         return cls(
             input_tokens=usage.prompt_tokens,
-            input_tokens_details=CachedTokens(usage.prompt_tokens_details.cached_tokens),
+            input_tokens_details=CachedTokens(
+                usage.prompt_tokens_details.cached_tokens,
+                usage.prompt_tokens_details.cache_miss,
+                usage.prompt_tokens_details.cache_diverged_at,
+            ),
             output_tokens=usage.completion_tokens,
             output_tokens_details=ReasoningTokens(n_reasoning),
             total_tokens=usage.total_tokens,

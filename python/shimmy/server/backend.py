@@ -1,0 +1,53 @@
+"""What generating routes work with: the loaded models, and a record of what runs on them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack
+from typing import NamedTuple
+
+import msgspec
+
+from shimmy.engine_client import EngineClient
+from shimmy.models.manager import ModelManager
+from shimmy.output import RequestOutput
+from shimmy.request import GenerateRequest
+from shimmy.server.auth import tenant
+from shimmy.server.metrics import Metrics
+from shimmy.server.request_tracker import RequestTracker, TrackedRequest
+
+
+class Running(NamedTuple):
+    """Requests that their engine has accepted."""
+
+    client: EngineClient
+    streams: list[AsyncIterator[RequestOutput]]
+
+
+class Backend:
+    """Starts requests, and knows those under way."""
+
+    def __init__(self, manager: ModelManager) -> None:
+        self.manager = manager
+        self.metrics = Metrics()
+        self.tracker = RequestTracker()
+
+    async def open(self, model: str, requests: Sequence[GenerateRequest], stack: AsyncExitStack) -> Running:
+        """Start `requests` on one model, loading it when needed; leaving `stack` cancels what still runs."""
+        client = await stack.enter_async_context(self.manager.use(model))
+        return Running(client, [await self._start(client, request, stack) for request in requests])
+
+    async def _start(
+        self, client: EngineClient, request: GenerateRequest, stack: AsyncExitStack
+    ) -> AsyncIterator[RequestOutput]:
+        name = client.info.name
+        request = msgspec.structs.replace(request, tenant=tenant.get())
+        tracked = TrackedRequest(name, request, self.metrics.of(name))
+        self.tracker.add(tracked)
+        try:
+            stream = await stack.enter_async_context(client.stream(request))
+        except BaseException:
+            self.tracker.drop(tracked)
+            raise
+        stack.callback(tracked.left)
+        return tracked.attach(stream)

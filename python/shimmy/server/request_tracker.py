@@ -1,0 +1,163 @@
+"""The requests under way and those that ended lately, for whoever asks about them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from typing import Literal, TypeAlias
+
+from shimmy.engine_client import OutputStream
+from shimmy.errors import ShimmyError
+from shimmy.output import RequestOutput, Usage
+from shimmy.request import GenerateRequest
+from shimmy.server.errors import HttpError
+from shimmy.server.metrics import ModelMetrics
+
+State: TypeAlias = Literal["queued", "running", "finished", "cancelled", "failed"]
+
+MAX_ENDED = 256
+"""Requests that are remembered after their end."""
+
+
+class TrackedRequest:
+    """One request, its answer so far, and the stream that it comes from."""
+
+    def __init__(self, model: str, request: GenerateRequest, metrics: ModelMetrics) -> None:
+        self.model = model
+        self.request = request
+        self.state: State = "queued"
+        self.created = time.time()
+        self.ended: float | None = None
+        self._texts: list[str] = []
+        self._thoughts: list[str] = []
+        self.token_ids: list[int] = []
+        self.usage = Usage()
+        self.finish_reason: str | None = None
+        self.error: str | None = None
+        self.done = asyncio.Event()
+        self._cancelled = False
+        self._stream: OutputStream | None = None
+        self._metrics = metrics
+        self._last = time.perf_counter()
+
+    @property
+    def id(self) -> str:
+        return self.request.request_id
+
+    @property
+    def text(self) -> str:
+        return "".join(self._texts)
+
+    @property
+    def reasoning(self) -> str:
+        return "".join(self._thoughts)
+
+    @property
+    def open(self) -> bool:
+        return self.ended is None
+
+    def attach(self, stream: OutputStream) -> WatchedStream:
+        self._stream = stream
+        if self._cancelled:
+            stream.cancel()
+        return WatchedStream(self, stream)
+
+    def cancel(self) -> None:
+        """End it within one step; what came so far is kept. Nothing when it has ended."""
+        self._cancelled = True
+        if self.open and self._stream is not None:
+            self._stream.cancel()
+
+    def take(self, output: RequestOutput) -> None:
+        now = time.perf_counter()
+        histogram = self._metrics.first_token if self.state == "queued" else self._metrics.between_outputs
+        histogram.observe(now - self._last)
+        self._last = now
+        self.state = "running"
+        if output.text:
+            self._texts.append(output.text)
+        if output.reasoning:
+            self._thoughts.append(output.reasoning)
+        self.token_ids += output.token_ids
+        self.usage = output.usage or self.usage
+        if output.finish_reason is not None:
+            self.finish_reason = output.finish_reason
+            self._end("cancelled" if output.finish_reason == "cancelled" else "finished", output.finish_reason)
+
+    def fail(self, error: ShimmyError) -> None:
+        self.error = error.message
+        self._end("failed", "error")
+
+    def left(self) -> None:
+        """Its reader is gone, which ends what still ran."""
+        if self.open:
+            self._end("cancelled", "cancelled")
+
+    def _end(self, state: State, outcome: str) -> None:
+        if self.open:
+            self.state = state
+            self.ended = time.time()
+            self._stream = None
+            self._metrics.finished(outcome, self.usage)
+            self.done.set()
+
+
+class WatchedStream:
+    """An `OutputStream` that tells the tracker what passes."""
+
+    def __init__(self, tracked: TrackedRequest, stream: OutputStream) -> None:
+        self._tracked = tracked
+        self._stream = stream
+
+    def cancel(self) -> None:
+        self._stream.cancel()
+
+    def __aiter__(self) -> WatchedStream:
+        return self
+
+    async def __anext__(self) -> RequestOutput:
+        try:
+            output = await self._stream.__anext__()
+        except ShimmyError as error:
+            self._tracked.fail(error)
+            raise
+        self._tracked.take(output)
+        return output
+
+
+class RequestTracker:
+    """By id, in the order of their arrival."""
+
+    def __init__(self) -> None:
+        self._requests: OrderedDict[str, TrackedRequest] = OrderedDict()
+
+    def add(self, tracked: TrackedRequest) -> None:
+        self._requests[tracked.id] = tracked
+        ended = [name for name, one in self._requests.items() if not one.open]
+        for name in ended[: max(0, len(ended) - MAX_ENDED)]:
+            del self._requests[name]
+
+    def drop(self, tracked: TrackedRequest) -> None:
+        """Forget one that its engine refused."""
+        self._requests.pop(tracked.id, None)
+
+    def all(self) -> list[TrackedRequest]:
+        return list(self._requests.values())
+
+    def get(self, request_id: str) -> TrackedRequest:
+        """HttpError 404 for one that is not there (any more)."""
+        if request_id not in self._requests:
+            raise self.unknown(request_id)
+        return self._requests[request_id]
+
+    @staticmethod
+    def unknown(request_id: str) -> HttpError:
+        return HttpError(404, f"request {request_id!r} was not found: unknown, or ended long ago", "request_not_found")
+
+    def position(self, tracked: TrackedRequest) -> int | None:
+        """How many requests of its model wait before it; None when it does not wait."""
+        if tracked.state != "queued":
+            return None
+        waiting = [one for one in self._requests.values() if one.state == "queued" and one.model == tracked.model]
+        return waiting.index(tracked)

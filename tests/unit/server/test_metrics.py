@@ -1,0 +1,58 @@
+"""GET /metrics in both forms."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from shimmy.server.metrics import Histogram
+
+
+def samples(server: Any) -> dict[tuple[str, ...], float]:
+    families = text_string_to_metric_families(server.http.get("/metrics").text)
+    return {
+        (sample.name, *sorted(sample.labels.values())): sample.value for family in families for sample in family.samples
+    }
+
+
+def test_what_prometheus_reads(start_server: Any) -> None:
+    with start_server() as server:
+        assert samples(server) == {}
+        server.chat("hello there")
+        server.chat("hello there you", stream=True)
+        server.chat("count 9", max_tokens=3)
+        server.chat("break")
+        found = samples(server)
+        assert found["shimmy_requests_total", "m", "stop"] == 2
+        assert found["shimmy_requests_total", "length", "m"] == 1
+        assert found["shimmy_requests_total", "error", "m"] == 1
+        assert found["shimmy_completion_tokens_total", "m"] == 8
+        assert found["shimmy_time_to_first_token_seconds_count", "m"] == 4
+        assert found["shimmy_inter_token_seconds_count", "m"] > 3
+        assert found["shimmy_time_to_first_token_seconds_bucket", "+Inf", "m"] == 4
+
+
+def test_engine_counters_of_what_is_loaded(start_server: Any) -> None:
+    with start_server() as server:
+        server.chat("hi")
+        assert samples(server)["shimmy_running", "m"] == 0
+        server.http.post("/api/models/m/unload")
+        found = samples(server)
+        assert ("shimmy_running", "m") not in found
+        assert found["shimmy_requests_total", "m", "stop"] == 1
+
+
+def test_the_json_form(server: Any) -> None:
+    found = server.http.get("/metrics", headers={"accept": "application/json"}).json()
+    assert (found["service"], found["models"]["total_count"], found["gpu_detected"]) == ("shimmy", 3, False)
+    assert found["models"]["by_type"] == {"chat": 3}
+
+
+def test_a_histogram() -> None:
+    histogram = Histogram()
+    for seconds in (0.0005, 0.001, 0.3, 100.0):
+        histogram.observe(seconds)
+    rows = dict(histogram.buckets())
+    assert (rows["0.001"], rows["0.25"], rows["0.5"], rows["60.0"], rows["+Inf"]) == (2, 2, 3, 3, 4)
+    assert histogram.sum == 100.3015
