@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import sys
 from array import array
@@ -54,10 +55,7 @@ class EmbeddingRoutes:
         request = EmbedRequest(input=prompts_of(body.input, "input", MAX_INPUTS), dimensions=body.dimensions)
         client = await call.stack.enter_async_context(self._manager.use(body.model))
         embedded = await client.embed(request)
-        as_text = body.encoding_format == "base64"
-        data = [EmbeddingOut(index=k, embedding=_encoded(embedded, k, as_text)) for k in range(len(embedded))]
-        usage = PromptUsage(embedded.prompt_tokens, embedded.prompt_tokens)
-        return Reply(msgspec.json.encode(EmbeddingList(data=data, model=body.model, usage=usage)))
+        return Reply(await asyncio.to_thread(_answer, embedded, body))
 
     async def _rerank(self, call: Call) -> Reply:
         body = decode(call.body, RankRequest)
@@ -92,6 +90,14 @@ class EmbeddingRoutes:
             there = f"there are {', '.join(names)}" if names else "no reranker was found"
             raise InvalidRequestError(f"model is required: {there}", "model")
         return names[0]
+
+
+def _answer(embedded: Embeddings, body: EmbeddingsRequest) -> bytes:
+    """Millions of numbers for large inputs: on another thread than the event loop's."""
+    as_text = body.encoding_format == "base64"
+    data = [EmbeddingOut(index=k, embedding=_encoded(embedded, k, as_text)) for k in range(len(embedded))]
+    usage = PromptUsage(embedded.prompt_tokens, embedded.prompt_tokens)
+    return msgspec.json.encode(EmbeddingList(data=data, model=body.model, usage=usage))
 
 
 def _encoded(embedded: Embeddings, index: int, as_text: bool) -> str | list[float] | list[list[float]]:

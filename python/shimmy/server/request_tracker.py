@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
+from functools import cached_property
 from typing import Literal, TypeAlias
+
+import msgspec
 
 from shimmy.engine_client import OutputStream
 from shimmy.errors import ShimmyError
@@ -18,6 +21,8 @@ State: TypeAlias = Literal["queued", "running", "finished", "cancelled", "failed
 
 MAX_ENDED = 256
 """Requests that are remembered after their end."""
+MAX_BYTES = 64 * 1024 * 1024
+"""Of all of these, as JSON."""
 
 
 class TrackedRequest:
@@ -52,6 +57,11 @@ class TrackedRequest:
     @property
     def reasoning(self) -> str:
         return "".join(self._thoughts)
+
+    @cached_property
+    def size(self) -> int:
+        """In bytes as JSON; asked for once it has ended."""
+        return len(msgspec.json.encode([self.request, self.text, self.reasoning, self.token_ids]))
 
     @property
     def open(self) -> bool:
@@ -134,9 +144,13 @@ class RequestTracker:
 
     def add(self, tracked: TrackedRequest) -> None:
         self._requests[tracked.id] = tracked
-        ended = [name for name, one in self._requests.items() if not one.open]
-        for name in ended[: max(0, len(ended) - MAX_ENDED)]:
-            del self._requests[name]
+        ended = [one for one in self._requests.values() if not one.open]
+        n_bytes = sum(one.size for one in ended)
+        for number, oldest in enumerate(ended):
+            if len(ended) - number <= MAX_ENDED and n_bytes <= MAX_BYTES:
+                break
+            n_bytes -= oldest.size
+            del self._requests[oldest.id]
 
     def drop(self, tracked: TrackedRequest) -> None:
         """Forget one that its engine refused."""

@@ -120,7 +120,7 @@ class ResponseWriter:
             for one in logprobs_of(output.logprobs).content
         ]
         item.content[0].text += output.text
-        item.content[0].logprobs = [*item.content[0].logprobs, *scores]
+        item.content[0].logprobs += scores
         events.append(self._part_event("response.output_text.delta", item, delta=output.text, logprobs=scores))
         return events
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from shimmy.server import request_tracker
+
 
 def only(server: Any, state: str) -> Any:
     (one,) = server.http.get(f"/v1/requests?state={state}").json()["data"]
@@ -113,7 +115,13 @@ def test_errors(own: Any) -> None:
     assert (refused.status_code, refused.json()["error"]["param"]) == (400, "at")
 
 
-def test_only_the_last_ones_are_remembered(own: Any) -> None:
-    for _ in range(260):
+def test_only_the_last_ones_are_remembered(own: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(request_tracker, "MAX_ENDED", 16)
+    for _ in range(20):
         own.http.post("/v1/completions", json={"model": "m", "prompt": "a"})
-    assert len(own.http.get("/v1/requests").json()["data"]) == 257
+    assert len(own.http.get("/v1/requests").json()["data"]) == 17
+    monkeypatch.setattr(request_tracker, "MAX_BYTES", 1_000_000)
+    for _ in range(4):
+        own.http.post("/v1/completions", json={"model": "m", "prompt": "a" * 200_000})
+    left = own.http.get("/v1/requests").json()["data"]
+    assert len(left) < 5  # the large ones have driven out the rest
