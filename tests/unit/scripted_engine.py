@@ -124,7 +124,7 @@ def end_early(request: GenerateRequest, why: str, arguments: list[str]) -> Itera
         request_id=request.request_id,
         finish_reason="length" if why == "full" else "stop",
         stop_reason=arguments[0] if arguments else None,
-        usage=Usage(prompt_tokens=1, completion_tokens=1),
+        usage=Usage(prompt_tokens=1, completion_tokens=1, cache_miss="diverged", cache_diverged_at=0),
     )
 
 

@@ -8,13 +8,12 @@ from datetime import datetime, timezone
 from typing import Any
 
 import msgspec
-from msgspec import UNSET, UnsetType
 
 from shimmy.models.registry import ModelEntry
 from shimmy.output import RequestOutput, ToolCallDelta, Usage
 from shimmy.server import sse
 from shimmy.server.chat_answer import calls_of, usage_of
-from shimmy.server.schemas.anthropic import Block, Diagnostics, Message, MessageUsage, ModelInfoOut, ModelPage
+from shimmy.server.schemas.anthropic import Block, Message, MessageUsage, ModelInfoOut, ModelPage
 
 _ENCODER = msgspec.json.Encoder()
 _STOP_REASONS = {"stop": "end_turn", "tool_calls": "tool_use", "deadline": "max_tokens", "cancelled": "end_turn"}
@@ -44,7 +43,6 @@ def message(message_id: str, model: str, output: RequestOutput, max_tokens: int)
             stop_reason=reason,
             stop_sequence=stopped_by,
             usage=usage,
-            diagnostics=_diagnostics(output.usage),
         )
     )
 
@@ -115,7 +113,6 @@ class EventWriter:
             stop_reason=None,
             stop_sequence=None,
             usage=usage,
-            diagnostics=_diagnostics(output.usage),
         )
         return _event("message_start", message=empty)
 
@@ -159,10 +156,6 @@ def _event(kind: str, **fields: Any) -> bytes:
 
 def _usage(usage: Usage | None) -> MessageUsage:
     return MessageUsage.of(usage_of([usage]))
-
-
-def _diagnostics(usage: Usage | None) -> Diagnostics | UnsetType:
-    return UNSET if usage is None or usage.cache_miss == "none" else Diagnostics(usage.cache_miss)
 
 
 def _input(arguments: str) -> dict[str, Any]:

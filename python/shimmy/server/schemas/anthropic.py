@@ -100,6 +100,9 @@ class MessageUsage(msgspec.Struct, kw_only=True):
     cache_creation_input_tokens: int = 0
     cache_read_input_tokens: int
     output_tokens: int
+    cache_miss: str | UnsetType = UNSET
+    """As `PromptTokensDetails`, and no field of Anthropic's: its `diagnostics` compare two requests by their ids."""
+    cache_diverged_at: int | UnsetType = UNSET
 
     @classmethod
     def of(cls, usage: UsageOut) -> MessageUsage:
@@ -108,11 +111,9 @@ class MessageUsage(msgspec.Struct, kw_only=True):
             input_tokens=usage.prompt_tokens - cached,
             cache_read_input_tokens=cached,
             output_tokens=usage.completion_tokens,
+            cache_miss=usage.prompt_tokens_details.cache_miss,
+            cache_diverged_at=usage.prompt_tokens_details.cache_diverged_at,
         )
-
-
-class Diagnostics(msgspec.Struct):
-    cache_miss_reason: str
 
 
 class Block(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -136,8 +137,6 @@ class Message(msgspec.Struct, kw_only=True):
     stop_reason: str | None
     stop_sequence: str | None
     usage: MessageUsage
-    diagnostics: Diagnostics | UnsetType = UNSET
-    """Why not more of the prompt came from the cache, where something could have."""
 
 
 class TokenCount(msgspec.Struct):
