@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
-
 import msgspec
 from starlette.routing import BaseRoute, Route
 
 from shimmy.errors import InvalidRequestError
-from shimmy.output import RequestOutput
 from shimmy.request import GenerateRequest
 from shimmy.server import sse
 from shimmy.server.anthropic_answer import EventWriter, message, new_id
@@ -16,7 +13,7 @@ from shimmy.server.anthropic_conversation import prompt_of, schema_of
 from shimmy.server.backend import Backend
 from shimmy.server.endpoint import Call, Endpoint, Reply, StreamReply
 from shimmy.server.errors import anthropic_error
-from shimmy.server.generation import collect, first_of, generate_request
+from shimmy.server.generation import collect, generate_request, parts_of
 from shimmy.server.schemas.anthropic import Conversation, MessagesRequest, TokenCount
 from shimmy.server.schemas.decoding import decode
 
@@ -45,7 +42,7 @@ class AnthropicRoutes:
         if not body.stream:
             return Reply(message(message_id, body.model, await collect(stream), body.max_tokens))
         writer = EventWriter(message_id, body.model, body.max_tokens)
-        return StreamReply(sse.MEDIA_TYPE, await _events(stream, writer), _error_event)
+        return StreamReply(sse.MEDIA_TYPE, await parts_of(stream, writer.write), _error_event)
 
     async def _count_tokens(self, call: Call) -> Reply:
         body = decode(call.body, Conversation)
@@ -68,16 +65,3 @@ def message_request(request_id: str, body: MessagesRequest) -> GenerateRequest:
 
 def _error_event(payload: bytes) -> bytes:
     return sse.named_event("error", payload)
-
-
-async def _events(stream: AsyncIterator[RequestOutput], writer: EventWriter) -> AsyncGenerator[bytes, None]:
-    """Waits for the first output, so that an error before it is still a plain HTTP error."""
-    first = await first_of(stream)
-
-    async def events() -> AsyncGenerator[bytes, None]:
-        yield writer.write(first)
-        async for output in stream:
-            if event := writer.write(output):
-                yield event
-
-    return events()

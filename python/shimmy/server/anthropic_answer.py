@@ -12,7 +12,7 @@ import msgspec
 from shimmy.models.registry import ModelEntry
 from shimmy.output import RequestOutput, ToolCallDelta, Usage
 from shimmy.server import sse
-from shimmy.server.chat_answer import calls_of, usage_of
+from shimmy.server.chat_answer import arguments_of, calls_of, usage_of
 from shimmy.server.schemas.anthropic import Block, Message, MessageUsage, ModelInfoOut, ModelPage
 
 _ENCODER = msgspec.json.Encoder()
@@ -32,7 +32,7 @@ def message(message_id: str, model: str, output: RequestOutput, max_tokens: int)
         blocks.append(Block(type="text", text=output.text))
     for call in calls_of(output.tool_calls):
         name = call.function.name or ""
-        blocks.append(Block(type="tool_use", id=new_id("toolu"), name=name, input=_input(call.function.arguments)))
+        blocks.append(Block(type="tool_use", id=new_id("toolu"), name=name, input=arguments_of(call)))
     reason, stopped_by = stop_reason_of(output, max_tokens)
     usage = _usage(output.usage)
     return _ENCODER.encode(
@@ -156,11 +156,3 @@ def _event(kind: str, **fields: Any) -> bytes:
 
 def _usage(usage: Usage | None) -> MessageUsage:
     return MessageUsage.of(usage_of([usage]))
-
-
-def _input(arguments: str) -> dict[str, Any]:
-    """The call's arguments as an object; what is none (cut off, or not enforced) stays readable under a name."""
-    try:
-        return msgspec.json.decode(arguments or "{}", type=dict[str, Any])
-    except (msgspec.MsgspecError, RecursionError):
-        return {"_raw_arguments": arguments}

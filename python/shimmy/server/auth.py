@@ -13,7 +13,8 @@ import msgspec
 from msgspec import Meta
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from shimmy.server.errors import HttpError, problem_of, shape_for
+from shimmy.server.errors import HttpError
+from shimmy.server.refusal import refuse
 from shimmy.settings import Settings, SettingsError
 
 if sys.version_info >= (3, 11):
@@ -77,11 +78,9 @@ class Auth:
         problem = self._admit(scope)
         if problem is None:
             await self._app(scope, receive, send)
-        elif scope["type"] == "websocket":
-            await receive()
-            await send({"type": "websocket.close", "code": 1008, "reason": problem.message[:120]})
         else:
-            await _refuse(scope, send, problem)
+            challenge = [(b"www-authenticate", b"Bearer")] if problem.status == 401 else []
+            await refuse(scope, receive, send, problem, *challenge)
 
     def _admit(self, scope: Scope) -> HttpError | None:
         """Why not; None sets the tenant."""
@@ -131,13 +130,3 @@ def _key_of(scope: Scope) -> bytes:
     if bearer[:7].lower() == b"bearer ":
         return bearer[7:].strip()
     return headers.get(b"x-api-key", b"").strip()
-
-
-async def _refuse(scope: Scope, send: Send, error: HttpError) -> None:
-    problem = problem_of(error)
-    body = shape_for(scope["path"])(problem)
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    if problem.status == 401:
-        headers.append((b"www-authenticate", b"Bearer"))
-    await send({"type": "http.response.start", "status": problem.status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 from msgspec import UNSET
@@ -116,6 +117,15 @@ def calls_of(deltas: Sequence[ToolCallDelta]) -> list[ToolCallOut]:
         if delta.name is not None:
             call.function.name = delta.name
     return [calls[index] for index in sorted(calls)]
+
+
+def arguments_of(call: ToolCallOut) -> dict[str, Any]:
+    """The arguments as an object; what is none (cut off, or not enforced) stays readable under a name."""
+    text = call.function.arguments
+    try:
+        return msgspec.json.decode(text or "{}", type=dict[str, Any])
+    except (msgspec.MsgspecError, RecursionError):
+        return {"_raw_arguments": text}
 
 
 class ChunkWriter:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from typing import Any, NamedTuple, TypeVar
 
@@ -92,6 +92,31 @@ async def first_of(stream: AsyncIterator[Item]) -> Item:
     async for item in stream:
         return item
     raise _cut_off()
+
+
+async def parts_of(
+    items: AsyncIterator[Item], write: Callable[[Item], bytes], last: bytes = b""
+) -> AsyncGenerator[bytes, None]:
+    """What `write` makes of each item, without what is empty, then `last`.
+
+    Awaited, it has the first item already: an error before that is still a plain HTTP error.
+    """
+    first = await first_of(items)
+
+    async def parts() -> AsyncGenerator[bytes, None]:
+        try:
+            if part := write(first):
+                yield part
+            async for item in items:
+                if part := write(item):
+                    yield part
+            if last:
+                yield last
+        finally:
+            if isinstance(items, AsyncGenerator):  # what it waits for ends with the answer
+                await items.aclose()
+
+    return parts()
 
 
 async def interleave(

@@ -8,7 +8,8 @@ from typing import Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from shimmy.server.errors import HttpError, problem_of, shape_for
+from shimmy.server.errors import HttpError
+from shimmy.server.refusal import refuse
 
 LOOPBACK_HOSTS = frozenset(("localhost", "127.0.0.1", "::1"))
 
@@ -37,11 +38,8 @@ class Guard:
         reason = self._objection(scope)
         if reason is None:
             await self._app(scope, receive, send)
-        elif scope["type"] == "websocket":
-            await receive()
-            await send({"type": "websocket.close", "code": 1008, "reason": reason[:120]})
         else:
-            await _refuse(scope, send, reason)
+            await refuse(scope, receive, send, HttpError(403, reason, "forbidden"))
 
     def _objection(self, scope: Scope) -> str | None:
         if any(letter < " " or letter == "\x7f" for letter in scope["path"]):
@@ -79,11 +77,3 @@ def _bare(host: str) -> str:
 def _local_address(scope: Scope) -> Any:
     server = scope.get("server")
     return server[0].lower() if server else None
-
-
-async def _refuse(scope: Scope, send: Send, reason: str) -> None:
-    problem = problem_of(HttpError(403, reason, "forbidden"))
-    body = shape_for(scope["path"])(problem)
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": problem.status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterator
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -14,7 +14,6 @@ from starlette.routing import BaseRoute, Route
 from shimmy.discovery.gguf_header import read_header
 from shimmy.engine_client import EngineClient
 from shimmy.errors import InvalidRequestError, ModelNotReadyError
-from shimmy.output import RequestOutput
 from shimmy.request import ChatPrompt, GenerateRequest
 from shimmy.server import sse
 from shimmy.server.backend import Backend
@@ -22,7 +21,7 @@ from shimmy.server.conversation import functions_of, messages_of
 from shimmy.server.endpoint import Call, Endpoint, Reply, StreamReply, reading
 from shimmy.server.errors import openai_error
 from shimmy.server.fill_in import fill_in_prompt
-from shimmy.server.generation import collect, first_of, generate_request
+from shimmy.server.generation import collect, generate_request, parts_of
 from shimmy.server.prompts import prompts_of
 from shimmy.server.raw_answer import raw_completion, raw_event
 from shimmy.server.schemas.decoding import check_size, decode
@@ -120,7 +119,7 @@ class LlamaServerRoutes:
         (outputs,) = (await self._backend.open(name, [request], call.stack)).streams
         if not stream:
             return Reply(raw_completion(name, await collect(outputs), tokens=tokens))
-        parts = await _events(outputs, name, tokens)
+        parts = await parts_of(outputs, partial(raw_event, name, tokens=tokens))
         return StreamReply(sse.MEDIA_TYPE, parts, sse.json_event)
 
     async def _props(self, request: Request) -> dict[str, Any]:
@@ -172,20 +171,6 @@ def _request(
 ) -> GenerateRequest:
     max_tokens = None if limit is None or limit < 0 else limit
     return generate_request(f"cmpl-{secrets.token_hex(12)}", body, prompt, max_tokens=max_tokens, logprobs=logprobs)
-
-
-async def _events(stream: AsyncIterator[RequestOutput], model: str, tokens: bool) -> AsyncGenerator[bytes, None]:
-    """Waits for the first output, so that an error before it is still a plain HTTP error."""
-    first = await first_of(stream)
-
-    async def events() -> AsyncGenerator[bytes, None]:
-        if event := raw_event(model, first, tokens=tokens):
-            yield event
-        async for output in stream:
-            if event := raw_event(model, output, tokens=tokens):
-                yield event
-
-    return events()
 
 
 def _json(value: msgspec.Struct) -> Reply:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterator
 
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 
 from shimmy.errors import InvalidRequestError
-from shimmy.output import RequestOutput
 from shimmy.request import ChatPrompt, GenerateRequest
 from shimmy.server.backend import Backend
 from shimmy.server.conversation import messages_of
 from shimmy.server.endpoint import Call, Endpoint, Reply, StreamReply
 from shimmy.server.errors import native_error
-from shimmy.server.generation import collect, first_of, generate_request
+from shimmy.server.generation import collect, generate_request, parts_of
 from shimmy.server.native_answer import EventWriter, LineWriter, PartWriter, native_response
 from shimmy.server.native_socket import NativeSocket
 from shimmy.server.ollama import OllamaRoutes, is_ollama
@@ -50,7 +48,7 @@ class NativeRoutes:
             return Reply(native_response(body.model, await collect(stream)))
         lines = "application/x-ndjson" in call.headers.get("accept", "")
         writer: PartWriter = LineWriter(body.model) if lines else EventWriter()
-        return StreamReply(writer.media_type, await parts_of(stream, writer), writer.write_error)
+        return StreamReply(writer.media_type, await parts_of(stream, writer.write), writer.write_error)
 
 
 def native_request(body: NativeRequest) -> GenerateRequest:
@@ -77,17 +75,3 @@ def _conversation(messages: list[MessageIn], system: str | None) -> ChatPrompt:
     if system:
         converted.insert(0, {"role": "system", "content": system})
     return ChatPrompt(messages=converted)
-
-
-async def parts_of(stream: AsyncIterator[RequestOutput], writer: PartWriter) -> AsyncGenerator[bytes, None]:
-    """Waits for the first output, so that an error before it is still a plain HTTP error."""
-    first = await first_of(stream)
-
-    async def parts() -> AsyncGenerator[bytes, None]:
-        if part := writer.write(first):
-            yield part
-        async for output in stream:
-            if part := writer.write(output):
-                yield part
-
-    return parts()

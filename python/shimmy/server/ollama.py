@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
 from typing import NamedTuple
 
 import msgspec
@@ -15,14 +14,13 @@ from starlette.routing import BaseRoute, Route
 from shimmy.embedding import EmbedRequest
 from shimmy.errors import InvalidRequestError, ModelLoadError, ModelNotFoundError, ShimmyError
 from shimmy.models.registry import ModelEntry
-from shimmy.output import RequestOutput
 from shimmy.request import ChatPrompt, GenerateRequest
 from shimmy.server.auth import check_scope
 from shimmy.server.backend import Backend
 from shimmy.server.endpoint import Call, Endpoint, Reply, StreamReply
 from shimmy.server.errors import native_error
 from shimmy.server.fill_in import fill_in_prompt
-from shimmy.server.generation import collect, first_of
+from shimmy.server.generation import collect, parts_of
 from shimmy.server.ollama_answer import (
     MEDIA_TYPE,
     LineWriter,
@@ -110,7 +108,7 @@ class OllamaRoutes:
         (outputs,) = (await self._backend.open(model, [request], call.stack)).streams
         if stream is False:
             return Reply(writer.whole(await collect(outputs)))
-        return StreamReply(MEDIA_TYPE, await _lines(outputs, writer), lambda error: error + b"\n")
+        return StreamReply(MEDIA_TYPE, await parts_of(outputs, writer.write), lambda error: error + b"\n")
 
     async def _load(self, model: str, shape: Shape, keep_alive: str | float | None) -> Reply:
         """An empty request loads the model, or frees it when it is not to be kept."""
@@ -207,20 +205,6 @@ def _is_zero(keep_alive: str | float | None) -> bool:
     if isinstance(keep_alive, str):
         return keep_alive.strip().rstrip("hmsnuµ") in ("0", "0.0")
     return keep_alive == 0
-
-
-async def _lines(stream: AsyncIterator[RequestOutput], writer: LineWriter) -> AsyncGenerator[bytes, None]:
-    """Waits for the first output, so that an error before it is still a plain HTTP error."""
-    first = await first_of(stream)
-
-    async def lines() -> AsyncGenerator[bytes, None]:
-        if line := writer.write(first):
-            yield line
-        async for output in stream:
-            if line := writer.write(output):
-                yield line
-
-    return lines()
 
 
 def _json(value: object) -> Response:

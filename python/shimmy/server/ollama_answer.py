@@ -5,13 +5,13 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 from datetime import datetime, timezone
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
 from msgspec import UNSET
 
 from shimmy.output import RequestOutput, ToolCallDelta, Usage
-from shimmy.server.chat_answer import calls_of, logprobs_of
+from shimmy.server.chat_answer import arguments_of, calls_of, logprobs_of
 from shimmy.server.schemas.ollama import FunctionUseOut, OllamaLine, OllamaMessageOut, ToolUseOut
 
 MEDIA_TYPE = "application/x-ndjson"
@@ -103,9 +103,7 @@ class LineWriter:
         return [
             ToolUseOut(
                 id=call.id or f"call_{secrets.token_hex(6)}",
-                function=FunctionUseOut(
-                    index=index, name=call.function.name or "", arguments=_object(call.function.arguments)
-                ),
+                function=FunctionUseOut(index=index, name=call.function.name or "", arguments=arguments_of(call)),
             )
             for index, call in enumerate(calls_of(self._calls))
         ]
@@ -123,11 +121,3 @@ class LineWriter:
         line.eval_duration = nanoseconds(usage.decode_seconds)
         if self._context is not None:
             line.context = self._context(self._tokens)
-
-
-def _object(arguments: str) -> dict[str, Any]:
-    """Ollama's arguments are an object; what is none (cut off, or not enforced) stays readable under a name."""
-    try:
-        return msgspec.json.decode(arguments or "{}", type=dict[str, Any])
-    except (msgspec.MsgspecError, RecursionError):
-        return {"_raw_arguments": arguments}

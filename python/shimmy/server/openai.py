@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
 from typing import Any, NamedTuple
 
 import msgspec
@@ -29,9 +28,9 @@ from shimmy.server.fill_in import fill_in_prompt
 from shimmy.server.generation import (
     Identity,
     collect_all,
-    first_of,
     generate_request,
     interleave,
+    parts_of,
 )
 from shimmy.server.prompts import prompts_of
 from shimmy.server.schemas.chat import ChatCompletionRequest, StreamOptions
@@ -78,7 +77,7 @@ class OpenAiRoutes:
             outputs = await collect_all(streams)
             return Reply(chat_completion(identity, outputs, logprobs=bool(body.logprobs)))
         writer = ChunkWriter(identity, len(streams), include_usage=_include_usage(body.stream_options))
-        return StreamReply(sse.MEDIA_TYPE, await _events(streams, writer), sse.json_event)
+        return StreamReply(sse.MEDIA_TYPE, await _parts(streams, writer), sse.json_event)
 
     async def _completion(self, call: Call) -> Reply | StreamReply:
         body = decode(call.body, CompletionRequest)
@@ -102,7 +101,7 @@ class OpenAiRoutes:
             return Reply(completion(identity, outputs, echoes, usage, logprobs=logprobs))
         include_usage = _include_usage(body.stream_options)
         writer = CompletionChunkWriter(identity, echoes, order.n, logprobs=logprobs, include_usage=include_usage)
-        return StreamReply(sse.MEDIA_TYPE, await _events(running.streams, writer), sse.json_event)
+        return StreamReply(sse.MEDIA_TYPE, await _parts(running.streams, writer), sse.json_event)
 
     async def _with_suffix(
         self, prompts: list[str | list[int]], body: CompletionRequest, call: Call
@@ -218,23 +217,10 @@ def _include_usage(options: StreamOptions | None) -> bool:
     return bool(options and options.include_usage)
 
 
-async def _events(
+async def _parts(
     streams: list[AsyncIterator[RequestOutput]], writer: ChunkWriter | CompletionChunkWriter
 ) -> AsyncGenerator[bytes, None]:
-    """Waits for the first output, so that an error before it is still a plain HTTP error."""
-    outputs = interleave(streams)
-    first = await first_of(outputs)
-
-    async def events() -> AsyncGenerator[bytes, None]:
-        async with aclosing(outputs):
-            if event := writer.write(*first):
-                yield event
-            async for index, output in outputs:
-                if event := writer.write(index, output):
-                    yield event
-            yield sse.DONE
-
-    return events()
+    return await parts_of(interleave(streams), lambda item: writer.write(*item), sse.DONE)
 
 
 def _is_anthropic(request: Request) -> bool:

@@ -19,7 +19,7 @@ from shimmy.server import sse
 from shimmy.server.backend import Backend
 from shimmy.server.endpoint import Call, Endpoint, Reply, StreamReply, reading, unexpected
 from shimmy.server.errors import openai_error, problem_of
-from shimmy.server.generation import first_of, interleave
+from shimmy.server.generation import interleave, parts_of
 from shimmy.server.response_store import ResponseStore, StoredResponse
 from shimmy.server.responses_answer import ResponseWriter, messages_of_answer, new_id, new_response
 from shimmy.server.responses_conversation import messages_of, prompt_of, response_request
@@ -99,17 +99,14 @@ class ResponsesRoutes:
     async def _events(
         self, stream: AsyncIterator[RequestOutput], writer: ResponseWriter, stored: StoredResponse
     ) -> AsyncGenerator[bytes, None]:
-        """Waits for the first output, so that an error before it is still a plain HTTP error."""
-        outputs = interleave([stream])
-        _, first = await first_of(outputs)
+        begun = False
 
-        async def events() -> AsyncGenerator[bytes, None]:
-            yield writer.begin() + self._take(writer, first, stored)
-            async for _, output in outputs:
-                if event := self._take(writer, output, stored):
-                    yield event
+        def write(item: tuple[int, RequestOutput]) -> bytes:
+            nonlocal begun
+            head, begun = b"" if begun else writer.begin(), True
+            return head + self._take(writer, item[1], stored)
 
-        return events()
+        return await parts_of(interleave([stream]), write)
 
     def _take(self, writer: ResponseWriter, output: RequestOutput, stored: StoredResponse) -> bytes:
         events = writer.write(output)

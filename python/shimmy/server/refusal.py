@@ -1,0 +1,20 @@
+"""What a middleware answers instead of letting a request in."""
+
+from __future__ import annotations
+
+from starlette.types import Receive, Scope, Send
+
+from shimmy.server.errors import HttpError, problem_of, shape_for
+
+
+async def refuse(scope: Scope, receive: Receive, send: Send, error: HttpError, *headers: tuple[bytes, bytes]) -> None:
+    """The error in the shape that callers of this path understand; a socket is closed with it as the reason."""
+    if scope["type"] == "websocket":
+        await receive()
+        await send({"type": "websocket.close", "code": 1008, "reason": error.message[:120]})
+        return
+    problem = problem_of(error)
+    body = shape_for(scope["path"])(problem)
+    every = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), *headers]
+    await send({"type": "http.response.start", "status": problem.status, "headers": every})
+    await send({"type": "http.response.body", "body": body})
