@@ -13,13 +13,15 @@ import msgspec
 
 from shimmy.engine_client import EngineClient
 from shimmy.errors import ModelLoadError, ModelNotReadyError, ShimmyError
-from shimmy.model_info import LoadSpec, ModelInfo
+from shimmy.model_info import EngineStats, LoadSpec, ModelInfo
 from shimmy.models.registry import ModelEntry, Registry
 from shimmy.runner import RunnerClient
 
 Progress: TypeAlias = Callable[[float], None]
 Starter: TypeAlias = Callable[[LoadSpec, Progress | None], Awaitable[EngineClient]]
 State: TypeAlias = Literal["unloaded", "loading", "loaded", "failed", "dead"]
+
+_STATS_SECONDS = 1.0
 
 logger = logging.getLogger("shimmy.models")
 
@@ -117,6 +119,16 @@ class ModelManager:
         slot = self._slot(name)
         lease = None if slot is None else slot.lease
         return lease.client if lease is not None and lease.client.alive else None
+
+    async def stats(self, name: str) -> EngineStats | None:
+        """The counters of a loaded model; None when it is not loaded, hangs or is dying. Raises as `status`."""
+        client = self.loaded(name)
+        if client is None:
+            return None
+        try:
+            return await asyncio.wait_for(client.stats(), _STATS_SECONDS)
+        except (ShimmyError, asyncio.TimeoutError):
+            return None
 
     async def unload(self, name: str, *, force: bool = False) -> bool:
         """Free a model once the requests that use it have ended; with `force` at once, which fails them. Later requests

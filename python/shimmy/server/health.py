@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import platform
 import time
 from collections import Counter
-from contextlib import suppress
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from shimmy.errors import ShimmyError
 from shimmy.model_info import EngineStats
 from shimmy.server.backend import Backend
-
-_STATS_SECONDS = 1.0
 
 
 class HealthRoutes:
@@ -69,10 +64,8 @@ class HealthRoutes:
         """The counters of every loaded model."""
         found: dict[str, EngineStats] = {}
         for status in self._manager.statuses():
-            client = self._manager.loaded(status.name)
-            if client is not None:
-                with suppress(ShimmyError, asyncio.TimeoutError):  # it hangs or is dying: the others are told
-                    found[status.name] = await asyncio.wait_for(client.stats(), _STATS_SECONDS)
+            if (stats := await self._manager.stats(status.name)) is not None:
+                found[status.name] = stats
         return found
 
     def _summary(self, engines: dict[str, EngineStats]) -> dict[str, object]:

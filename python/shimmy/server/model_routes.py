@@ -8,16 +8,14 @@ import msgspec
 from starlette.requests import Request
 from starlette.routing import BaseRoute, Route
 
-from shimmy.engine_client import EngineClient
-from shimmy.errors import InvalidRequestError, ShimmyError
+from shimmy.errors import InvalidRequestError
+from shimmy.model_info import EngineStats
 from shimmy.models.manager import ModelManager, ModelStatus
 from shimmy.models.registry import ModelEntry
 from shimmy.server.endpoint import Call, Endpoint, Reply, reading
 from shimmy.server.errors import native_error
 from shimmy.server.schemas.decoding import decode
 from shimmy.server.schemas.model_routes import Discovered, Loaded, LoadRequest, ModelLine, ModelLines, ModelState
-
-_STATS_SECONDS = 1.0
 
 
 class ModelRoutes:
@@ -93,23 +91,19 @@ class ModelRoutes:
             last_used=status.last_used,
             error=status.load_error,
         )
-        client = self._manager.loaded(status.name)
-        if status.info is not None and client is not None:
+        if status.info is not None and self._manager.loaded(status.name) is not None:
             state.size_bytes = status.info.size_bytes
             state.n_ctx = status.info.n_ctx
             state.backend = status.info.backend
             state.devices = status.info.devices
             state.n_gpu_layers = status.info.n_gpu_layers
             state.adapters = status.info.adapters
-            await _count(state, client)
+            if (stats := await self._manager.stats(status.name)) is not None:
+                _count(state, stats)
         return state
 
 
-async def _count(state: ModelState, client: EngineClient) -> None:
-    try:
-        stats = await asyncio.wait_for(client.stats(), _STATS_SECONDS)
-    except (ShimmyError, asyncio.TimeoutError):
-        return  # it hangs or is dying: the rest is told
+def _count(state: ModelState, stats: EngineStats) -> None:
     state.running = stats.running
     state.waiting = stats.waiting
     state.kv_cells_used = stats.kv_cells_used

@@ -43,16 +43,16 @@ def native_response(model: str, output: RequestOutput) -> bytes:
         usage = output.usage or Usage()
         response.done_reason = output.finish_reason or "stop"
         response.usage = usage_of(usage)
-        response.total_duration = _nanoseconds(usage.queue_seconds + usage.prefill_seconds + usage.decode_seconds)
+        response.total_duration = nanoseconds(usage.queue_seconds + usage.prefill_seconds + usage.decode_seconds)
         response.load_duration = 0
         response.prompt_eval_count = usage.prompt_tokens
-        response.prompt_eval_duration = _nanoseconds(usage.prefill_seconds)
+        response.prompt_eval_duration = nanoseconds(usage.prefill_seconds)
         response.eval_count = usage.completion_tokens
-        response.eval_duration = _nanoseconds(usage.decode_seconds)
+        response.eval_duration = nanoseconds(usage.decode_seconds)
     return _ENCODER.encode(response)
 
 
-def _nanoseconds(seconds: float) -> int:
+def nanoseconds(seconds: float) -> int:
     return round(seconds * 1e9)
 
 

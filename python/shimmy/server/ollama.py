@@ -21,6 +21,7 @@ from shimmy.server.endpoint import Call, Endpoint, Reply, StreamReply
 from shimmy.server.errors import native_error
 from shimmy.server.fill_in import fill_in_prompt
 from shimmy.server.generation import collect, parts_of
+from shimmy.server.native_answer import nanoseconds
 from shimmy.server.ollama_answer import (
     MEDIA_TYPE,
     LineWriter,
@@ -28,9 +29,8 @@ from shimmy.server.ollama_answer import (
     chat_shape,
     generate_shape,
     loaded,
-    nanoseconds,
 )
-from shimmy.server.ollama_conversation import chat_request, conversation_of, text_request
+from shimmy.server.ollama_conversation import chat_request, conversation_of, engine_request
 from shimmy.server.ollama_models import described, process_of, shown
 from shimmy.server.schemas.decoding import decode
 from shimmy.server.schemas.ollama import (
@@ -83,13 +83,13 @@ class OllamaRoutes:
             if body.suffix:
                 text = await fill_in_prompt(client, body.prompt or "", body.suffix, "suffix")
             writer = LineWriter(body.model, generate_shape, load_seconds)
-            return await self._answer(model, text_request(body, text), writer, body.stream, call)
+            return await self._answer(model, engine_request(body, text), writer, body.stream, call)
         prompt: ChatPrompt | list[int] = conversation
         tokens = await client.tokenize(conversation)
         if body.context:
             prompt = tokens = [*body.context, *tokens]
         writer = LineWriter(body.model, generate_shape, load_seconds, context=lambda answer: [*tokens, *answer])
-        return await self._answer(model, text_request(body, prompt), writer, body.stream, call)
+        return await self._answer(model, engine_request(body, prompt), writer, body.stream, call)
 
     async def _chat(self, call: Call) -> Reply | StreamReply:
         body = decode(call.body, OllamaChatRequest)

@@ -12,6 +12,7 @@ from msgspec import UNSET
 
 from shimmy.output import RequestOutput, ToolCallDelta, Usage
 from shimmy.server.chat_answer import arguments_of, calls_of, logprobs_of
+from shimmy.server.native_answer import nanoseconds
 from shimmy.server.schemas.ollama import FunctionUseOut, OllamaLine, OllamaMessageOut, ToolUseOut
 
 MEDIA_TYPE = "application/x-ndjson"
@@ -22,10 +23,6 @@ _DONE_REASONS = {"tool_calls": "stop", "deadline": "length", "cancelled": "stop"
 
 def now() -> str:
     return datetime.now(timezone.utc).isoformat().replace("+00:00", "Z")
-
-
-def nanoseconds(seconds: float) -> int:
-    return round(seconds * 1e9)
 
 
 class Shape(Protocol):

@@ -32,7 +32,7 @@ def chat_request(body: OllamaChatRequest) -> GenerateRequest:
         enable_thinking=thinks,
         template_kwargs=effort_kwargs(effort),
     )
-    return _request(body, prompt)
+    return engine_request(body, prompt)
 
 
 def conversation_of(body: OllamaGenerateRequest) -> ChatPrompt | None:
@@ -50,11 +50,8 @@ def conversation_of(body: OllamaGenerateRequest) -> ChatPrompt | None:
     return ChatPrompt(messages=messages, enable_thinking=thinks, template_kwargs=effort_kwargs(effort))
 
 
-def text_request(body: OllamaGenerateRequest, prompt: str | list[int] | ChatPrompt) -> GenerateRequest:
-    return _request(body, prompt)
-
-
-def _request(body: OllamaRequest, prompt: str | list[int] | ChatPrompt) -> GenerateRequest:
+def engine_request(body: OllamaRequest, prompt: str | list[int] | ChatPrompt) -> GenerateRequest:
+    """What the engine gets for either route. InvalidRequestError for a format that is none."""
     options = body.options or Options()
     if isinstance(body.format, dict):
         check_size(body.format, "format")
