@@ -19,6 +19,7 @@ struct ModelParams {
     bool use_mmap = true;              // map the file instead of reading it
     bool use_mlock = false;            // keep the weights from being swapped out
     bool use_extra_bufts = true;       // repack weights for the CPU's matrix instructions
+    bool both_layouts = true;          // map repacked weights too, where that computes prompts faster
     bool check_tensors = false;        // validate every tensor's data while loading
     bool vocab_only = false;           // tokenizer and metadata only; no context can be made
 };
@@ -35,6 +36,7 @@ struct ContextParams {
     bool embeddings = false;          // compute embeddings instead of logits only
     bool offload_kqv = true;          // keep the KV cache on the GPU when layers are there
     bool op_offload = true;           // run large host operations on the GPU
+    bool switch_layout = true;        // use both layouts of a model that has them; false: the repacked one only
     bool swa_full = false;            // full-size cache for sliding-window layers: any prefix can be reused
     std::string pooling = "";         // embeddings: none, mean, cls, last, rank; empty: as the model says
     std::string attention = "";       // causal, non-causal; empty: as the model says

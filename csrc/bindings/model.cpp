@@ -7,6 +7,7 @@
 #include "bindings/file_path.h"
 #include "bindings/text.h"
 #include "errors.h"
+#include "llama/weight_layouts.h"
 
 namespace shimmy::bindings {
 namespace {
@@ -62,6 +63,9 @@ void bind_model(py::module_ & m) {
             },
             "Text of a reranker's prompt, with {query} and {document}.")
         .def_property_readonly("size_bytes", &Model::size_bytes, "Of all tensors.")
+        .def_property_readonly(
+            "both_layouts_bytes", [](const Model & model) { return model.layouts() ? model.layouts()->bytes() : 0; },
+            "Of weights that are there in two layouts, see ModelParams.both_layouts.")
         .def_property_readonly("n_params", &Model::n_params)
         .def_property_readonly("n_ctx_train", &Model::n_ctx_train, "Tokens.")
         .def_property_readonly("n_embd", &Model::n_embd)

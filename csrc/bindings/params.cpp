@@ -16,6 +16,8 @@ void bind_params(py::module_ & m) {
         .field("use_mmap", &ModelParams::use_mmap, "Map the file instead of reading it.")
         .field("use_mlock", &ModelParams::use_mlock, "Keep the weights from being swapped out.")
         .field("use_extra_bufts", &ModelParams::use_extra_bufts, "Repack weights for the CPU's matrix instructions.")
+        .field("both_layouts", &ModelParams::both_layouts,
+               "Map repacked weights too, where that computes prompts faster.")
         .field("check_tensors", &ModelParams::check_tensors, "Validate every tensor's data while loading.")
         .field("vocab_only", &ModelParams::vocab_only, "Tokenizer and metadata only; no context can be made.")
         .done();
@@ -34,6 +36,8 @@ void bind_params(py::module_ & m) {
         .field("embeddings", &ContextParams::embeddings, "Compute embeddings instead of logits only.")
         .field("offload_kqv", &ContextParams::offload_kqv, "Keep the KV cache on the GPU when layers are there.")
         .field("op_offload", &ContextParams::op_offload, "Run large host operations on the GPU.")
+        .field("switch_layout", &ContextParams::switch_layout,
+               "Use both layouts of a model that has them; False: the repacked one only.")
         .field("swa_full", &ContextParams::swa_full,
                "Full-size cache for sliding-window layers: any prefix can be reused.")
         .field("pooling", &ContextParams::pooling, "Embeddings: none, mean, cls, last, rank; empty: as the model says.")

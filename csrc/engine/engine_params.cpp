@@ -28,7 +28,8 @@ ContextParams for_engine(const Model & model, ContextParams context, const Engin
         throw InvalidRequestError(model.path() + " is no decoder-only model: the engine cannot generate with it");
     }
     if (params.deterministic) {
-        context.kv_unified = false;  // where a cell lies decides in which order attention adds it up
+        context.kv_unified = false;     // where a cell lies decides in which order attention adds it up
+        context.switch_layout = false;  // what another context computes at that time would decide
     }
     context.n_seq_max = context.n_ctx > 0 ? std::min(params.max_num_seqs, context.n_ctx) : params.max_num_seqs;
     context.n_batch = std::max(context.n_batch, context.n_seq_max);

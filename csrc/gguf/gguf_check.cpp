@@ -213,6 +213,10 @@ GgufSummary check_gguf(const std::string & path) {
     return summary;
 }
 
+void visit_gguf_parts(const std::string & path, const std::function<void(const GgufFile &)> & callback) {
+    for_each_part(GgufFile(path), path, callback);
+}
+
 GgufSummary check_gguf_split(const std::string & path) {
     const GgufFile file(path);
     auto summary = summarize(file);

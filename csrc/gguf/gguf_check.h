@@ -3,7 +3,10 @@
 // here first, with a message that names the file, the field and what to do.
 
 #include <cstdint>
+#include <functional>
 #include <string>
+
+#include "gguf/gguf_file.h"
 
 namespace shimmy {
 
@@ -54,6 +57,9 @@ GgufSummary check_gguf(const std::string & path);
 // check_gguf of a model that may be split: every other part is found beside the first one, well-formed, in its place
 // and complete. `path` is the first part. Throws ModelLoadError, naming a missing part.
 GgufSummary check_gguf_split(const std::string & path);
+
+// Calls back with every file of a model that check_gguf_split has passed.
+void visit_gguf_parts(const std::string & path, const std::function<void(const GgufFile &)> & callback);
 
 // check_gguf of a LoRA adapter, and that it fits the model, whose first (or only) part is `model_path`. Throws
 // ModelLoadError.

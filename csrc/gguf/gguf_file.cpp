@@ -268,7 +268,7 @@ void GgufFile::read_tensors(uint64_t n_tensors) {
 
 // Tensors follow each other without holes, each padded to the alignment; the last one's padding may be missing.
 void GgufFile::check_extents() {
-    const uint64_t data = (pos_ + alignment_ - 1) / alignment_ * alignment_;
+    const uint64_t data = data_offset();
     uint64_t expected = 0;
     const GgufTensor * last = nullptr;
     for (const auto & tensor : tensors_) {

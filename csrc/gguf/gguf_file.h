@@ -35,10 +35,12 @@ class GgufFile {
     // real size, at most 256 MiB. Throws ModelLoadError for anything that is no well-formed, complete GGUF file.
     explicit GgufFile(const std::string & path);
 
+    const std::string & path() const { return path_; }
     const std::string & name() const { return name_; }  // the file's name without its folder
     uint32_t version() const { return version_; }
     uint64_t size_bytes() const { return size_; }
     uint64_t alignment() const { return alignment_; }
+    uint64_t data_offset() const { return (pos_ + alignment_ - 1) / alignment_ * alignment_; }  // of the tensors' data
     const std::vector<std::string> & keys() const { return keys_; }
     const std::vector<GgufTensor> & tensors() const { return tensors_; }
 

@@ -14,6 +14,7 @@
 #include "llama/lora_adapter.h"
 #include "llama/native_abort.h"
 #include "llama/state_frame.h"
+#include "llama/weight_layouts.h"
 
 namespace shimmy {
 namespace {
@@ -43,6 +44,7 @@ Context::Context(std::shared_ptr<Model> model, const ContextParams & params)
     try {
         AbortGuard guard;
         std::shared_lock adapters(model_->adapters_mutex());
+        const auto layout = model_->layouts() ? model_->layouts()->use_repacked() : WeightLayouts::Use();
         ctx_ = llama_init_from_model(model_->get(), native);
     } catch (const std::exception & error) {
         throw ModelLoadError(model_->path() + ": no context: " + error.what());
@@ -243,6 +245,10 @@ DecodeStatus Context::run(Call call, const Batch & batch) {
         std::shared_lock adapters(model_->adapters_mutex(), std::defer_lock);
         if (std::exchange(adapters_changed_, false)) {
             adapters.lock();
+        }
+        WeightLayouts::Use layout;
+        if (auto * layouts = model_->layouts()) {
+            layout = params_.switch_layout ? layouts->use_faster(batch.n_tokens()) : layouts->use_repacked();
         }
         result = call == Call::Decode ? llama_decode(ctx_, native) : llama_encode(ctx_, native);
         llama_synchronize(ctx_);

@@ -10,6 +10,7 @@
 #include "llama/log_sink.h"
 #include "llama/model_fingerprint.h"
 #include "llama/native_abort.h"
+#include "llama/weight_layouts.h"
 
 namespace shimmy {
 namespace {
@@ -40,6 +41,7 @@ std::shared_ptr<LoraAdapter> LoraAdapter::load(std::shared_ptr<Model> model, con
     try {
         AbortGuard guard;
         std::lock_guard lock(model->adapters_mutex());
+        const auto layout = model->layouts() ? model->layouts()->use_repacked() : WeightLayouts::Use();
         adapter = llama_adapter_lora_init(model->get(), path.c_str());
     } catch (const std::exception & error) {
         throw ModelLoadError(path + ": " + error.what());

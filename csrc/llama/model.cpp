@@ -16,6 +16,7 @@
 #include "llama/log_sink.h"
 #include "llama/model_fingerprint.h"
 #include "llama/native_abort.h"
+#include "llama/weight_layouts.h"
 
 namespace shimmy {
 namespace {
@@ -136,13 +137,18 @@ std::shared_ptr<Model> Model::load(const std::string & path, const ModelParams &
                               : log.text().empty() ? "llama.cpp could not load it"
                                                    : log.text()));
     }
-    return std::shared_ptr<Model>(new Model(model, path, params, fingerprint));
+    std::shared_ptr<Model> loaded(new Model(model, path, params, fingerprint));
+    if (params.both_layouts && params.use_mmap && !params.vocab_only && !loaded->uses_gpu()) {
+        loaded->layouts_ = WeightLayouts::map(model, path);
+    }
+    return loaded;
 }
 
 Model::Model(llama_model * model, std::string path, ModelParams params, uint64_t fingerprint)
     : model_(model), path_(std::move(path)), params_(std::move(params)), fingerprint_(fingerprint) {}
 
 Model::~Model() {
+    layouts_.reset();
     llama_model_free(model_);
 }
 

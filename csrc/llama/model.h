@@ -16,6 +16,8 @@ struct llama_vocab;
 
 namespace shimmy {
 
+class WeightLayouts;
+
 // Called with 0.0 to 1.0 while loading, on the loading thread. Returning false stops the load.
 using ProgressCallback = std::function<bool(float)>;
 
@@ -66,6 +68,9 @@ class Model {
     // it, shared by who sizes a context's graphs, which reads it.
     std::shared_mutex & adapters_mutex() const { return adapters_mutex_; }
 
+    // Null when the weights are there in one layout only.
+    WeightLayouts * layouts() const { return layouts_.get(); }
+
     llama_model * get() const { return model_; }
     const llama_vocab * vocab() const;
 
@@ -77,6 +82,7 @@ class Model {
 
     mutable std::shared_mutex adapters_mutex_;
     llama_model * model_;
+    std::unique_ptr<WeightLayouts> layouts_;
     std::string path_;
     ModelParams params_;
     uint64_t fingerprint_;

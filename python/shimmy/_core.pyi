@@ -105,6 +105,7 @@ class ModelParams:
         use_mmap: bool = True,
         use_mlock: bool = False,
         use_extra_bufts: bool = True,
+        both_layouts: bool = True,
         check_tensors: bool = False,
         vocab_only: bool = False,
     ) -> None:
@@ -112,6 +113,13 @@ class ModelParams:
         Raises InvalidRequestError for unknown names and values of the wrong type.
         """
     def __repr__(self) -> str: ...
+    @property
+    def both_layouts(self) -> bool:
+        """
+        Map repacked weights too where many tokens are computed faster on the file's layout.
+        """
+    @both_layouts.setter
+    def both_layouts(self, arg0: bool) -> None: ...
     @property
     def check_tensors(self) -> bool:
         """
@@ -201,6 +209,7 @@ class ContextParams:
         embeddings: bool = False,
         offload_kqv: bool = True,
         op_offload: bool = True,
+        switch_layout: bool = True,
         swa_full: bool = False,
         pooling: str = "",
         attention: str = "",
@@ -341,6 +350,13 @@ class ContextParams:
         """
     @swa_full.setter
     def swa_full(self, arg0: bool) -> None: ...
+    @property
+    def switch_layout(self) -> bool:
+        """
+        Use both layouts of a model that has them; False: the repacked one, and no other.
+        """
+    @switch_layout.setter
+    def switch_layout(self, arg0: bool) -> None: ...
     @property
     def type_k(self) -> str:
         """
@@ -868,6 +884,11 @@ class Model:
     def architecture(self) -> str:
         """
         general.architecture, for example llama.
+        """
+    @property
+    def both_layouts_bytes(self) -> int:
+        """
+        Of weights that are there in two layouts, see ModelParams.both_layouts.
         """
     @property
     def can_generate(self) -> bool:
