@@ -25,6 +25,9 @@ GpuBackend = Literal["auto", "cpu", "cuda", "vulkan", "opencl", "metal"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["text", "json"]
 
+RequestsPerMinute = Annotated[int, msgspec.Meta(ge=1, le=100_000)]
+ConcurrentRequests = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
+
 GPU_BACKENDS: tuple[str, ...] = get_args(GpuBackend)
 
 
@@ -58,7 +61,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     api_key: Annotated[str, msgspec.Meta(min_length=8)] | None = None
     """A key that every caller has to send; it may do everything."""
     api_keys: Path | None = None
-    """A TOML file of keys: [name] with key = "..." and scopes = ["infer", "admin", "tools"]."""
+    """A TOML file of keys: [name] with key = "...", scopes = ["infer", "admin", "tools"], and limits of its own."""
     cors_origins: tuple[str, ...] = ()
     """Origins that browsers may call from, besides loopback ones."""
     allowed_hosts: tuple[str, ...] = ()
@@ -67,6 +70,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Most requests waiting for one model, more get 429; None: the engine's own limit."""
     max_body_bytes: Annotated[int, msgspec.Meta(ge=1024, le=1 << 40)] = 32 * 1024 * 1024
     """Largest request body; more gets 413."""
+    requests_per_minute: RequestsPerMinute | None = None
+    """Most requests for a model's work in any 60 seconds, of all callers together; more get 429. None: no limit."""
+    concurrent_requests: ConcurrentRequests | None = None
+    """Most of them under way, waiting ones too, of all callers together; more get 429."""
+    key_requests_per_minute: RequestsPerMinute | None = None
+    """As requests_per_minute, of each key that has none of its own; who sends no key counts as one."""
+    key_concurrent_requests: ConcurrentRequests | None = None
+    """As concurrent_requests, of each key that has none of its own; who sends no key counts as one."""
 
     def __post_init__(self) -> None:
         bind_address(self.bind)

@@ -24,6 +24,7 @@ from shimmy.server.endpoint import unexpected
 from shimmy.server.errors import HttpError, problem_of, shape_for
 from shimmy.server.guard import LOOPBACK_ORIGIN, Guard
 from shimmy.server.health import HealthRoutes
+from shimmy.server.limits import Limiter, Limits
 from shimmy.server.llama_server import LlamaServerRoutes
 from shimmy.server.model_routes import ModelRoutes
 from shimmy.server.native import NativeRoutes
@@ -45,7 +46,9 @@ def create_app(manager: ModelManager, settings: Settings) -> FastAPI:
     bound = bind_address(settings.bind)
     hosts = settings.allowed_hosts if bound is None else (*settings.allowed_hosts, bound[0])
     most = settings.max_body_bytes
-    backend = Backend(manager)
+    keys = keys_of(settings)
+    limiter = Limiter(settings, keys)
+    backend = Backend(manager, limiter)
     responses = ResponsesRoutes(backend, most)
     ollama = OllamaRoutes(backend, most)
     return FastAPI(
@@ -74,9 +77,10 @@ def create_app(manager: ModelManager, settings: Settings) -> FastAPI:
                 allow_origin_regex=LOOPBACK_ORIGIN,
                 allow_methods=["GET", "POST", "DELETE", "HEAD", "OPTIONS"],
                 allow_headers=["*"],
-                expose_headers=["x-request-id"],
+                expose_headers=["x-request-id", "retry-after"],
             ),
-            Middleware(Auth, keys=keys_of(settings)),
+            Middleware(Auth, keys=keys),
+            Middleware(Limits, limiter=limiter),
         ],
         exception_handlers={
             HTTPException: _http_exception,

@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from shimmy.server.errors import HttpError
 from shimmy.server.refusal import refuse
-from shimmy.settings import Settings, SettingsError
+from shimmy.settings import ConcurrentRequests, RequestsPerMinute, Settings, SettingsError
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -41,6 +41,10 @@ class Key(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     key: Annotated[str, Meta(min_length=8)]
     scopes: tuple[KeyScope, ...] = ("infer",)
+    requests_per_minute: RequestsPerMinute | None = None
+    """None: key_requests_per_minute of the settings."""
+    concurrent_requests: ConcurrentRequests | None = None
+    """None: key_concurrent_requests of the settings."""
 
 
 def keys_of(settings: Settings) -> dict[str, Key]:
@@ -61,7 +65,9 @@ def _read(path: Path) -> dict[str, Key]:
     try:
         return msgspec.convert(values, dict[str, Key])
     except msgspec.ValidationError as error:
-        raise SettingsError(f"api_keys file {path}: {error}; each entry is [name] with key and scopes") from error
+        raise SettingsError(
+            f"api_keys file {path}: {error}; each entry is [name] with key, scopes and limits"
+        ) from error
 
 
 class Auth:

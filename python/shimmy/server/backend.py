@@ -13,6 +13,7 @@ from shimmy.models.manager import ModelManager
 from shimmy.output import RequestOutput
 from shimmy.request import GenerateRequest
 from shimmy.server.auth import tenant
+from shimmy.server.limits import Limiter
 from shimmy.server.metrics import Metrics
 from shimmy.server.request_tracker import RequestTracker, TrackedRequest
 
@@ -27,8 +28,9 @@ class Running(NamedTuple):
 class Backend:
     """Starts requests, and knows those under way."""
 
-    def __init__(self, manager: ModelManager) -> None:
+    def __init__(self, manager: ModelManager, limiter: Limiter) -> None:
         self.manager = manager
+        self.limiter = limiter
         self.metrics = Metrics()
         self.tracker = RequestTracker()
 

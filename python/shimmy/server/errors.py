@@ -27,11 +27,20 @@ class Row(NamedTuple):
 class HttpError(ShimmyError):
     """What the HTTP layer itself refuses."""
 
-    def __init__(self, status: int, message: str, code: str | None = None, param: str | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        code: str | None = None,
+        param: str | None = None,
+        retry_after: float | None = None,
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
         self.param = param
+        self.retry_after = retry_after
+        """In seconds."""
 
 
 TABLE = (
@@ -80,11 +89,12 @@ def problem_of(error: ShimmyError) -> Problem:
             type=_HTTP_TYPES.get(error.status, kind),
             code=error.code,
             param=error.param,
+            headers={} if error.retry_after is None else {"retry-after": _seconds(error.retry_after)},
         )
     row = next(row for row in TABLE if isinstance(error, row.error))
     headers: dict[str, str] = {}
     if isinstance(error, errors.QueueFullError):
-        headers["retry-after"] = str(max(1, math.ceil(error.retry_after)))
+        headers["retry-after"] = _seconds(error.retry_after)
     elif row.status == 503:
         headers["retry-after"] = "1"
     elif row.permanent:
@@ -104,6 +114,11 @@ def problem_of(error: ShimmyError) -> Problem:
         headers=headers,
         **numbers,
     )
+
+
+def _seconds(retry_after: float) -> str:
+    """As a header has them: whole ones, and not none."""
+    return str(max(1, math.ceil(retry_after)))
 
 
 ErrorShape: TypeAlias = Callable[[Problem], bytes]

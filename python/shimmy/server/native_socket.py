@@ -84,6 +84,7 @@ class NativeSocket:
         try:
             body = decode(frame, NativeRequest)
             async with AsyncExitStack() as stack:
+                stack.enter_context(self._backend.limiter.admit())
                 running = await self._backend.open(body.model, [self._translate(body)], stack)
                 (stream,) = running.streams
                 async for output in stream:

@@ -16,5 +16,6 @@ async def refuse(scope: Scope, receive: Receive, send: Send, error: HttpError, *
     problem = problem_of(error)
     body = shape_for(scope["path"])(problem)
     every = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), *headers]
+    every += [(name.encode(), value.encode()) for name, value in problem.headers.items()]
     await send({"type": "http.response.start", "status": problem.status, "headers": every})
     await send({"type": "http.response.body", "body": body})

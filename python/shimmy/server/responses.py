@@ -69,6 +69,8 @@ class ResponsesRoutes:
         if body.background:
             await self._manager.get(body.model)  # an unknown model is an error now
             stored.task = asyncio.ensure_future(self._run(request, body.model, stored, writer))
+            hold = self._backend.limiter.share()
+            stored.task.add_done_callback(lambda _: hold.release())
             self._store.add(stored)
             return Reply(msgspec.json.encode(response))
         (stream,) = (await self._backend.open(body.model, [request], call.stack)).streams

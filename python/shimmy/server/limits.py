@@ -1,0 +1,204 @@
+"""Limits on how many requests may come in a minute, and on how many may be under way: of each key, and of all."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from types import TracebackType
+
+import msgspec
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from shimmy.server.auth import Key, scope_for, tenant
+from shimmy.server.errors import HttpError
+from shimmy.server.refusal import refuse
+from shimmy.settings import Settings
+
+WINDOW_SECONDS = 60.0
+
+_CODE = "rate_limit_exceeded"
+_FREE = re.compile(r"/api/show|/(v1/)?responses/[^/]+/cancel")
+"""What is posted and asks no model for anything."""
+
+
+class Allowance(msgspec.Struct, frozen=True):
+    """How much one caller, or all together, may ask for; None is without limit."""
+
+    requests_per_minute: int | None = None
+    """In any 60 seconds."""
+    concurrent_requests: int | None = None
+
+
+class Quota:
+    """What was used of one allowance. `who` names the callers in the error."""
+
+    def __init__(self, who: str, allowance: Allowance, clock: Callable[[], float]) -> None:
+        self.unlimited = allowance == Allowance()
+        self._who = who
+        self._allowance = allowance
+        self._clock = clock
+        self._times: deque[float] = deque()
+        self._running = 0
+
+    def check(self) -> None:
+        """HttpError 429, with the seconds after which it is worth trying again, when nothing is left."""
+        most = self._allowance.concurrent_requests
+        if most is not None and self._running >= most:
+            raise HttpError(
+                429,
+                f"{self._running} requests of {self._who} are under way, the most that are allowed: "
+                "wait until one has ended",
+                _CODE,
+                retry_after=1,
+            )
+        limit = self._allowance.requests_per_minute
+        if limit is not None and self._recent() >= limit:
+            wait = self._times[0] + WINDOW_SECONDS - self._clock()
+            raise HttpError(
+                429,
+                f"{self._who} may make {limit} requests per minute and did: try again in {wait:.1f} s",
+                _CODE,
+                retry_after=wait,
+            )
+
+    def take(self) -> None:
+        """Count one request, which `check` let pass."""
+        self._running += 1
+        if self._allowance.requests_per_minute is not None:
+            self._times.append(self._clock())
+
+    def leave(self) -> None:
+        """It has ended."""
+        self._running -= 1
+
+    def headers(self) -> dict[str, str]:
+        """OpenAI's headers about the rate; none without one."""
+        limit = self._allowance.requests_per_minute
+        if limit is None:
+            return {}
+        n_recent = self._recent()
+        reset = self._times[-1] + WINDOW_SECONDS - self._clock() if n_recent else 0.0
+        return {
+            "x-ratelimit-limit-requests": str(limit),
+            "x-ratelimit-remaining-requests": str(max(0, limit - n_recent)),
+            "x-ratelimit-reset-requests": f"{reset:.3f}s",
+        }
+
+    def _recent(self) -> int:
+        begin = self._clock() - WINDOW_SECONDS
+        while self._times and self._times[0] <= begin:
+            self._times.popleft()
+        return len(self._times)
+
+
+class Hold:
+    """A request's place among those under way; given back when everyone who shares it has released it."""
+
+    def __init__(self, quotas: tuple[Quota, ...]) -> None:
+        self._quotas = quotas
+        self._sharers = 1
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Of the first quota that has a rate: the caller's own before that of all."""
+        return next((headers for quota in self._quotas if (headers := quota.headers())), {})
+
+    def share(self) -> Hold:
+        self._sharers += 1
+        return self
+
+    def release(self) -> None:
+        self._sharers -= 1
+        if self._sharers == 0:
+            for quota in self._quotas:
+                quota.leave()
+
+    def __enter__(self) -> Hold:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+
+_hold: ContextVar[Hold | None] = ContextVar("hold", default=None)
+
+
+class Limiter:
+    """Counts requests by tenant and altogether. Everything happens on the event loop's thread."""
+
+    def __init__(
+        self, settings: Settings, keys: Mapping[str, Key], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        each = Allowance(settings.key_requests_per_minute, settings.key_concurrent_requests)
+        every = Allowance(settings.requests_per_minute, settings.concurrent_requests)
+        self._quotas = {name: Quota(f"key {name!r}", _allowance_of(key, each), clock) for name, key in keys.items()}
+        self._keyless = Quota("callers without a key", each, clock)
+        self._all = Quota("all callers together", every, clock)
+
+    def admit(self) -> Hold:
+        """Count a request of this task's tenant. HttpError 429 when it is one too many; then it does not count."""
+        own = self._quotas.get(tenant.get(), self._keyless)
+        quotas = tuple(quota for quota in (own, self._all) if not quota.unlimited)
+        for quota in quotas:
+            quota.check()
+        for quota in quotas:
+            quota.take()
+        return Hold(quotas)
+
+    @staticmethod
+    def share() -> Hold:
+        """The place of this task's request, for work that goes on after its answer; release it when that ends."""
+        held = _hold.get()
+        return Hold(()) if held is None else held.share()
+
+
+def _allowance_of(key: Key, each: Allowance) -> Allowance:
+    """A key's own numbers, and those of every key where it has none."""
+    return Allowance(
+        each.requests_per_minute if key.requests_per_minute is None else key.requests_per_minute,
+        each.concurrent_requests if key.concurrent_requests is None else key.concurrent_requests,
+    )
+
+
+class Limits:
+    """Refuses with 429, before the body is read, what is more than `limiter` allows.
+
+    Counted is what asks a model for something: what is posted, except for the routes of administrators. A request is
+    under way until its answer was sent or its client left.
+    """
+
+    def __init__(self, app: ASGIApp, limiter: Limiter) -> None:
+        self._app = app
+        self._limiter = limiter
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if not is_counted(scope):
+            await self._app(scope, receive, send)
+            return
+        try:
+            hold = self._limiter.admit()
+        except HttpError as error:
+            await refuse(scope, receive, send, error)
+            return
+        _hold.set(hold)
+        headers = [(name.encode(), value.encode()) for name, value in hold.headers.items()]
+
+        async def send_with_rate(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), *headers]
+            await send(message)
+
+        with hold:
+            await self._app(scope, receive, send_with_rate if headers else send)
+
+
+def is_counted(scope: Scope) -> bool:
+    """Sockets are not: each generation on one is."""
+    if scope["type"] != "http" or scope["method"] != "POST":
+        return False
+    return scope_for(scope["path"]) != "admin" and _FREE.fullmatch(scope["path"]) is None
