@@ -94,27 +94,50 @@ class Quota:
         return len(self._times)
 
 
-class Hold:
-    """A request's place among those under way; given back when everyone who shares it has released it."""
+class Place:
+    """One request among those under way."""
 
     def __init__(self, quotas: tuple[Quota, ...]) -> None:
-        self._quotas = quotas
-        self._sharers = 1
+        self.quotas = quotas
+        self._n_holds = 0
+
+    def hold(self) -> Hold:
+        self._n_holds += 1
+        return Hold(self)
+
+    def let_go(self) -> None:
+        self._n_holds -= 1
+        if self._n_holds == 0:
+            for quota in self.quotas:
+                quota.leave()
+
+
+class Hold:
+    """Keeps a request's place, which is free once every hold of it was released."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self._released = False
+
+    @property
+    def counts(self) -> bool:
+        """False where there are no limits."""
+        return bool(self._place.quotas)
 
     @property
     def headers(self) -> dict[str, str]:
         """Of the first quota that has a rate: the caller's own before that of all."""
-        return next((headers for quota in self._quotas if (headers := quota.headers())), {})
+        return next((headers for quota in self._place.quotas if (headers := quota.headers())), {})
 
     def share(self) -> Hold:
-        self._sharers += 1
-        return self
+        """Another one."""
+        return self._place.hold()
 
     def release(self) -> None:
-        self._sharers -= 1
-        if self._sharers == 0:
-            for quota in self._quotas:
-                quota.leave()
+        """Idempotent."""
+        if not self._released:
+            self._released = True
+            self._place.let_go()
 
     def __enter__(self) -> Hold:
         return self
@@ -148,13 +171,13 @@ class Limiter:
             quota.check()
         for quota in quotas:
             quota.take()
-        return Hold(quotas)
+        return Place(quotas).hold()
 
     @staticmethod
     def share() -> Hold:
         """The place of this task's request, for work that goes on after its answer; release it when that ends."""
         held = _hold.get()
-        return Hold(()) if held is None else held.share()
+        return Place(()).hold() if held is None else held.share()
 
 
 def _allowance_of(key: Key, each: Allowance) -> Allowance:
@@ -186,15 +209,17 @@ class Limits:
             await refuse(scope, receive, send, error)
             return
         _hold.set(hold)
-        headers = [(name.encode(), value.encode()) for name, value in hold.headers.items()]
 
-        async def send_with_rate(message: Message) -> None:
+        async def send_and_release(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", ()), *headers]
+                rate = [(name.encode(), value.encode()) for name, value in hold.headers.items()]
+                message["headers"] = [*message.get("headers", ()), *rate]
+            elif not message.get("more_body", False):
+                hold.release()  # first, for a client that asks again at once
             await send(message)
 
         with hold:
-            await self._app(scope, receive, send_with_rate if headers else send)
+            await self._app(scope, receive, send_and_release if hold.counts else send)
 
 
 def is_counted(scope: Scope) -> bool:

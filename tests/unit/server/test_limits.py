@@ -160,6 +160,11 @@ def one_at_a_time(start_server: Any) -> Any:
         yield server
 
 
+def test_who_asks_again_at_once_is_let_in(one_at_a_time: Any) -> None:
+    for stream in (False, True):
+        assert [one_at_a_time.chat("hi", stream=stream).status_code for _ in range(20)] == [200] * 20
+
+
 def wait_until_admitted(server: Any) -> None:
     server.wait_until(lambda: server.chat("hi").status_code == 200)
 
@@ -168,7 +173,8 @@ def test_a_stream_holds_its_place_until_its_end(one_at_a_time: Any) -> None:
     server = one_at_a_time
     body = {"model": "m", "prompt": "slow 100000", "stream": True}
     with server.http.stream("POST", "/v1/completions", json=body) as reply:
-        next(reply.iter_lines())
+        lines = reply.iter_lines()
+        next(lines)
         refused = server.chat("hi")
         assert (refused.status_code, refused.headers["retry-after"]) == (429, "1")
         assert "1 requests of all callers together are under way" in refused.json()["error"]["message"]
