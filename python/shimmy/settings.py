@@ -27,6 +27,7 @@ LogFormat = Literal["text", "json"]
 
 RequestsPerMinute = Annotated[int, msgspec.Meta(ge=1, le=100_000)]
 ConcurrentRequests = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
+Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
 
 GPU_BACKENDS: tuple[str, ...] = get_args(GpuBackend)
 
@@ -69,7 +70,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     max_waiting: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] | None = None
     """Most requests waiting for one model, more get 429; None: the engine's own limit."""
     max_body_bytes: Annotated[int, msgspec.Meta(ge=1024, le=1 << 40)] = 32 * 1024 * 1024
-    """Largest request body; more gets 413."""
+    """Largest request body, more gets 413; and largest message on a WebSocket, a larger one closes it with 1009."""
+    read_head_seconds: Seconds = 10.0
+    """How long the head of a request may take; then 408, or the end of a connection that sent nothing."""
+    read_body_seconds: Seconds = 60.0
+    """How long the body may take; then 408. After 10 seconds it must have come at 1 KiB a second too."""
+    write_stall_seconds: Seconds = 60.0
+    """How long a client may leave its answer unread; then its request is cancelled."""
+    sse_keep_alive_seconds: Annotated[float, msgspec.Meta(ge=0, le=86_400)] = 15.0
+    """After how long without a part a stream of server-sent events gets a comment; 0: never."""
+    ws_ping_seconds: Seconds = 20.0
+    """How often a WebSocket is pinged; one that leaves a ping unanswered for as long is closed."""
     requests_per_minute: RequestsPerMinute | None = None
     """Most requests for a model's work in any 60 seconds, of all callers together; more get 429. None: no limit."""
     concurrent_requests: ConcurrentRequests | None = None

@@ -89,7 +89,7 @@ def problem_of(error: ShimmyError) -> Problem:
             type=_HTTP_TYPES.get(error.status, kind),
             code=error.code,
             param=error.param,
-            headers={} if error.retry_after is None else {"retry-after": _seconds(error.retry_after)},
+            headers=_headers_of(error),
         )
     row = next(row for row in TABLE if isinstance(error, row.error))
     headers: dict[str, str] = {}
@@ -114,6 +114,13 @@ def problem_of(error: ShimmyError) -> Problem:
         headers=headers,
         **numbers,
     )
+
+
+def _headers_of(error: HttpError) -> dict[str, str]:
+    if error.retry_after is not None:
+        return {"retry-after": _seconds(error.retry_after)}
+    # What is left of a body that came too slowly is not waited for.
+    return {"connection": "close"} if error.status == 408 else {}
 
 
 def _seconds(retry_after: float) -> str:

@@ -13,6 +13,7 @@ from typing import TypeAlias
 
 import msgspec
 import uvicorn
+from starlette.types import ASGIApp
 
 from shimmy.errors import ShimmyError
 from shimmy.model_info import ModelInfo
@@ -21,6 +22,7 @@ from shimmy.models.registry import Registry
 from shimmy.server.address import BACKLOG, listen, url_of
 from shimmy.server.app import create_app
 from shimmy.server.auth import keys_of
+from shimmy.server.connection import connection_type
 from shimmy.settings import Settings
 
 DRAIN_SECONDS = 30
@@ -55,10 +57,16 @@ def serve(settings: Settings, registry: Registry, *, preload: str | None = None,
             "%s can be reached from other machines and asks for no key: set SHIMMY_API_KEY, or api_keys", host
         )
     manager = ModelManager(registry)
-    config = uvicorn.Config(
-        create_app(manager, settings),
+    config = uvicorn_config(create_app(manager, settings), settings)
+    _Server(config, manager, preload, banner).run(sockets=[listener])
+
+
+def uvicorn_config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
+    """How uvicorn serves us."""
+    return uvicorn.Config(
+        app,
         loop="asyncio" if sys.platform == "win32" else "uvloop",
-        http="httptools",
+        http=connection_type(settings),
         lifespan="on",
         log_config=None,
         access_log=False,
@@ -66,10 +74,11 @@ def serve(settings: Settings, registry: Registry, *, preload: str | None = None,
         proxy_headers=False,
         backlog=BACKLOG,
         ws_max_size=settings.max_body_bytes,
+        ws_ping_interval=settings.ws_ping_seconds,
+        ws_ping_timeout=settings.ws_ping_seconds,
         timeout_keep_alive=30,
         timeout_graceful_shutdown=DRAIN_SECONDS + _LAST_WORDS_SECONDS,
     )
-    _Server(config, manager, preload, banner).run(sockets=[listener])
 
 
 class _Server(uvicorn.Server):

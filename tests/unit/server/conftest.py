@@ -25,6 +25,7 @@ from shimmy.model_info import LoadSpec
 from shimmy.models.manager import ModelManager
 from shimmy.server.address import listen, url_of
 from shimmy.server.app import create_app
+from shimmy.server.serve import uvicorn_config
 from shimmy.settings import Settings
 
 MODEL = "m"
@@ -73,8 +74,7 @@ def run_server(settings: Settings | None = None) -> Iterator[RunningServer]:
     manager = ModelManager(registry, start)
     settings = settings or Settings(bind="127.0.0.1:0")
     listener = listen(settings.bind)
-    config = uvicorn.Config(create_app(manager, settings), log_config=None, access_log=False, server_header=False)
-    server = uvicorn.Server(config)
+    server = uvicorn.Server(uvicorn_config(create_app(manager, settings), settings))
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_until_complete, args=(server.serve([listener]),))
     thread.start()

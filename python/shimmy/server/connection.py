@@ -1,0 +1,152 @@
+"""One HTTP connection: uvicorn's, with the limits that it lacks."""
+
+from __future__ import annotations
+
+import asyncio
+from http import HTTPStatus
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from shimmy.server.errors import HttpError, problem_of, shape_for
+from shimmy.settings import Settings
+
+MAX_HEAD_BYTES = 32 * 1024
+MAX_HEADERS = 100
+
+
+class HeadTooLargeError(Exception):
+    """Ends the parser's work; its caller answers."""
+
+
+class Connection(HttpToolsProtocol):
+    """Cut with 408 when a request's head takes longer than `head_seconds`, without a word when nothing came, with 431
+    when it is too large; dropped when nothing could be written for `stall_seconds`.
+
+    uvicorn itself closes only connections that are idle between two requests.
+    """
+
+    head_seconds = 10.0
+    stall_seconds = 60.0
+
+    _head_timer: asyncio.TimerHandle | None = None
+    _stall_timer: asyncio.TimerHandle | None = None
+    _in_message = False
+    """From the end of a request's head to the end of its body."""
+    _in_head = False
+    """From a request's first byte to the end of its head."""
+    _n_waiting = 0
+    """Bytes that came since the last request's end without completing a head."""
+    _head_bytes = 0
+    _too_large = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._start_head_timer()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_head_timer()
+        self._stop_stall_timer()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        answered = self.cycle is None or self.cycle.response_complete
+        if answered and self._head_timer is None:
+            # Also for what is left of a body whose answer was sent before its end.
+            self._start_head_timer()
+        if not self._in_message:
+            self._n_waiting += len(data)
+        super().data_received(data)
+        if not self._in_message and self._n_waiting > MAX_HEAD_BYTES and not self.transport.is_closing():
+            self._refuse_size()
+
+    def on_message_begin(self) -> None:
+        self._in_head = True
+        self._head_bytes = 0
+        super().on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        self._count(len(url))
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._count(len(name) + len(value))
+        if len(self.headers) >= MAX_HEADERS:
+            self._too_large = True
+            raise HeadTooLargeError
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        self._in_message = True
+        self._n_waiting = 0
+        self._stop_head_timer()
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._in_message = False
+        super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        if self._too_large:
+            self._refuse_size()
+        else:
+            self._refuse(HttpError(400, "this is not a valid HTTP request"))
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self._stall_timer is None:
+            self._stall_timer = self.loop.call_later(self.stall_seconds, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        self._stop_stall_timer()
+        super().resume_writing()
+
+    def _start_head_timer(self) -> None:
+        self._head_timer = self.loop.call_later(self.head_seconds, self._head_is_late)
+
+    def _stop_head_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _stop_stall_timer(self) -> None:
+        if self._stall_timer is not None:
+            self._stall_timer.cancel()
+            self._stall_timer = None
+
+    def _head_is_late(self) -> None:
+        self._head_timer = None
+        if self.transport.is_closing():
+            return
+        if self._in_head:
+            self._refuse(HttpError(408, f"the request's head took longer than {self.head_seconds:g} s"))
+        else:
+            self.transport.close()
+
+    def _count(self, n_bytes: int) -> None:
+        self._head_bytes += n_bytes
+        if self._head_bytes > MAX_HEAD_BYTES:
+            self._too_large = True
+            raise HeadTooLargeError
+
+    def _refuse_size(self) -> None:
+        limits = f"{MAX_HEAD_BYTES} bytes or {MAX_HEADERS} headers"
+        self._refuse(HttpError(431, f"the request's head is larger than {limits}", "request_head_too_large"))
+
+    def _refuse(self, error: HttpError) -> None:
+        """An answer without the application, unless an earlier request's is still being written; then the end."""
+        if self.cycle is None or self.cycle.response_complete:
+            path = self.url.decode("latin-1") if self._in_head else ""
+            body = shape_for(path)(problem_of(error))
+            head = (
+                f"HTTP/1.1 {error.status} {HTTPStatus(error.status).phrase}\r\ncontent-type: application/json\r\n"
+                f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
+            )
+            self.transport.write(head.encode() + body)
+        self.transport.close()
+
+
+def connection_type(settings: Settings) -> type[Connection]:
+    """What uvicorn makes of each connection: it hands over no options of ours."""
+    limits = {"head_seconds": settings.read_head_seconds, "stall_seconds": settings.write_stall_seconds}
+    return type("Connection", (Connection,), limits)
