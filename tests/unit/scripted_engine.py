@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import TypeAlias
 
+import msgspec
+
 from shimmy import errors
 from shimmy.embedding import Embeddings, EmbedRequest, RankedDocument, Ranking, RerankRequest
 from shimmy.model_info import EngineStats, LoadSpec, ModelInfo
@@ -70,6 +72,13 @@ def say(request: GenerateRequest, words: list[str], *, finish: str = "stop", pau
         finish_reason=finish if limit == len(words) else "length",
         usage=Usage(prompt_tokens=n_prompt, cached_tokens=min(1, n_prompt), completion_tokens=limit),
     )
+
+
+def say_with_pauses(request: GenerateRequest, steps: list[str | float]) -> Iterator[Step]:
+    words = iter(say(request, [step for step in steps if isinstance(step, str)]))
+    for step in steps:
+        yield step if isinstance(step, float) else next(words)
+    yield from words
 
 
 def logprob(token: int, word: str, n_top: int) -> TokenLogprob:
@@ -136,6 +145,14 @@ def obey(request: GenerateRequest) -> Iterator[Step]:
             yield from say(request, [f"{i} " for i in range(int(arguments[0]))])
         case "slow":
             yield from say(request, [f"{i} " for i in range(int(arguments[0]))], pause=0.01)
+        case "wait":  # so many seconds, then the rest of the script
+            yield float(arguments[0])
+            yield from obey(msgspec.structs.replace(request, prompt=" ".join(arguments[1:])))
+        case "say":  # words, with pauses in seconds between them
+            steps = [float(word) if "." in word else word for word in arguments]
+            yield from say_with_pauses(request, steps)
+        case "flood":
+            yield from say(request, ["x" * 50_000] * 100_000)
         case "hang":
             yield from say(request, ["start", "end"], pause=0.01) if arguments else iter([3600.0])
             yield 3600.0

@@ -17,6 +17,8 @@ from shimmy.server.generation import collect, generate_request, parts_of
 from shimmy.server.schemas.anthropic import Conversation, MessagesRequest, TokenCount
 from shimmy.server.schemas.decoding import decode
 
+PING = sse.named_event("ping", b'{"type":"ping"}')
+
 
 class AnthropicRoutes:
     """The handlers, and the list of routes that lead to them."""
@@ -42,7 +44,7 @@ class AnthropicRoutes:
         if not body.stream:
             return Reply(message(message_id, body.model, await collect(stream), body.max_tokens))
         writer = EventWriter(message_id, body.model, body.max_tokens)
-        return StreamReply(sse.MEDIA_TYPE, await parts_of(stream, writer.write), _error_event)
+        return StreamReply(sse.MEDIA_TYPE, parts_of(stream, writer.write), _error_event, PING)
 
     async def _count_tokens(self, call: Call) -> Reply:
         body = decode(call.body, Conversation)

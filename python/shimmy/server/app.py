@@ -51,7 +51,7 @@ def create_app(manager: ModelManager, settings: Settings) -> FastAPI:
     backend = Backend(manager, limiter)
     responses = ResponsesRoutes(backend, most)
     ollama = OllamaRoutes(backend, most)
-    return FastAPI(
+    app = FastAPI(
         title="shimmy",
         version=version,
         openapi_url=None,
@@ -91,6 +91,8 @@ def create_app(manager: ModelManager, settings: Settings) -> FastAPI:
         lifespan=lambda _: _closing(responses, manager),
         redirect_slashes=False,
     )
+    app.state.settings = settings  # for every Endpoint
+    return app
 
 
 @asynccontextmanager

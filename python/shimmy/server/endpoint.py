@@ -18,6 +18,8 @@ from starlette.types import Receive, Scope, Send
 from shimmy.errors import ShimmyError
 from shimmy.server.body import read_body
 from shimmy.server.errors import ErrorShape, problem_of
+from shimmy.server.streamed_answer import StreamedAnswer
+from shimmy.settings import Settings
 
 
 class Call(NamedTuple):
@@ -37,11 +39,14 @@ class Reply(NamedTuple):
 
 
 class StreamReply(NamedTuple):
-    """An answer in parts, sent as they come. `on_error` turns a late error, as JSON, into the last part."""
+    """An answer in parts, sent as they come. `on_error` turns a late error, as JSON, into the last part.
+    `keep_alive` is sent between parts when none comes for long, instead of a comment.
+    """
 
     media_type: str
     parts: AsyncGenerator[bytes, None]
     on_error: Callable[[bytes], bytes]
+    keep_alive: bytes = b""
 
 
 logger = logging.getLogger("shimmy.server")
@@ -50,7 +55,9 @@ Handler: TypeAlias = Callable[[Call], Awaitable[Reply | StreamReply]]
 
 
 class Endpoint:
-    """An ASGI app around one handler. Errors before the first part are plain HTTP errors, also for streams."""
+    """An ASGI app around one handler. Errors before the first part are plain HTTP errors, also for streams, unless its
+    client had to be kept waiting before it (`StreamedAnswer`).
+    """
 
     def __init__(self, handler: Handler, shape: ErrorShape, max_body_bytes: int) -> None:
         self._handler = handler
@@ -58,8 +65,9 @@ class Endpoint:
         self._max_body_bytes = max_body_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        settings: Settings = scope["app"].state.settings
         try:
-            body = await read_body(scope, receive, self._max_body_bytes)
+            body = await read_body(scope, receive, self._max_body_bytes, settings.read_body_seconds)
         except ClientDisconnect:
             return
         except ShimmyError as error:
@@ -77,7 +85,7 @@ class Endpoint:
             work.result()
 
     async def _answer(self, body: bytes, scope: Scope, send: Send) -> None:
-        begin = time.perf_counter()
+        begin = time.monotonic()
         async with AsyncExitStack() as stack:
             try:
                 reply = await self._handler(Call(body, Headers(scope=scope), stack, scope.get("path_params", {})))
@@ -88,34 +96,33 @@ class Endpoint:
                 logger.exception("a request failed unexpectedly")
                 await self._send_error(unexpected(), send)
                 return
-            spent = str(round((time.perf_counter() - begin) * 1000))
             if isinstance(reply, Reply):
+                spent = str(round((time.monotonic() - begin) * 1000))
                 await _send_whole(send, 200, reply.body, {"openai-processing-ms": spent})
                 return
-            await self._send_parts(reply, spent, send)
+            idle_seconds = scope["app"].state.settings.sse_keep_alive_seconds
+            async with StreamedAnswer(send, reply.media_type, reply.keep_alive, idle_seconds, begin) as answer:
+                await self._send_parts(reply, answer, send)
 
-    async def _send_parts(self, reply: StreamReply, spent: str, send: Send) -> None:
-        headers = {
-            "content-type": reply.media_type,
-            "cache-control": "no-cache",
-            "x-accel-buffering": "no",
-            "openai-processing-ms": spent,
-        }
-        await send({"type": "http.response.start", "status": 200, "headers": _raw(headers)})
+    async def _send_parts(self, reply: StreamReply, answer: StreamedAnswer, send: Send) -> None:
         try:
             async with aclosing(reply.parts) as parts:
                 async for part in parts:
-                    await send({"type": "http.response.body", "body": part, "more_body": True})
+                    await answer.part(part)
         except ShimmyError as error:
-            await self._send_last(reply, error, send)
+            failure = error
         except Exception:
             logger.exception("an answer failed unexpectedly")
-            await self._send_last(reply, unexpected(), send)
-        await send({"type": "http.response.body", "body": b""})
-
-    async def _send_last(self, reply: StreamReply, error: ShimmyError, send: Send) -> None:
-        last = reply.on_error(self._shape(problem_of(error)))
-        await send({"type": "http.response.body", "body": last, "more_body": True})
+            failure = unexpected()
+        else:
+            await answer.end()
+            return
+        await answer.quiet()
+        if answer.begun:
+            await answer.part(reply.on_error(self._shape(problem_of(failure))))
+            await answer.end()
+        else:
+            await self._send_error(failure, send)
 
     async def _send_error(self, error: ShimmyError, send: Send) -> None:
         problem = problem_of(error)

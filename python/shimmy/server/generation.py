@@ -87,36 +87,23 @@ async def collect_all(streams: Sequence[AsyncIterator[RequestOutput]]) -> list[R
     return [whole(part) for part in parts]
 
 
-async def first_of(stream: AsyncIterator[Item]) -> Item:
-    """The first item, awaited before an answer begins, so that an error before it is still a plain HTTP error."""
-    async for item in stream:
-        return item
-    raise _cut_off()
-
-
 async def parts_of(
     items: AsyncIterator[Item], write: Callable[[Item], bytes], last: bytes = b""
 ) -> AsyncGenerator[bytes, None]:
-    """What `write` makes of each item, without what is empty, then `last`.
-
-    Awaited, it has the first item already: an error before that is still a plain HTTP error.
-    """
-    first = await first_of(items)
-
-    async def parts() -> AsyncGenerator[bytes, None]:
-        try:
-            if part := write(first):
+    """What `write` makes of each item, without what is empty, then `last`. ShimmyError when there is no item."""
+    begun = False
+    try:
+        async for item in items:
+            begun = True
+            if part := write(item):
                 yield part
-            async for item in items:
-                if part := write(item):
-                    yield part
-            if last:
-                yield last
-        finally:
-            if isinstance(items, AsyncGenerator):  # what it waits for ends with the answer
-                await items.aclose()
-
-    return parts()
+        if not begun:
+            raise _cut_off()
+        if last:
+            yield last
+    finally:
+        if isinstance(items, AsyncGenerator):  # what it waits for ends with the answer
+            await items.aclose()
 
 
 async def interleave(

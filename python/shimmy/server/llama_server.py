@@ -119,7 +119,7 @@ class LlamaServerRoutes:
         (outputs,) = (await self._backend.open(name, [request], call.stack)).streams
         if not stream:
             return Reply(raw_completion(name, await collect(outputs), tokens=tokens))
-        parts = await parts_of(outputs, partial(raw_event, name, tokens=tokens))
+        parts = parts_of(outputs, partial(raw_event, name, tokens=tokens))
         return StreamReply(sse.MEDIA_TYPE, parts, sse.json_event)
 
     async def _props(self, request: Request) -> dict[str, Any]:

@@ -48,7 +48,7 @@ class NativeRoutes:
             return Reply(native_response(body.model, await collect(stream)))
         lines = "application/x-ndjson" in call.headers.get("accept", "")
         writer: PartWriter = LineWriter(body.model) if lines else EventWriter()
-        return StreamReply(writer.media_type, await parts_of(stream, writer.write), writer.write_error)
+        return StreamReply(writer.media_type, parts_of(stream, writer.write), writer.write_error)
 
 
 def native_request(body: NativeRequest) -> GenerateRequest:

@@ -108,7 +108,7 @@ class OllamaRoutes:
         (outputs,) = (await self._backend.open(model, [request], call.stack)).streams
         if stream is False:
             return Reply(writer.whole(await collect(outputs)))
-        return StreamReply(MEDIA_TYPE, await parts_of(outputs, writer.write), lambda error: error + b"\n")
+        return StreamReply(MEDIA_TYPE, parts_of(outputs, writer.write), lambda error: error + b"\n")
 
     async def _load(self, model: str, shape: Shape, keep_alive: str | float | None) -> Reply:
         """An empty request loads the model, or frees it when it is not to be kept."""

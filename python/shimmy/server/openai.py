@@ -77,7 +77,7 @@ class OpenAiRoutes:
             outputs = await collect_all(streams)
             return Reply(chat_completion(identity, outputs, logprobs=bool(body.logprobs)))
         writer = ChunkWriter(identity, len(streams), include_usage=_include_usage(body.stream_options))
-        return StreamReply(sse.MEDIA_TYPE, await _parts(streams, writer), sse.json_event)
+        return StreamReply(sse.MEDIA_TYPE, _parts(streams, writer), sse.json_event)
 
     async def _completion(self, call: Call) -> Reply | StreamReply:
         body = decode(call.body, CompletionRequest)
@@ -101,7 +101,7 @@ class OpenAiRoutes:
             return Reply(completion(identity, outputs, echoes, usage, logprobs=logprobs))
         include_usage = _include_usage(body.stream_options)
         writer = CompletionChunkWriter(identity, echoes, order.n, logprobs=logprobs, include_usage=include_usage)
-        return StreamReply(sse.MEDIA_TYPE, await _parts(running.streams, writer), sse.json_event)
+        return StreamReply(sse.MEDIA_TYPE, _parts(running.streams, writer), sse.json_event)
 
     async def _with_suffix(
         self, prompts: list[str | list[int]], body: CompletionRequest, call: Call
@@ -217,10 +217,10 @@ def _include_usage(options: StreamOptions | None) -> bool:
     return bool(options and options.include_usage)
 
 
-async def _parts(
+def _parts(
     streams: list[AsyncIterator[RequestOutput]], writer: ChunkWriter | CompletionChunkWriter
 ) -> AsyncGenerator[bytes, None]:
-    return await parts_of(interleave(streams), lambda item: writer.write(*item), sse.DONE)
+    return parts_of(interleave(streams), lambda item: writer.write(*item), sse.DONE)
 
 
 def _is_anthropic(request: Request) -> bool:

@@ -71,7 +71,7 @@ class RequestRoutes:
         forked = self._backend.tracker.get(request.request_id)
         if body.stream:
             writer = EventWriter()
-            return StreamReply(sse.MEDIA_TYPE, await parts_of(stream, writer.write), writer.write_error)
+            return StreamReply(sse.MEDIA_TYPE, parts_of(stream, writer.write), writer.write_error)
         await collect(stream)
         return Reply(msgspec.json.encode(RequestDetail(**self._details(forked), forked_from=parent.id)))
 

@@ -75,7 +75,7 @@ class ResponsesRoutes:
             return Reply(msgspec.json.encode(response))
         (stream,) = (await self._backend.open(body.model, [request], call.stack)).streams
         if body.stream:
-            parts = await self._events(stream, writer, stored)
+            parts = self._events(stream, writer, stored)
             return StreamReply(sse.MEDIA_TYPE, parts, lambda error: _failed(writer, error))
         async for _, output in interleave([stream]):
             writer.write(output)
@@ -98,7 +98,7 @@ class ResponsesRoutes:
             )
         return stored.conversation
 
-    async def _events(
+    def _events(
         self, stream: AsyncIterator[RequestOutput], writer: ResponseWriter, stored: StoredResponse
     ) -> AsyncGenerator[bytes, None]:
         begun = False
@@ -108,7 +108,7 @@ class ResponsesRoutes:
             head, begun = b"" if begun else writer.begin(), True
             return head + self._take(writer, item[1], stored)
 
-        return await parts_of(interleave([stream]), write)
+        return parts_of(interleave([stream]), write)
 
     def _take(self, writer: ResponseWriter, output: RequestOutput, stored: StoredResponse) -> bytes:
         events = writer.write(output)

@@ -92,10 +92,11 @@ class ResponseWriter:
         return b"".join(events)
 
     def fail(self, code: str, message: str) -> bytes:
-        """End it with an error."""
+        """End it with an error. Its events begin with the response, whenever it fails."""
+        begin = self.begin() if self._number == 0 else b""
         self.response.status = "failed"
         self.response.error = ResponseError(code, message)
-        return self._event("response.failed", response=self.response)
+        return begin + self._event("response.failed", response=self.response)
 
     def _reason(self, text: str) -> list[bytes]:
         events: list[bytes] = []

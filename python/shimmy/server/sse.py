@@ -6,6 +6,9 @@ import re
 
 DONE = b"data: [DONE]\n\n"
 
+KEEP_ALIVE = b": keep-alive\n\n"
+"""A comment, which readers skip."""
+
 MEDIA_TYPE = "text/event-stream"
 
 _LINE_END = re.compile("\r\n|\r|\n")
