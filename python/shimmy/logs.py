@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
 import time
 
 from shimmy.settings import LogFormat, LogLevel
 
 _CHATTY = ("shimmy.llama", "uvicorn")
-_STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime"}
+# uvicorn's color_message says the message again.
+_STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "color_message"}
+_PLAIN = re.compile(r"[!#-<>-~]+")
+"""Printable ASCII without spaces, double quotes and =."""
 
 
 def configure_logging(level: LogLevel, log_format: LogFormat) -> None:
@@ -20,7 +24,7 @@ def configure_logging(level: LogLevel, log_format: LogFormat) -> None:
     `level` is debug.
     """
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonFormatter() if log_format == "json" else _text_formatter())
+    handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
     handler.set_name("shimmy")
     root = logging.getLogger()
     for old in [old for old in root.handlers if old.get_name() == "shimmy"]:
@@ -31,10 +35,29 @@ def configure_logging(level: LogLevel, log_format: LogFormat) -> None:
         logging.getLogger(name).setLevel(logging.DEBUG if level == "debug" else logging.WARNING)
 
 
-def _text_formatter() -> logging.Formatter:
-    formatter = logging.Formatter("%(asctime)s.%(msecs)03dZ %(levelname)-7s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%S")
-    formatter.converter = time.gmtime
-    return formatter
+class TextFormatter(logging.Formatter):
+    """One line per record, its extras as name=value at the end of the message, and then its traceback."""
+
+    converter = staticmethod(time.gmtime)
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s.%(msecs)03dZ %(levelname)-7s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%S")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
+        extras = "".join(f" {name}={_text(value)}" for name, value in _extras(record).items())
+        return super().formatMessage(record) + extras
+
+
+def _extras(record: logging.LogRecord) -> dict[str, object]:
+    return {name: value for name, value in record.__dict__.items() if name not in _STANDARD}
+
+
+def _text(value: object) -> str:
+    """A value without spaces as it is, any other as JSON: nothing that a client sent can look like another field."""
+    text = str(value)
+    if isinstance(value, str | int | float) and _PLAIN.fullmatch(text):
+        return text
+    return json.dumps(value, default=str, ensure_ascii=True)
 
 
 class JsonFormatter(logging.Formatter):
@@ -51,5 +74,5 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             entry["error"] = self.formatException(record.exc_info)
-        entry.update({name: value for name, value in record.__dict__.items() if name not in _STANDARD})
+        entry.update(_extras(record))
         return json.dumps(entry, default=str, ensure_ascii=False)

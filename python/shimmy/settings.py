@@ -59,6 +59,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """A template family or a Jinja file, instead of the model's own template."""
     log_level: LogLevel = "info"
     log_format: LogFormat = "text"
+    access_log: bool = True
+    """One line for each request, by the logger shimmy.access; probes (/health, /metrics) only at level debug."""
+    log_prompts: bool = False
+    """Put the prompts into those lines."""
     api_key: Annotated[str, msgspec.Meta(min_length=8)] | None = None
     """A key that every caller has to send; it may do everything."""
     api_keys: Path | None = None

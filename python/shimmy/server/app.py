@@ -16,6 +16,7 @@ from starlette.responses import Response
 from shimmy import __version__
 from shimmy.errors import InvalidRequestError, ShimmyError
 from shimmy.models.manager import ModelManager
+from shimmy.server.access_log import AccessLog
 from shimmy.server.anthropic import AnthropicRoutes
 from shimmy.server.auth import Auth, keys_of
 from shimmy.server.backend import Backend
@@ -32,6 +33,7 @@ from shimmy.server.ollama import OllamaRoutes
 from shimmy.server.openai import OpenAiRoutes
 from shimmy.server.page import PageRoutes
 from shimmy.server.request_id import RequestId
+from shimmy.server.request_record import Observer, Recorder, note_error
 from shimmy.server.requests import RequestRoutes
 from shimmy.server.responses import ResponsesRoutes
 from shimmy.settings import Settings, bind_address
@@ -51,6 +53,7 @@ def create_app(manager: ModelManager, settings: Settings) -> FastAPI:
     backend = Backend(manager, limiter)
     responses = ResponsesRoutes(backend, most)
     ollama = OllamaRoutes(backend, most)
+    observers: list[Observer] = [AccessLog(prompts=settings.log_prompts)] if settings.access_log else []
     app = FastAPI(
         title="shimmy",
         version=version,
@@ -70,6 +73,7 @@ def create_app(manager: ModelManager, settings: Settings) -> FastAPI:
         ],
         middleware=[
             Middleware(RequestId),
+            *([Middleware(Recorder, observers=observers)] if observers else []),
             Middleware(Guard, hosts=hosts, origins=settings.cors_origins),
             Middleware(
                 CORSMiddleware,
@@ -106,6 +110,7 @@ async def _closing(responses: ResponsesRoutes, manager: ModelManager) -> AsyncIt
 
 def _answer(request: Request, error: ShimmyError, headers: dict[str, str] | None = None) -> Response:
     problem = problem_of(error)
+    note_error(problem)
     body = shape_for(request.url.path)(problem)
     return Response(body, problem.status, {**problem.headers, **(headers or {})}, "application/json")
 

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from shimmy.server.errors import HttpError
 from shimmy.server.refusal import refuse
+from shimmy.server.request_record import current_record
 from shimmy.settings import ConcurrentRequests, RequestsPerMinute, Settings, SettingsError
 
 if sys.version_info >= (3, 11):
@@ -105,6 +106,8 @@ class Auth:
             return _missing(needed)
         tenant.set(name)
         _scopes.set(scopes)
+        if (record := current_record()) is not None:
+            record.key = name
         return None
 
 

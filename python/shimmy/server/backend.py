@@ -15,6 +15,7 @@ from shimmy.request import GenerateRequest
 from shimmy.server.auth import tenant
 from shimmy.server.limits import Limiter
 from shimmy.server.metrics import Metrics
+from shimmy.server.request_record import current_record
 from shimmy.server.request_tracker import RequestTracker, TrackedRequest
 
 
@@ -52,4 +53,6 @@ class Backend:
             self.tracker.drop(tracked)
             raise
         stack.callback(tracked.left)
+        if (record := current_record()) is not None:
+            record.generations.append(tracked)
         return tracked.attach(stream)

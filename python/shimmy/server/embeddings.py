@@ -16,6 +16,7 @@ from shimmy.models.manager import ModelManager
 from shimmy.server.endpoint import Call, Endpoint, Reply
 from shimmy.server.errors import openai_error
 from shimmy.server.prompts import prompts_of
+from shimmy.server.request_record import current_record
 from shimmy.server.schemas.decoding import decode
 from shimmy.server.schemas.embedding import (
     MAX_INPUTS,
@@ -55,6 +56,8 @@ class EmbeddingRoutes:
         request = EmbedRequest(input=prompts_of(body.input, "input", MAX_INPUTS), dimensions=body.dimensions)
         client = await call.stack.enter_async_context(self._manager.use(body.model))
         embedded = await client.embed(request)
+        if (record := current_record()) is not None:
+            record.note_embedding(client.info.name, embedded.prompt_tokens)
         return Reply(await asyncio.to_thread(_answer, embedded, body))
 
     async def _rerank(self, call: Call) -> Reply:
@@ -71,6 +74,8 @@ class EmbeddingRoutes:
             query=body.query, documents=documents, top_n=body.top_n, raw_scores=bool(body.raw_scores)
         )
         ranking = await client.rerank(request)
+        if (record := current_record()) is not None:
+            record.note_embedding(client.info.name, ranking.prompt_tokens)
         if body.texts is not None:
             ranked = [TextRank(index=one.index, score=one.score) for one in ranking.results]
             for text_rank in ranked if body.return_text else ():

@@ -18,6 +18,7 @@ from starlette.types import Receive, Scope, Send
 from shimmy.errors import ShimmyError
 from shimmy.server.body import read_body
 from shimmy.server.errors import ErrorShape, problem_of
+from shimmy.server.request_record import note_error
 from shimmy.server.streamed_answer import StreamedAnswer
 from shimmy.settings import Settings
 
@@ -119,13 +120,16 @@ class Endpoint:
             return
         await answer.quiet()
         if answer.begun:
-            await answer.part(reply.on_error(self._shape(problem_of(failure))))
+            problem = problem_of(failure)
+            note_error(problem)
+            await answer.part(reply.on_error(self._shape(problem)))
             await answer.end()
         else:
             await self._send_error(failure, send)
 
     async def _send_error(self, error: ShimmyError, send: Send) -> None:
         problem = problem_of(error)
+        note_error(problem)
         await _send_whole(send, problem.status, self._shape(problem), problem.headers)
 
 
@@ -137,6 +141,7 @@ def reading(work: Callable[[Request], Awaitable[Any]], shape: ErrorShape) -> Cal
             answer = await work(request)
         except ShimmyError as error:
             problem = problem_of(error)
+            note_error(problem)
             return Response(shape(problem), problem.status, problem.headers, "application/json")
         return Response(msgspec.json.encode(answer), media_type="application/json")
 

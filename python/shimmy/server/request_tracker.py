@@ -45,6 +45,8 @@ class TrackedRequest:
         self._stream: OutputStream | None = None
         self._metrics = metrics
         self._last = time.perf_counter()
+        self.first_output: float | None = None
+        """When it came, as time.perf_counter tells it."""
 
     @property
     def id(self) -> str:
@@ -84,6 +86,7 @@ class TrackedRequest:
         histogram = self._metrics.first_token if self.state == "queued" else self._metrics.between_outputs
         histogram.observe(now - self._last)
         self._last = now
+        self.first_output = self.first_output or now
         self.state = "running"
         if output.text:
             self._texts.append(output.text)
