@@ -63,6 +63,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """One line for each request, by the logger shimmy.access; probes (/health, /metrics) only at level debug."""
     log_prompts: bool = False
     """Put the prompts into those lines."""
+    traces: bool = False
+    """Send a span of each request to an OpenTelemetry collector, as the OTEL_* variables say; needs the extra otel."""
     api_key: Annotated[str, msgspec.Meta(min_length=8)] | None = None
     """A key that every caller has to send; it may do everything."""
     api_keys: Path | None = None
@@ -172,6 +174,11 @@ def _rooted(value: Any, folder: Path) -> Any:
     return value
 
 
+def _switch(text: str) -> bool | str:
+    """What environment variables say for true and false; anything else stays text, which is an error then."""
+    return {"1": True, "true": True, "0": False, "false": False}.get(text.lower(), text)
+
+
 _VARIABLES: dict[str, tuple[str, Callable[[str], Any]]] = {
     "SHIMMY_BASE_GGUF": ("model_path", lambda text: Path(text).expanduser()),
     "SHIMMY_LORA_GGUF": ("lora", split_paths),
@@ -181,6 +188,7 @@ _VARIABLES: dict[str, tuple[str, Callable[[str], Any]]] = {
     "SHIMMY_API_KEYS_FILE": ("api_keys", lambda text: Path(text).expanduser()),
     "SHIMMY_LOG_LEVEL": ("log_level", str.lower),
     "SHIMMY_LOG_FORMAT": ("log_format", str.lower),
+    "SHIMMY_TRACES": ("traces", _switch),
 }
 
 

@@ -36,6 +36,7 @@ from shimmy.server.request_id import RequestId
 from shimmy.server.request_record import Observer, Recorder, note_error
 from shimmy.server.requests import RequestRoutes
 from shimmy.server.responses import ResponsesRoutes
+from shimmy.server.traces import Traces, open_traces
 from shimmy.settings import Settings, bind_address
 
 
@@ -53,7 +54,9 @@ def create_app(manager: ModelManager, settings: Settings) -> FastAPI:
     backend = Backend(manager, limiter)
     responses = ResponsesRoutes(backend, most)
     ollama = OllamaRoutes(backend, most)
+    traces = open_traces(version) if settings.traces else None
     observers: list[Observer] = [AccessLog(prompts=settings.log_prompts)] if settings.access_log else []
+    observers += [traces] if traces is not None else []
     app = FastAPI(
         title="shimmy",
         version=version,
@@ -92,7 +95,7 @@ def create_app(manager: ModelManager, settings: Settings) -> FastAPI:
             ShimmyError: _shimmy_error,
             Exception: _unexpected_error,
         },
-        lifespan=lambda _: _closing(responses, manager),
+        lifespan=lambda _: _closing(responses, manager, traces),
         redirect_slashes=False,
     )
     app.state.settings = settings  # for every Endpoint
@@ -100,12 +103,14 @@ def create_app(manager: ModelManager, settings: Settings) -> FastAPI:
 
 
 @asynccontextmanager
-async def _closing(responses: ResponsesRoutes, manager: ModelManager) -> AsyncIterator[None]:
+async def _closing(responses: ResponsesRoutes, manager: ModelManager, traces: Traces | None) -> AsyncIterator[None]:
     try:
         yield
     finally:
         await responses.close()
         await manager.close()
+        if traces is not None:
+            await traces.close()
 
 
 def _answer(request: Request, error: ShimmyError, headers: dict[str, str] | None = None) -> Response:
