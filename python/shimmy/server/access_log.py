@@ -12,9 +12,6 @@ from shimmy.server.request_record import RequestRecord
 
 logger = logging.getLogger("shimmy.access")
 
-_PROBES = frozenset(("/health", "/metrics"))
-"""Asked for every few seconds by machines: told at level debug."""
-
 
 class AccessLog:
     """An observer of requests. Prompts are told only when `prompts` asks for them; nothing else of a body ever is."""
@@ -23,7 +20,7 @@ class AccessLog:
         self._prompts = prompts
 
     def __call__(self, record: RequestRecord) -> None:
-        level = logging.DEBUG if record.path in _PROBES and record.status == 200 else logging.INFO
+        level = logging.DEBUG if record.is_probe else logging.INFO
         if logger.isEnabledFor(level):
             logger.log(level, "request", extra=self._fields(record))
 
@@ -38,6 +35,7 @@ class AccessLog:
             "status": record.status,
             "duration_ms": _milliseconds(record.seconds),
             "request_id": record.request_id,
+            "client": record.client,
             "key": record.key or None,
             "model": record.model,
             "ttft_ms": None if first is None else _milliseconds(first),

@@ -49,8 +49,7 @@ class Connection(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        answered = self.cycle is None or self.cycle.response_complete
-        if answered and self._head_timer is None:
+        if self._is_answered:
             # Also for what is left of a body whose answer was sent before its end.
             self._start_head_timer()
         if not self._in_message:
@@ -86,6 +85,11 @@ class Connection(HttpToolsProtocol):
         self._in_message = False
         super().on_message_complete()
 
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self._in_head and self._is_answered:  # one that began while the answer was being written
+            self._start_head_timer()
+
     def send_400_response(self, msg: str) -> None:
         if self._too_large:
             self._refuse_size()
@@ -101,8 +105,15 @@ class Connection(HttpToolsProtocol):
         self._stop_stall_timer()
         super().resume_writing()
 
+    @property
+    def _is_answered(self) -> bool:
+        """No request is being worked on; uvicorn's cycle is that of the last one whose head came."""
+        return self.cycle is None or self.cycle.response_complete
+
     def _start_head_timer(self) -> None:
-        self._head_timer = self.loop.call_later(self.head_seconds, self._head_is_late)
+        """Unless it runs."""
+        if self._head_timer is None:
+            self._head_timer = self.loop.call_later(self.head_seconds, self._head_is_late)
 
     def _stop_head_timer(self) -> None:
         if self._head_timer is not None:
@@ -135,7 +146,7 @@ class Connection(HttpToolsProtocol):
 
     def _refuse(self, error: HttpError) -> None:
         """An answer without the application, unless an earlier request's is still being written; then the end."""
-        if self.cycle is None or self.cycle.response_complete:
+        if self._is_answered:
             path = self.url.decode("latin-1") if self._in_head else ""
             body = shape_for(path)(problem_of(error))
             head = (

@@ -17,6 +17,8 @@ from shimmy.server.request_tracker import TrackedRequest
 CLIENT_LEFT = 499
 """nginx's status for a client that left before its answer began."""
 
+_PROBES = frozenset(("/health", "/metrics"))
+
 
 class RequestRecord:
     """Filled while the request is worked on; complete when observers get it."""
@@ -25,6 +27,8 @@ class RequestRecord:
         self.scope = scope
         self.method: str = scope.get("method", "GET")
         self.path: str = scope["path"]
+        self.client: str | None = (scope.get("client") or (None,))[0]
+        """The address that it came from, of a proxy when there is one."""
         self.status = CLIENT_LEFT
         self.began_ns = time.time_ns()
         self.request_id: str | None = None
@@ -47,6 +51,11 @@ class RequestRecord:
             return self.path
         matching = (route for route in self.scope["app"].routes if route.matches(self.scope)[0] is not Match.NONE)
         return getattr(next(matching, None), "path", None)
+
+    @property
+    def is_probe(self) -> bool:
+        """What machines ask for every few seconds, answered well."""
+        return self.path in _PROBES and self.status == 200
 
     @property
     def model(self) -> str | None:

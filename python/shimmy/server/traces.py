@@ -20,7 +20,6 @@ from shimmy.settings import SettingsError
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
 
-_PROBES = frozenset(("/health", "/metrics"))
 _PROPAGATED = ("traceparent", "tracestate")
 _SAMPLING = ("temperature", "top_p", "top_k", "seed", "frequency_penalty", "presence_penalty")
 _CLOSE_SECONDS = 2.0
@@ -42,7 +41,7 @@ class Traces:
     def __call__(self, record: RequestRecord) -> None:
         from opentelemetry.trace import SpanKind, Status, StatusCode
 
-        if record.path in _PROBES:
+        if record.is_probe:
             return
         attributes = _attributes_of(record)
         operation = attributes.get("gen_ai.operation.name")
@@ -112,6 +111,7 @@ def _attributes_of(record: RequestRecord) -> dict[str, Any]:
         "url.scheme": record.scope.get("scheme"),
         "server.address": server[0],
         "server.port": server[1],
+        "client.address": record.client,
         "shimmy.request_id": record.request_id,
         "shimmy.key": record.key or None,
         "error.type": _error_of(record),

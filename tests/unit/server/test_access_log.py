@@ -76,6 +76,7 @@ def test_what_a_generation_came_to(own: Any, lines: Lines) -> None:
         "route": "/v1/chat/completions",
         "status": 200,
         "request_id": answer.headers["x-request-id"],
+        "client": "127.0.0.1",
         "key": "ann",
         "model": "m",
         "prompt_tokens": 3,

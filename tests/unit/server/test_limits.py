@@ -8,6 +8,8 @@ from collections import deque
 from pathlib import Path
 from typing import Any
 
+import anthropic
+import openai
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -194,6 +196,22 @@ def test_a_client_that_leaves_while_it_waits(one_at_a_time: Any) -> None:
     with pytest.raises(Exception, match="timed out"):
         server.http.post("/v1/completions", json={"model": "m", "prompt": "hang"}, timeout=0.3)
     wait_until_admitted(server)
+
+
+def test_the_sdks_wait_as_long_as_they_are_told(one_at_a_time: Any) -> None:
+    server = one_at_a_time
+    impatient = openai.OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0)
+    patient = anthropic.Anthropic(base_url=server.url, api_key="none", max_retries=2)
+    messages: Any = [{"role": "user", "content": "hi"}]
+    threading.Thread(target=lambda: server.chat("slow 60")).start()
+    server.wait_until(lambda: bool(server.engines) and server.engine.running == 1)
+    with pytest.raises(openai.RateLimitError) as refused:
+        impatient.chat.completions.create(model="m", messages=messages)
+    assert refused.value.response.headers["retry-after"] == "1"
+    message = patient.messages.create(model="m", max_tokens=5, messages=messages)
+    assert message.stop_reason == "end_turn"
+    impatient.close()
+    patient.close()
 
 
 def test_a_response_in_the_background_is_under_way_until_its_end(one_at_a_time: Any) -> None:

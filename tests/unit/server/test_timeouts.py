@@ -159,6 +159,25 @@ def test_a_head_just_within_its_limits(server: Any) -> None:
     assert server.http.get("/v1/models", headers=headers).status_code == 200
 
 
+def test_a_request_in_single_bytes(server: Any) -> None:
+    content = b'{"model":"m","prompt":"hi"}'
+    request = b"POST /v1/completions HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n" % len(content) + content
+    with raw(server) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for byte in request:
+            connection.sendall(bytes([byte]))
+        assert answer_of(connection).startswith(b"HTTP/1.1 200")
+
+
+def test_pipelined_requests_are_answered_in_order(quick: Any) -> None:
+    request = b"GET /v1/models/%s HTTP/1.1\r\nhost: localhost\r\n\r\n"
+    with raw(quick) as connection:
+        connection.sendall(b"".join(request % name for name in (b"m", b"nope", b"broken")) + b"GET /v1/models HTTP")
+        answers = rest_of(connection)
+    codes = [int(part[:3]) for part in answers.split(b"HTTP/1.1 ")[1:]]
+    assert codes == [200, 404, 200, 408]  # the last one never came whole
+
+
 def test_what_is_not_http_is_400_as_json(server: Any) -> None:
     with raw(server) as connection:
         connection.sendall(b"hello there\r\n\r\n")

@@ -64,6 +64,7 @@ def test_a_chat(traced: Any, exporter: InMemorySpanExporter) -> None:
         "url.path": "/v1/chat/completions",
         "url.scheme": "http",
         "server.address": "127.0.0.1",
+        "client.address": "127.0.0.1",
         "shimmy.request_id": answer.headers["x-request-id"],
         "gen_ai.operation.name": "chat",
         "gen_ai.provider.name": "shimmy",
