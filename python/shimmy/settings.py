@@ -73,10 +73,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Origins that browsers may call from, besides loopback ones."""
     allowed_hosts: tuple[str, ...] = ()
     """Host header values to accept, besides loopback names and the bound address."""
-    max_waiting: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] | None = None
-    """Most requests waiting for one model, more get 429; None: the engine's own limit."""
-    max_body_bytes: Annotated[int, msgspec.Meta(ge=1024, le=1 << 40)] = 32 * 1024 * 1024
-    """Largest request body, more gets 413; and largest message on a WebSocket, a larger one closes it with 1009."""
     read_head_seconds: Seconds = 10.0
     """How long the head of a request may take; then 408, or the end of a connection that sent nothing."""
     read_body_seconds: Seconds = 60.0
@@ -95,6 +91,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """As requests_per_minute, of each key that has none of its own; who sends no key counts as one."""
     key_concurrent_requests: ConcurrentRequests | None = None
     """As concurrent_requests, of each key that has none of its own; who sends no key counts as one."""
+    max_waiting: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] | None = None
+    """Most requests waiting for one model, more get 429; None: the engine's own limit."""
+    max_body_bytes: Annotated[int, msgspec.Meta(ge=1024, le=1 << 40)] = 32 * 1024 * 1024
+    """Largest request body; more gets 413."""
 
     def __post_init__(self) -> None:
         bind_address(self.bind)
