@@ -17,13 +17,15 @@ from shimmy.server.request_tracker import TrackedRequest
 CLIENT_LEFT = 499
 """nginx's status for a client that left before its answer began."""
 
+Observer: TypeAlias = Callable[["RequestRecord"], None]
+
 _PROBES = frozenset(("/health", "/metrics"))
 
 
 class RequestRecord:
-    """Filled while the request is worked on; complete when observers get it."""
+    """Filled while the request is worked on; complete when `observers` get it, once everyone who held it let it go."""
 
-    def __init__(self, scope: Scope) -> None:
+    def __init__(self, scope: Scope, observers: Sequence[Observer]) -> None:
         self.scope = scope
         self.method: str = scope.get("method", "GET")
         self.path: str = scope["path"]
@@ -31,7 +33,7 @@ class RequestRecord:
         """The address that it came from, of a proxy when there is one."""
         self.status = CLIENT_LEFT
         self.began_ns = time.time_ns()
-        self.request_id: str | None = None
+        self.request_id = current_id.get()
         self.key = ""
         """The name of the API key."""
         self.error: str | None = None
@@ -41,6 +43,8 @@ class RequestRecord:
         self._model: str | None = None
         self._prompt_tokens: int | None = None
         self._begin = time.perf_counter()
+        self._observers = observers
+        self._n_holds = 1
 
     @property
     def route(self) -> str | None:
@@ -89,9 +93,16 @@ class RequestRecord:
         self._model = model
         self._prompt_tokens = prompt_tokens
 
-    def end(self) -> None:
-        self.seconds = time.perf_counter() - self._begin
-        self.request_id = current_id.get()
+    def hold(self) -> None:
+        """For work that goes on after the answer."""
+        self._n_holds += 1
+
+    def let_go(self) -> None:
+        self._n_holds -= 1
+        if self._n_holds == 0:
+            self.seconds = time.perf_counter() - self._begin
+            for observer in self._observers:
+                observer(self)
 
     def _per_prompt(self, counts: Sequence[int], choose: Callable[[int, int], int], without: int | None) -> int | None:
         found: dict[int, int] = {}
@@ -115,11 +126,10 @@ def note_error(problem: Problem) -> None:
         record.error = problem.code or problem.type
 
 
-Observer: TypeAlias = Callable[[RequestRecord], None]
-
-
 class Recorder:
-    """Keeps a record of each request and shows it to `observers` at its end: of a socket, when it was closed."""
+    """Keeps a record of each request and shows it to `observers` at its end: of a socket, when it was closed; of a
+    response in the background, when that has ended.
+    """
 
     def __init__(self, app: ASGIApp, observers: Sequence[Observer]) -> None:
         self._app = app
@@ -129,7 +139,7 @@ class Recorder:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        record = RequestRecord(scope)
+        record = RequestRecord(scope, self._observers)
         _current.set(record)
 
         async def send_and_note(message: Message) -> None:
@@ -144,6 +154,4 @@ class Recorder:
         try:
             await self._app(scope, receive, send_and_note)
         finally:
-            record.end()
-            for observer in self._observers:
-                observer(record)
+            record.let_go()

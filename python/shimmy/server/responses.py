@@ -20,6 +20,8 @@ from shimmy.server.backend import Backend
 from shimmy.server.endpoint import Call, Endpoint, Reply, StreamReply, reading, unexpected
 from shimmy.server.errors import openai_error, problem_of
 from shimmy.server.generation import interleave, parts_of
+from shimmy.server.limits import Hold
+from shimmy.server.request_record import current_record
 from shimmy.server.response_store import ResponseStore, StoredResponse
 from shimmy.server.responses_answer import ResponseWriter, messages_of_answer, new_id, new_response
 from shimmy.server.responses_conversation import messages_of, prompt_of, response_request
@@ -69,8 +71,7 @@ class ResponsesRoutes:
         if body.background:
             await self._manager.get(body.model)  # an unknown model is an error now
             stored.task = asyncio.ensure_future(self._run(request, body.model, stored, writer))
-            hold = self._backend.limiter.share()
-            stored.task.add_done_callback(lambda _: hold.release())
+            _keep_open(stored.task, self._backend.limiter.share())
             self._store.add(stored)
             return Reply(msgspec.json.encode(response))
         (stream,) = (await self._backend.open(body.model, [request], call.stack)).streams
@@ -160,6 +161,20 @@ class ResponsesRoutes:
 
     async def _input_items(self, request: Request) -> dict[str, Any]:
         return input_items(self._store.get(request.path_params["id"]))
+
+
+def _keep_open(task: asyncio.Task[None], hold: Hold) -> None:
+    """The request has not ended before `task` has, for its limits and for those who observe it."""
+    record = current_record()
+    if record is not None:
+        record.hold()
+
+    def end(_: asyncio.Task[None]) -> None:
+        hold.release()
+        if record is not None:
+            record.let_go()
+
+    task.add_done_callback(end)
 
 
 def _failed(writer: ResponseWriter, error: bytes) -> bytes:

@@ -171,6 +171,15 @@ def test_a_socket_is_told_when_it_has_closed(own: Any, lines: Lines) -> None:
     assert (line["status"], line["error"]) == (403, "missing_api_key")
 
 
+def test_a_response_in_the_background_is_told_when_it_has_ended(own: Any, lines: Lines) -> None:
+    body = {"model": "m", "input": "slow 30", "background": True}
+    created = own.http.post("/v1/responses", json=body)
+    assert not lines.records
+    line = after(own, lines)
+    assert (line["request_id"], line["status"]) == (created.headers["x-request-id"], 200)
+    assert (line["finish_reason"], line["completion_tokens"]) == ("stop", 30)
+
+
 def test_prompts_are_never_told(own: Any, lines: Lines) -> None:
     own.chat(SECRET)
     own.chat(SECRET, temperature=SECRET)

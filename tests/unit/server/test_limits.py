@@ -11,7 +11,7 @@ from typing import Any
 import anthropic
 import openai
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from websockets.sync.client import connect
 
@@ -55,6 +55,7 @@ def test_a_minute_is_any_60_seconds() -> None:
     assert refusal_of(limiter).retry_after == 50.0
 
 
+@settings(deadline=None)
 @given(limit=st.integers(1, 5), pauses=st.lists(st.floats(0, 40), max_size=40))
 def test_no_minute_has_more_and_a_wait_as_told_is_enough(limit: int, pauses: list[float]) -> None:
     clock = Clock()
