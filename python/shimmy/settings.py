@@ -95,6 +95,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Most requests waiting for one model, more get 429; None: the engine's own limit."""
     max_body_bytes: Annotated[int, msgspec.Meta(ge=1024, le=1 << 40)] = 32 * 1024 * 1024
     """Largest request body; more gets 413."""
+    max_sessions: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 100
+    """Most sessions of one API key; a further one gets 429."""
+    session_idle_minutes: Annotated[float, msgspec.Meta(gt=0, le=525_600)] = 30.0
+    """A session that nobody used for that long is forgotten."""
 
     def __post_init__(self) -> None:
         bind_address(self.bind)

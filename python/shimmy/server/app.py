@@ -36,6 +36,8 @@ from shimmy.server.request_id import RequestId
 from shimmy.server.request_record import Observer, Recorder, note_error
 from shimmy.server.requests import RequestRoutes
 from shimmy.server.responses import ResponsesRoutes
+from shimmy.server.session_store import SessionStore
+from shimmy.server.sessions import SessionRoutes
 from shimmy.server.traces import Traces, open_traces
 from shimmy.settings import Settings, bind_address
 
@@ -53,6 +55,7 @@ def create_app(manager: ModelManager, settings: Settings) -> FastAPI:
     limiter = Limiter(settings, keys)
     backend = Backend(manager, limiter)
     responses = ResponsesRoutes(backend, most)
+    sessions = SessionStore(settings.max_sessions, settings.session_idle_minutes * 60)
     ollama = OllamaRoutes(backend, most)
     traces = open_traces(version) if settings.traces else None
     observers: list[Observer] = [AccessLog(prompts=settings.log_prompts)] if settings.access_log else []
@@ -64,7 +67,8 @@ def create_app(manager: ModelManager, settings: Settings) -> FastAPI:
         routes=[
             *OpenAiRoutes(backend, version, most).routes(),
             *responses.routes(),
-            *AnthropicRoutes(backend, most).routes(),
+            *AnthropicRoutes(backend, sessions, most).routes(),
+            *SessionRoutes(manager, sessions, version).routes(),
             *EmbeddingRoutes(manager, most).routes(),
             *ollama.routes(),
             *LlamaServerRoutes(backend, version, most).routes(),
