@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from shimmy import __version__
+from shimmy.agent.tool_registry import ToolRegistry
 from shimmy.errors import InvalidRequestError, ShimmyError
 from shimmy.models.manager import ModelManager
 from shimmy.server.access_log import AccessLog
@@ -38,12 +39,14 @@ from shimmy.server.requests import RequestRoutes
 from shimmy.server.responses import ResponsesRoutes
 from shimmy.server.session_store import SessionStore
 from shimmy.server.sessions import SessionRoutes
+from shimmy.server.tools import ToolRoutes
 from shimmy.server.traces import Traces, open_traces
 from shimmy.settings import Settings, bind_address
 
 
-def create_app(manager: ModelManager, settings: Settings) -> FastAPI:
-    """An ASGI app that serves `manager`'s models and closes it at the end of its lifespan.
+def create_app(manager: ModelManager, settings: Settings, tools: ToolRegistry | None = None) -> FastAPI:
+    """An ASGI app that serves `manager`'s models and `tools` (by default those built in and installed), and closes both
+    at the end of its lifespan.
 
     No OpenAPI document: bodies are decoded by msgspec, and a schema that does not show them would lie.
     """
@@ -57,6 +60,7 @@ def create_app(manager: ModelManager, settings: Settings) -> FastAPI:
     responses = ResponsesRoutes(backend, most)
     sessions = SessionStore(settings.max_sessions, settings.session_idle_minutes * 60)
     ollama = OllamaRoutes(backend, most)
+    tools = tools or ToolRegistry()
     traces = open_traces(version) if settings.traces else None
     observers: list[Observer] = [AccessLog(prompts=settings.log_prompts)] if settings.access_log else []
     observers += [traces] if traces is not None else []
@@ -73,6 +77,7 @@ def create_app(manager: ModelManager, settings: Settings) -> FastAPI:
             *ollama.routes(),
             *LlamaServerRoutes(backend, version, most).routes(),
             *NativeRoutes(backend, most, ollama).routes(),
+            *ToolRoutes(tools, most).routes(),
             *ModelRoutes(manager, most).routes(),
             *RequestRoutes(backend, most).routes(),
             *HealthRoutes(backend, version).routes(),
@@ -99,7 +104,7 @@ def create_app(manager: ModelManager, settings: Settings) -> FastAPI:
             ShimmyError: _shimmy_error,
             Exception: _unexpected_error,
         },
-        lifespan=lambda _: _closing(responses, manager, traces),
+        lifespan=lambda _: _closing(responses, tools, manager, traces),
         redirect_slashes=False,
     )
     app.state.settings = settings  # for every Endpoint
@@ -107,11 +112,14 @@ def create_app(manager: ModelManager, settings: Settings) -> FastAPI:
 
 
 @asynccontextmanager
-async def _closing(responses: ResponsesRoutes, manager: ModelManager, traces: Traces | None) -> AsyncIterator[None]:
+async def _closing(
+    responses: ResponsesRoutes, tools: ToolRegistry, manager: ModelManager, traces: Traces | None
+) -> AsyncIterator[None]:
     try:
         yield
     finally:
         await responses.close()
+        tools.close()
         await manager.close()
         if traces is not None:
             await traces.close()

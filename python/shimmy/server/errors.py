@@ -48,6 +48,7 @@ TABLE = (
     Row(errors.InvalidRequestError, 400, "invalid_request_error", None),
     Row(errors.TemplateError, 400, "invalid_request_error", "template_error"),
     Row(errors.ModelNotFoundError, 404, "not_found_error", "model_not_found"),
+    Row(errors.ToolNotFoundError, 404, "not_found_error", "tool_not_found"),
     Row(errors.QueueFullError, 429, "rate_limit_exceeded", "rate_limit_exceeded"),
     Row(errors.ModelLoadError, 502, "server_error", "model_load_failed", permanent=True),
     Row(errors.EngineDeadError, 502, "server_error", "engine_dead"),

@@ -10,6 +10,7 @@ import msgspec
 from shimmy.errors import InvalidRequestError
 
 Body = TypeVar("Body", bound=msgspec.Struct)
+Value = TypeVar("Value")
 
 MAX_DEPTH = 64
 MAX_NODES = 200_000
@@ -20,6 +21,11 @@ _KINDS |= {"array": "a list", "object": "an object", "null": "null"}
 
 def decode(body: bytes, kind: type[Body]) -> Body:
     """`body` as `kind`. InvalidRequestError for bad UTF-8, bad JSON, and fields of a wrong type or out of range."""
+    return decode_value(body, kind)
+
+
+def decode_value(body: bytes, kind: type[Value]) -> Value:
+    """As `decode`, for any type of JSON value."""
     try:
         return msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError as error:

@@ -1,0 +1,348 @@
+"""A small language for values: arithmetic, comparisons, texts, lists and ways into JSON.
+
+`price * 1.19`, `len(items) > 3 and kind == "book"`, `item.name in {{step_find.names}}`. Names are looked up in a scope;
+`{{...}}` names a value whose name has other characters. Nothing here can loop, assign, or reach Python's objects, and
+length, nesting, steps and the size of every result are bounded.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, TypeAlias
+
+from shimmy.agent.functions import FUNCTIONS, Function, number
+from shimmy.agent.operators import BINARY, bounded
+from shimmy.agent.value_path import kind_of, parse_path
+from shimmy.errors import ToolError
+
+MAX_LENGTH = 4096
+"""Characters of an expression."""
+MAX_DEPTH = 50
+"""Of nested parentheses, calls and operators."""
+MAX_STEPS = 1_000_000
+"""That one evaluation, or all of one transformation, may take."""
+
+_TOKEN = re.compile(
+    r"""\s*(?:(?P<number>(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?)
+      | (?P<text>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')
+      | \{\{(?P<reference>[^{}]*)\}\}
+      | (?P<name>[^\W\d]\w*)
+      | (?P<mark>\*\*|//|==|!=|<=|>=|&&|\|\||[-+*/%^<>!()\[\],.$])
+      | (?P<end>$))""",
+    re.VERBOSE | re.DOTALL,
+)
+_ESCAPES = {"n": "\n", "t": "\t", "r": "\r"}
+_SAME = {"^": "**", "&&": "and", "||": "or", "!": "not"}
+_WORDS = {"true": True, "false": False, "null": None, "True": True, "False": False, "None": None}
+_LEVELS = (("==", "!=", "<", "<=", ">", ">=", "in", "not in"), ("+", "-"), ("*", "/", "//", "%"))
+
+
+class Evaluation:
+    """The scope of an evaluation, and how many steps it may still take."""
+
+    def __init__(self, scope: Mapping[str, Any], steps: int = MAX_STEPS) -> None:
+        self.scope = scope
+        self._left = steps
+
+    def spend(self, steps: int) -> None:
+        self._left -= steps
+        if self._left < 0:
+            raise ToolError(f"the work takes more than {MAX_STEPS} steps")
+
+
+Node: TypeAlias = Callable[[Evaluation], Any]
+
+
+class Expression(NamedTuple):
+    """A parsed expression; `names` are those that it looks up in its scope."""
+
+    text: str
+    node: Node
+    names: frozenset[str]
+
+    def evaluate(self, scope: Mapping[str, Any], evaluation: Evaluation | None = None) -> Any:
+        """Its value. ToolError when it has none; `evaluation` shares its steps among several calls."""
+        evaluation = evaluation or Evaluation(scope)
+        evaluation.scope = scope
+        try:
+            return self.node(evaluation)
+        except ZeroDivisionError:
+            raise ToolError("division by zero") from None
+        except OverflowError:
+            raise ToolError("the result is too large") from None
+        except ValueError as error:
+            raise ToolError(f"no result: {error}") from None
+        except RecursionError:
+            raise ToolError("a value is nested too deeply") from None
+
+
+def parse_expression(text: str) -> Expression:
+    """ToolError says where it is wrong."""
+    if len(text) > MAX_LENGTH:
+        raise ToolError(f"an expression may have {MAX_LENGTH} characters, this one has {len(text)}")
+    parser = _Parser(text)
+    return Expression(text, parser.whole(), frozenset(parser.names))
+
+
+def look_up(reference: str, scope: Mapping[str, Any]) -> Any:
+    """The value of `name` or `name.way.into[0]`; a name may hold any character, so all of it is tried first."""
+    reference = reference.strip()
+    if reference in scope:
+        return scope[reference]
+    path = parse_path(reference)
+    if not path.parts:
+        return dict(scope)
+    root = path.parts[0]
+    if isinstance(root, str) and root not in scope:
+        raise ToolError(f"there is no variable {root!r}; there are {', '.join(list(scope)[:20]) or 'none'}")
+    return path.get(dict(scope))
+
+
+def root_of(reference: str) -> list[str]:
+    """The names that a reference may look up: all of it, or its first part."""
+    reference = reference.strip()
+    first = parse_path(reference).parts[:1]
+    return [reference, *(part for part in first if isinstance(part, str) and part != reference)]
+
+
+class _Parser:
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._at = 0
+        self._depth = 0
+        self.names: set[str] = set()
+        self._kind = ""
+        self._token = ""
+        self._next()
+
+    def whole(self) -> Node:
+        node = self._or()
+        if self._kind != "end":
+            raise self._error("an operator or the end")
+        return node
+
+    def _next(self) -> None:
+        found = _TOKEN.match(self._text, self._at)
+        if found is None:
+            self._token = self._text[self._at :].strip()[:1]
+            raise self._error("a number, a text in quotes, a name or an operator")
+        self._kind = found.lastgroup or ""
+        token = found[self._kind]
+        self._begin = found.start(self._kind)
+        self._token = _SAME.get(token, token) if self._kind == "mark" else token
+        self._at = found.end()
+
+    def _error(self, wanted: str) -> ToolError:
+        what = repr(self._token) if self._token else "its end"
+        return ToolError(f"the expression {self._text[:80]!r} is wrong at {what}: {wanted} should be there")
+
+    def _is(self, *tokens: str) -> bool:
+        return self._kind in ("mark", "name") and self._token in tokens
+
+    def _take(self, *tokens: str) -> bool:
+        if self._is(*tokens):
+            self._next()
+            return True
+        return False
+
+    def _expect(self, token: str) -> None:
+        if not self._take(token):
+            raise self._error(repr(token))
+
+    def _or(self) -> Node:
+        self._depth += 1
+        if self._depth > MAX_DEPTH:
+            raise ToolError(f"the expression is nested more than {MAX_DEPTH} levels deep")
+        node = self._and()
+        while self._take("or"):
+            node = _either(node, self._and(), until=True)
+        self._depth -= 1
+        return node
+
+    def _and(self) -> Node:
+        node = self._not()
+        while self._take("and"):
+            node = _either(node, self._not(), until=False)
+        return node
+
+    def _not(self) -> Node:
+        times = 0
+        while self._take("not"):
+            times += 1
+        node = self._binary(0)
+        if not times:
+            return node
+        return lambda evaluation: bool(node(evaluation)) is (times % 2 == 0)
+
+    def _binary(self, level: int) -> Node:
+        if level == len(_LEVELS):
+            return self._sign()
+        node = self._binary(level + 1)
+        while (operator := self._operator(_LEVELS[level])) is not None:
+            node = _applied(operator, node, self._binary(level + 1))
+        return node
+
+    def _operator(self, known: tuple[str, ...]) -> str | None:
+        if "not in" in known and self._is("not"):
+            self._next()
+            if not self._is("in"):
+                raise self._error("'in'")
+            self._next()
+            return "not in"
+        if not self._is(*known):
+            return None
+        token = self._token
+        self._next()
+        return token
+
+    def _sign(self) -> Node:
+        negative = False
+        while self._is("-", "+"):
+            negative ^= self._token == "-"
+            self._next()
+        node = self._power()
+        return (lambda evaluation: -number(node(evaluation))) if negative else node
+
+    def _power(self) -> Node:
+        node = self._atom()
+        if not self._take("**"):
+            return node
+        self._depth += 1
+        if self._depth > MAX_DEPTH:
+            raise ToolError(f"the expression is nested more than {MAX_DEPTH} levels deep")
+        raised = _applied("**", node, self._sign())
+        self._depth -= 1
+        return raised
+
+    def _atom(self) -> Node:
+        kind, token = self._kind, self._token
+        if kind == "number":
+            self._next()
+            value = bounded(float(token) if re.search("[.eE]", token) else int(token))
+            return lambda evaluation: value
+        if kind == "text":
+            self._next()
+            text = re.sub(r"\\(.)", lambda found: _ESCAPES.get(found[1], found[1]), token[1:-1], flags=re.DOTALL)
+            return lambda evaluation: text
+        if kind == "reference":
+            self._next()
+            self.names.update(root_of(token))
+            return _reference(token)
+        if kind == "name" and token not in ("and", "or", "not", "in"):
+            return self._named()
+        if self._take("("):
+            node = self._or()
+            self._expect(")")
+            return node
+        if self._take("["):
+            return _list(self._arguments("]"))
+        raise self._error("a value")
+
+    def _named(self) -> Node:
+        name = self._token
+        begin = self._begin
+        self._next()
+        if self._take("("):
+            return self._call(name)
+        if name in _WORDS and not self._is(".", "["):
+            value = _WORDS[name]
+            return lambda evaluation: value
+        end = begin + len(name)
+        while self._is(".", "["):
+            end = self._way(end)
+        reference = self._text[begin:end]
+        self.names.update(root_of(reference))
+        return _reference(reference)
+
+    def _way(self, end: int) -> int:
+        """Over one `.name` or `[...]` behind a name; returns where it ends in the text."""
+        if self._take("."):
+            if self._kind != "name":
+                raise self._error("a name")
+            end = self._at
+        else:
+            self._next()
+            self._take("-")
+            if self._kind not in ("number", "text"):
+                raise self._error("an index or a name in quotes")
+            self._next()
+            if not self._is("]"):
+                raise self._error("']'")
+            end = self._at
+        self._next()
+        return end
+
+    def _call(self, name: str) -> Node:
+        function = FUNCTIONS.get(name)
+        if function is None:
+            raise ToolError(f"there is no function {name!r}; there are {', '.join(FUNCTIONS)}")
+        arguments = self._arguments(")")
+        n_given = len(arguments)
+        if n_given < function.least or (function.most is not None and n_given > function.most):
+            most = "more" if function.most is None else str(function.most)
+            wanted = str(function.least) if function.least == function.most else f"{function.least} to {most}"
+            raise ToolError(f"{name} takes {wanted} values, not {n_given}")
+        return _called(name, function, arguments)
+
+    def _arguments(self, end: str) -> list[Node]:
+        nodes: list[Node] = []
+        while not self._take(end):
+            if nodes:
+                self._expect(",")
+            nodes.append(self._or())
+        return nodes
+
+
+def _either(one: Node, other: Node, *, until: bool) -> Node:
+    """or (until True) and and (until False), which do not look at what decides nothing."""
+    return lambda evaluation: until if bool(one(evaluation)) is until else bool(other(evaluation))
+
+
+def _applied(name: str, one: Node, other: Node) -> Node:
+    apply = BINARY[name]
+
+    def call(evaluation: Evaluation) -> Any:
+        left, right = one(evaluation), other(evaluation)
+        evaluation.spend(1 + _weight(left) + _weight(right))
+        return bounded(apply(left, right))
+
+    return call
+
+
+def _called(name: str, function: Function, arguments: list[Node]) -> Node:
+    def call(evaluation: Evaluation) -> Any:
+        values = [argument(evaluation) for argument in arguments]
+        evaluation.spend(1 + sum(map(_weight, values)))
+        try:
+            return bounded(function.call(*values))
+        except ToolError as error:
+            raise ToolError(f"{name}: {error.message}") from None
+
+    return call
+
+
+def _reference(reference: str) -> Node:
+    def call(evaluation: Evaluation) -> Any:
+        evaluation.spend(1 + len(evaluation.scope) // 8)
+        return look_up(reference, evaluation.scope)
+
+    return call
+
+
+def _list(nodes: list[Node]) -> Node:
+    return lambda evaluation: [node(evaluation) for node in nodes]
+
+
+def _weight(value: Any) -> int:
+    """Steps that work on a value costs."""
+    if isinstance(value, list | dict):
+        return len(value)
+    return len(value) // 64 if isinstance(value, str) else 0
+
+
+def truth(value: Any) -> bool:
+    """What a condition came to. ToolError for what is neither true nor false."""
+    if isinstance(value, bool):
+        return value
+    raise ToolError(f"the condition came to {kind_of(value)}, not to true or false: compare it with something")
