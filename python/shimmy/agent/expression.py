@@ -13,7 +13,8 @@ from typing import Any, NamedTuple, TypeAlias
 
 from shimmy.agent.functions import FUNCTIONS, Function, number
 from shimmy.agent.operators import BINARY, bounded
-from shimmy.agent.value_path import kind_of, parse_path
+from shimmy.agent.reference import parse_reference
+from shimmy.agent.value_path import kind_of
 from shimmy.errors import ToolError
 
 MAX_LENGTH = 4096
@@ -34,6 +35,7 @@ _TOKEN = re.compile(
 )
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r"}
 _SAME = {"^": "**", "&&": "and", "||": "or", "!": "not"}
+_COMPARING = ("==", "!=", "in", "not in")
 _WORDS = {"true": True, "false": False, "null": None, "True": True, "False": False, "None": None}
 _LEVELS = (("==", "!=", "<", "<=", ">", ">=", "in", "not in"), ("+", "-"), ("*", "/", "//", "%"))
 
@@ -83,27 +85,6 @@ def parse_expression(text: str) -> Expression:
         raise ToolError(f"an expression may have {MAX_LENGTH} characters, this one has {len(text)}")
     parser = _Parser(text)
     return Expression(text, parser.whole(), frozenset(parser.names))
-
-
-def look_up(reference: str, scope: Mapping[str, Any]) -> Any:
-    """The value of `name` or `name.way.into[0]`; a name may hold any character, so all of it is tried first."""
-    reference = reference.strip()
-    if reference in scope:
-        return scope[reference]
-    path = parse_path(reference)
-    if not path.parts:
-        return dict(scope)
-    root = path.parts[0]
-    if isinstance(root, str) and root not in scope:
-        raise ToolError(f"there is no variable {root!r}; there are {', '.join(list(scope)[:20]) or 'none'}")
-    return path.get(dict(scope))
-
-
-def root_of(reference: str) -> list[str]:
-    """The names that a reference may look up: all of it, or its first part."""
-    reference = reference.strip()
-    first = parse_path(reference).parts[:1]
-    return [reference, *(part for part in first if isinstance(part, str) and part != reference)]
 
 
 class _Parser:
@@ -227,8 +208,7 @@ class _Parser:
             return lambda evaluation: text
         if kind == "reference":
             self._next()
-            self.names.update(root_of(token))
-            return _reference(token)
+            return self._reference(token)
         if kind == "name" and token not in ("and", "or", "not", "in"):
             return self._named()
         if self._take("("):
@@ -251,9 +231,17 @@ class _Parser:
         end = begin + len(name)
         while self._is(".", "["):
             end = self._way(end)
-        reference = self._text[begin:end]
-        self.names.update(root_of(reference))
-        return _reference(reference)
+        return self._reference(self._text[begin:end])
+
+    def _reference(self, text: str) -> Node:
+        reference = parse_reference(text)
+        self.names.update(reference.names)
+
+        def call(evaluation: Evaluation) -> Any:
+            evaluation.spend(1 + len(reference.path.parts))
+            return reference.spoken(evaluation.scope)
+
+        return call
 
     def _way(self, end: int) -> int:
         """Over one `.name` or `[...]` behind a name; returns where it ends in the text."""
@@ -304,8 +292,11 @@ def _applied(name: str, one: Node, other: Node) -> Node:
 
     def call(evaluation: Evaluation) -> Any:
         left, right = one(evaluation), other(evaluation)
-        evaluation.spend(1 + _weight(left) + _weight(right))
-        return bounded(apply(left, right))
+        weight = _members if name in _COMPARING else _weight
+        evaluation.spend(1 + weight(left) + weight(right))
+        result = bounded(apply(left, right))
+        evaluation.spend(_weight(result))
+        return result
 
     return call
 
@@ -313,19 +304,13 @@ def _applied(name: str, one: Node, other: Node) -> Node:
 def _called(name: str, function: Function, arguments: list[Node]) -> Node:
     def call(evaluation: Evaluation) -> Any:
         values = [argument(evaluation) for argument in arguments]
-        evaluation.spend(1 + sum(map(_weight, values)))
+        evaluation.spend(1 + sum(map(_members, values)))
         try:
-            return bounded(function.call(*values))
+            result = bounded(function.call(*values))
         except ToolError as error:
             raise ToolError(f"{name}: {error.message}") from None
-
-    return call
-
-
-def _reference(reference: str) -> Node:
-    def call(evaluation: Evaluation) -> Any:
-        evaluation.spend(1 + len(evaluation.scope) // 8)
-        return look_up(reference, evaluation.scope)
+        evaluation.spend(_weight(result))
+        return result
 
     return call
 
@@ -334,8 +319,22 @@ def _list(nodes: list[Node]) -> Node:
     return lambda evaluation: [node(evaluation) for node in nodes]
 
 
+def _members(value: Any) -> int:
+    """Steps that it costs to look at all of a value."""
+    total = 0
+    below = [value]
+    while below and total < MAX_STEPS:
+        item = below.pop()
+        total += _weight(item)
+        if isinstance(item, list):
+            below += item
+        elif isinstance(item, dict):
+            below += item.values()
+    return total
+
+
 def _weight(value: Any) -> int:
-    """Steps that work on a value costs."""
+    """Steps that it costs to go through a value once."""
     if isinstance(value, list | dict):
         return len(value)
     return len(value) // 64 if isinstance(value, str) else 0

@@ -41,6 +41,7 @@ from shimmy.server.session_store import SessionStore
 from shimmy.server.sessions import SessionRoutes
 from shimmy.server.tools import ToolRoutes
 from shimmy.server.traces import Traces, open_traces
+from shimmy.server.workflows import WorkflowRoutes
 from shimmy.settings import Settings, bind_address
 
 
@@ -78,6 +79,7 @@ def create_app(manager: ModelManager, settings: Settings, tools: ToolRegistry | 
             *LlamaServerRoutes(backend, version, most).routes(),
             *NativeRoutes(backend, most, ollama).routes(),
             *ToolRoutes(tools, most).routes(),
+            *WorkflowRoutes(backend, tools, most).routes(),
             *ModelRoutes(manager, most).routes(),
             *RequestRoutes(backend, most).routes(),
             *HealthRoutes(backend, version).routes(),

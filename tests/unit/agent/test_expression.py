@@ -106,7 +106,7 @@ def test_what_expressions_come_to(text: str, expected: Any) -> None:
         ("1+" * 3000 + "1", "may have 4096 characters"),
         ("'open", "a number, a text in quotes"),
         ("{{n", "wrong at '{'"),
-        ("{{}} + 1", "a number is needed here, not an object"),
+        ("{{}} + 1", "names no variable"),
     ],
 )
 def test_what_is_wrong_is_named(text: str, words: str) -> None:

@@ -38,6 +38,14 @@ def decode_value(body: bytes, kind: type[Value]) -> Value:
         raise InvalidRequestError(f"the request body is nested more than {MAX_DEPTH} levels deep") from error
 
 
+def convert(value: Any, kind: type[Body]) -> Body:
+    """JSON that was decoded already, as `kind`. InvalidRequestError as `decode`."""
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        raise _invalid_field(str(error)) from error
+
+
 def check_size(value: Any, param: str) -> None:
     """Refuse free-form JSON that is too deep or too large for those who walk it later."""
     level, nodes = [value], 0
