@@ -107,8 +107,8 @@ def plan_of(workflow: Workflow) -> Plan:
     n_steps = sum(1 for step in steps.values() for _ in step.inner())
     if n_steps > MAX_STEPS:
         raise InvalidRequestError(f"workflow.steps holds {n_steps} steps, the limit is {MAX_STEPS}", "workflow.steps")
-    for name, step in steps.items():
-        for inner in step.inner():
+    for name, planned in steps.items():
+        for inner in planned.inner():
             named = _named(inner)
             needs[name] |= {other for other in steps if f"step_{other}" in named}
     for name, ids in needs.items():
@@ -136,7 +136,7 @@ def _planned(step: Step, place: str, depth: int) -> PlannedStep:
     if depth > MAX_NESTING:
         raise InvalidRequestError(f"{place} is nested in more than {MAX_NESTING} conditional steps", place)
     given = dict(step.step_type or {})
-    kind = given.pop("type", None) or step.type
+    kind: Any = given.pop("type", None) or step.type
     if kind not in get_args(StepType):
         known = ", ".join(get_args(StepType))
         raise InvalidRequestError(f"{place}.type must be one of {known}, got {kind!r}", f"{place}.type")
