@@ -99,6 +99,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Most sessions of one API key; a further one gets 429."""
     session_idle_minutes: Annotated[float, msgspec.Meta(gt=0, le=525_600)] = 30.0
     """A session that nobody used for that long is forgotten."""
+    data_dir: Path | None = None
+    """Where shimmy keeps what it is told to keep; None: `shimmy` in the platform's folder for data."""
 
     def __post_init__(self) -> None:
         bind_address(self.bind)
@@ -133,6 +135,13 @@ def config_path() -> Path:
     import platformdirs
 
     return Path(platformdirs.user_config_dir("shimmy", appauthor=False)) / "config.toml"
+
+
+def data_path() -> Path:
+    """Where data is kept unless `data_dir` says otherwise; it need not exist."""
+    import platformdirs
+
+    return Path(platformdirs.user_data_dir("shimmy", appauthor=False))
 
 
 def load_settings(

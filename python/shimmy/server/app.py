@@ -24,6 +24,8 @@ from shimmy.server.backend import Backend
 from shimmy.server.embeddings import EmbeddingRoutes
 from shimmy.server.endpoint import unexpected
 from shimmy.server.errors import HttpError, problem_of, shape_for
+from shimmy.server.feedback import FeedbackRoutes
+from shimmy.server.feedback_store import FeedbackStore
 from shimmy.server.guard import LOOPBACK_ORIGIN, Guard
 from shimmy.server.health import HealthRoutes
 from shimmy.server.limits import Limiter, Limits
@@ -42,7 +44,7 @@ from shimmy.server.sessions import SessionRoutes
 from shimmy.server.tools import ToolRoutes
 from shimmy.server.traces import Traces, open_traces
 from shimmy.server.workflows import WorkflowRoutes
-from shimmy.settings import Settings, bind_address
+from shimmy.settings import Settings, bind_address, data_path
 
 
 def create_app(manager: ModelManager, settings: Settings, tools: ToolRegistry | None = None) -> FastAPI:
@@ -82,6 +84,7 @@ def create_app(manager: ModelManager, settings: Settings, tools: ToolRegistry | 
             *WorkflowRoutes(backend, tools, most).routes(),
             *ModelRoutes(manager, most).routes(),
             *RequestRoutes(backend, most).routes(),
+            *FeedbackRoutes(FeedbackStore(settings.data_dir or data_path()), most).routes(),
             *HealthRoutes(backend, version).routes(),
             *PageRoutes().routes(),
         ],
