@@ -12,6 +12,7 @@ from shimmy.cli.command import command, with_global_options
 from shimmy.cli.discover import discover
 from shimmy.cli.generate import generate
 from shimmy.cli.gpu_info import gpu_info
+from shimmy.cli.init import init
 from shimmy.cli.list_models import list_models
 from shimmy.cli.options import Options
 from shimmy.cli.probe import probe
@@ -82,3 +83,4 @@ app.command("probe")(command(probe))
 app.command("generate")(command(generate))
 app.command("bench")(command(bench))
 app.command("gpu-info")(command(gpu_info))
+app.command("init")(command(init))

@@ -77,6 +77,7 @@ class HealthRoutes:
 
     def _summary(self, engines: dict[str, EngineStats], request: Request) -> dict[str, object]:
         entries = self._manager.registry.entries()
+        kinds: Counter[str] = Counter(entry.kind for entry in entries)
         n_discovered = sum(entry.source == "discovered" for entry in entries)
         gpus = gpu_vendors()
         mib = memory()
@@ -92,7 +93,7 @@ class HealthRoutes:
                 "by_type": {
                     "discovered": n_discovered,
                     "manual": len(entries) - n_discovered,
-                    **Counter(entry.kind for entry in entries),
+                    **kinds,
                 },
             },
             "system": {
