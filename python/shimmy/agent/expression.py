@@ -292,7 +292,7 @@ def _applied(name: str, one: Node, other: Node) -> Node:
 
     def call(evaluation: Evaluation) -> Any:
         left, right = one(evaluation), other(evaluation)
-        weight = _members if name in _COMPARING else _weight
+        weight = weight_of if name in _COMPARING else _weight
         evaluation.spend(1 + weight(left) + weight(right))
         result = bounded(apply(left, right))
         evaluation.spend(_weight(result))
@@ -304,7 +304,7 @@ def _applied(name: str, one: Node, other: Node) -> Node:
 def _called(name: str, function: Function, arguments: list[Node]) -> Node:
     def call(evaluation: Evaluation) -> Any:
         values = [argument(evaluation) for argument in arguments]
-        evaluation.spend(1 + sum(map(_members, values)))
+        evaluation.spend(1 + sum(map(weight_of, values)))
         try:
             result = bounded(function.call(*values))
         except ToolError as error:
@@ -319,7 +319,7 @@ def _list(nodes: list[Node]) -> Node:
     return lambda evaluation: [node(evaluation) for node in nodes]
 
 
-def _members(value: Any) -> int:
+def weight_of(value: Any) -> int:
     """Steps that it costs to look at all of a value."""
     total = 0
     below = [value]

@@ -12,7 +12,9 @@ from shimmy.agent.value_path import kind_of
 from shimmy.errors import ToolError
 
 MAX_TEXT = 1 << 20
-"""Characters of a text, and members of a list, that an expression may make."""
+"""Characters of a text that an expression may make."""
+MAX_LIST = 100_000
+"""Members of a list that it may make."""
 
 
 def bounded(value: Any) -> Any:
@@ -21,8 +23,10 @@ def bounded(value: Any) -> Any:
         raise ToolError("the result is not a finite number")
     if isinstance(value, int) and value.bit_length() > MAX_BITS:
         raise ToolError(f"the result has more than {MAX_BITS} bits")
-    if isinstance(value, str | list) and len(value) > MAX_TEXT:
-        raise ToolError(f"the result has more than {MAX_TEXT} characters or members")
+    if isinstance(value, str) and len(value) > MAX_TEXT:
+        raise ToolError(f"the result has more than {MAX_TEXT} characters")
+    if isinstance(value, list) and len(value) > MAX_LIST:
+        raise ToolError(f"the result has more than {MAX_LIST} members")
     return value
 
 

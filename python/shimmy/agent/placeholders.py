@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from shimmy.agent.reference import parse_reference
+from shimmy.agent.value_size import check_size
 from shimmy.errors import ToolError
 
 MAX_FILLED = 4 << 20
@@ -64,7 +65,7 @@ class Filling:
 
     def _text_of(self, reference: str) -> str:
         if reference not in self._texts:
-            self._texts[reference] = as_text(parse_reference(reference).spoken(self._scope))
+            self._texts[reference] = _as_text(parse_reference(reference).spoken(self._scope))
         return self._texts[reference]
 
     def _spend(self, characters: int) -> None:
@@ -73,14 +74,12 @@ class Filling:
             raise ToolError(f"the placeholders come to more than {MAX_FILLED} characters")
 
 
-def as_text(value: Any) -> str:
+def _as_text(value: Any) -> str:
     """A value inside of a text: a text as it is, JSON of everything else."""
     if isinstance(value, str):
         return value
-    try:
-        return msgspec.json.encode(value).decode()
-    except RecursionError:
-        raise ToolError("a value is nested too deeply") from None
+    check_size(value, MAX_FILLED, "the value of a placeholder")
+    return msgspec.json.encode(value).decode()
 
 
 def _texts(value: Any) -> Iterator[str]:

@@ -14,6 +14,7 @@ import msgspec
 
 from shimmy.agent.tool import Tool, ToolDefinition, ToolResult
 from shimmy.agent.tools import BUILT_IN
+from shimmy.agent.value_size import check_size
 from shimmy.errors import ToolError, ToolNotFoundError
 
 ENTRY_POINTS = "shimmy.tools"
@@ -55,6 +56,7 @@ class ToolRegistry:
         tool = self.get(name)
         try:
             result = await asyncio.wait_for(self._run(tool, arguments), tool.seconds)
+            check_size(result, MAX_RESULT_BYTES, "the result")
             size = len(msgspec.json.encode(result))
         except ToolError as error:
             return ToolResult(False, error=error.message)

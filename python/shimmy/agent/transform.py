@@ -9,7 +9,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import UNSET
 
-from shimmy.agent.expression import Evaluation, parse_expression, truth
+from shimmy.agent.expression import Evaluation, parse_expression, truth, weight_of
 from shimmy.agent.placeholders import Filling, names_in
 from shimmy.agent.reference import parse_reference
 from shimmy.agent.value_path import kind_of, parse_path
@@ -74,6 +74,7 @@ class Transform(msgspec.Struct, forbid_unknown_fields=True):
         for index, item in enumerate(items[start:], start):
             own = {"item": item, "index": index} | ({"acc": acc} if self.operation == "reduce" else {})
             value = expression.evaluate(ChainMap(own, variables), evaluation)
+            evaluation.spend(weight_of(value))
             if self.operation == "reduce":
                 acc = value
             elif self.operation == "map":

@@ -30,7 +30,7 @@ class Step(msgspec.Struct, kw_only=True):
     id: Name = "step"
     type: str | None = None
     step_type: dict[str, Any] | None = None
-    depends_on: list[Name] = []
+    depends_on: Annotated[list[Name], Meta(max_length=MAX_STEPS)] = []
     parameters: dict[str, Any] = {}
 
 
@@ -40,10 +40,10 @@ class Workflow(msgspec.Struct, kw_only=True):
     id: Name
     name: str = ""
     description: str = ""
-    steps: list[Step]
+    steps: Annotated[list[Step], Meta(max_length=MAX_STEPS)]
     inputs: dict[str, Any] = {}
     """Variables, which go before those of the request's context."""
-    outputs: list[Name] = []
+    outputs: Annotated[list[Name], Meta(max_length=MAX_STEPS)] = []
     """Ids of steps whose results are the workflow's."""
 
 
@@ -96,17 +96,18 @@ def plan_of(workflow: Workflow) -> Plan:
     """
     steps: dict[str, PlannedStep] = {}
     needs: dict[str, set[str]] = {}
+    n_steps = 0
     for index, step in enumerate(workflow.steps):
         place = f"workflow.steps[{index}]"
         if step.id in steps:
             raise InvalidRequestError(f"{place}.id is {step.id!r}, as another step's", f"{place}.id")
-        steps[step.id] = _planned(step, place, 1)
+        steps[step.id] = planned = _planned(step, place, 1)
         needs[step.id] = set(step.depends_on)
+        n_steps += sum(1 for _ in planned.inner())
+        if n_steps > MAX_STEPS:
+            raise InvalidRequestError(f"the workflow has more than {MAX_STEPS} steps", "workflow.steps")
     if not steps:
         raise InvalidRequestError("workflow.steps must hold at least one step", "workflow.steps")
-    n_steps = sum(1 for step in steps.values() for _ in step.inner())
-    if n_steps > MAX_STEPS:
-        raise InvalidRequestError(f"workflow.steps holds {n_steps} steps, the limit is {MAX_STEPS}", "workflow.steps")
     for name, planned in steps.items():
         for inner in planned.inner():
             named = _named(inner)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
 from graphlib import TopologicalSorter
-from typing import Any, TypeAlias
+from typing import Any, Protocol
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -15,11 +14,9 @@ from msgspec import UNSET, UnsetType
 from shimmy.agent.expression import parse_expression, truth
 from shimmy.agent.placeholders import Filling
 from shimmy.agent.tool_registry import ToolRegistry
+from shimmy.agent.value_size import check_size
 from shimmy.agent.workflow import Plan, PlannedStep, Workflow, plan_of
 from shimmy.errors import InvalidRequestError, ShimmyError, ToolError, ToolNotFoundError
-
-Generate: TypeAlias = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
-"""Runs the filled-in parameters of an llm step; the result has a `text`, and LLM_RESULT as `type`."""
 
 MAX_AT_ONCE = 16
 """Steps of one workflow that run at the same time."""
@@ -31,6 +28,16 @@ MAX_TOTAL_BYTES = 16 << 20
 """Of all results."""
 
 logger = logging.getLogger("shimmy.agent")
+
+
+class LanguageModels(Protocol):
+    """What runs llm steps."""
+
+    def check(self, parameters: dict[str, Any], place: str) -> None:
+        """InvalidRequestError for what no values of its placeholders can mend."""
+
+    async def generate(self, parameters: dict[str, Any]) -> dict[str, Any]:
+        """Run the filled-in parameters. The result has a `text`, and LLM_RESULT as `type`."""
 
 
 class StepResult(msgspec.Struct, kw_only=True):
@@ -53,11 +60,11 @@ class WorkflowResult(msgspec.Struct, kw_only=True):
 
 
 class WorkflowRunner:
-    """Runs workflows with these tools; `generate` is how an llm step gets its answer."""
+    """Runs workflows with these tools and models."""
 
-    def __init__(self, tools: ToolRegistry, generate: Generate, *, seconds: float = MAX_SECONDS) -> None:
+    def __init__(self, tools: ToolRegistry, models: LanguageModels, *, seconds: float = MAX_SECONDS) -> None:
         self._tools = tools
-        self._generate = generate
+        self._models = models
         self._seconds = seconds
 
     async def run(self, workflow: Workflow, context: dict[str, Any]) -> WorkflowResult:
@@ -65,9 +72,11 @@ class WorkflowRunner:
         failed one. InvalidRequestError for a workflow that cannot be run at all. Cancelling ends its steps.
         """
         plan = plan_of(workflow)
-        self._check_tools(plan)
+        for outer in plan.steps.values():
+            for step in outer.inner():
+                self._check(step)
         begin = time.perf_counter()
-        run = _Run(plan, {**context, **workflow.inputs}, self._tools, self._generate)
+        run = _Run(plan, {**context, **workflow.inputs}, self._tools, self._models)
         results = await run.results(self._seconds)
         failed = [result for result in results.values() if not result.success]
         return WorkflowResult(
@@ -79,28 +88,27 @@ class WorkflowRunner:
             execution_time_ms=_milliseconds(begin),
         )
 
-    def _check_tools(self, plan: Plan) -> None:
-        for outer in plan.steps.values():
-            for step in outer.inner():
-                name = step.parameters.get("tool_name", "") if step.type == "tool" else "{{"
-                if "{{" in name:
-                    continue
-                try:
-                    self._tools.get(name)
-                except ToolNotFoundError as error:
-                    place = f"{step.place}.parameters.tool_name"
-                    raise InvalidRequestError(f"{place}: {error.message}", place) from error
+    def _check(self, step: PlannedStep) -> None:
+        place = f"{step.place}.parameters"
+        if step.type == "llm":
+            self._models.check(step.parameters, place)
+        if step.type != "tool" or "{{" in step.parameters["tool_name"]:
+            return
+        try:
+            self._tools.get(step.parameters["tool_name"])
+        except ToolNotFoundError as error:
+            raise InvalidRequestError(f"{place}.tool_name: {error.message}", f"{place}.tool_name") from error
 
 
 class _Run:
     """One workflow under way."""
 
-    def __init__(self, plan: Plan, variables: dict[str, Any], tools: ToolRegistry, generate: Generate) -> None:
+    def __init__(self, plan: Plan, variables: dict[str, Any], tools: ToolRegistry, models: LanguageModels) -> None:
         self._plan = plan
         self._variables = variables
         self._before: dict[str, frozenset[str]] = {}
         self._tools = tools
-        self._generate = generate
+        self._models = models
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._results: dict[str, StepResult] = {}
         self._turns = asyncio.Semaphore(MAX_AT_ONCE)
@@ -154,7 +162,7 @@ class _Run:
             return await asyncio.to_thread(step.transform.run, scope)
         filled = Filling(scope).fill(step.parameters)
         if step.type == "llm":
-            return await self._generate(filled)
+            return await self._models.generate(filled)
         answer = await self._tools.execute(filled["tool_name"], filled.get("arguments", {}))
         if not answer.success:
             raise ToolError(answer.error or "the tool failed")
@@ -167,10 +175,8 @@ class _Run:
         return {"skipped": True} if inner is None else await self._do(inner, scope)
 
     def _check_size(self, result: Any) -> None:
-        try:
-            size = len(msgspec.json.encode(result))
-        except RecursionError:
-            raise ToolError("the result is nested too deeply") from None
+        check_size(result, MAX_RESULT_BYTES, "the result")
+        size = len(msgspec.json.encode(result))
         if size > MAX_RESULT_BYTES:
             raise ToolError(f"the result has {size} bytes, the limit is {MAX_RESULT_BYTES}")
         self._left -= size

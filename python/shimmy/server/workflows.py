@@ -10,7 +10,7 @@ from starlette.routing import BaseRoute, Route
 
 from shimmy.agent.reference import LLM_RESULT
 from shimmy.agent.tool_registry import ToolRegistry
-from shimmy.agent.workflow import Step, plan_of
+from shimmy.agent.workflow import Step
 from shimmy.agent.workflow_run import WorkflowRunner
 from shimmy.errors import InvalidRequestError, ModelNotFoundError
 from shimmy.grammar import GrammarSpec
@@ -25,6 +25,8 @@ from shimmy.server.schemas.chat import MessageIn
 from shimmy.server.schemas.decoding import check_size, convert, decode
 from shimmy.server.schemas.workflows import LlmParameters, WorkflowRequest
 
+MAX_WORKFLOW_BYTES = 8 * 1024 * 1024
+"""Of a request: its values are looked at again and again."""
 DEFAULT_MAX_TOKENS = 512
 """Of an llm step that says nothing: it runs unwatched."""
 
@@ -33,9 +35,8 @@ class WorkflowRoutes:
     """The handler, and the list of routes that lead here."""
 
     def __init__(self, backend: Backend, tools: ToolRegistry, max_body_bytes: int) -> None:
-        self._backend = backend
-        self._runner = WorkflowRunner(tools, self._generate)
-        self._max_body_bytes = max_body_bytes
+        self._runner = WorkflowRunner(tools, BackendModels(backend))
+        self._max_body_bytes = min(max_body_bytes, MAX_WORKFLOW_BYTES)
 
     def routes(self) -> list[BaseRoute]:
         execute = Endpoint(self._execute, native_error, self._max_body_bytes)
@@ -47,13 +48,27 @@ class WorkflowRoutes:
         check_size(body.workflow.inputs, "workflow.inputs")
         for index, step in enumerate(body.workflow.steps):
             _check_step(step, f"workflow.steps[{index}]")
-        for outer in plan_of(body.workflow).steps.values():
-            for inner in outer.inner():
-                if inner.type == "llm":
-                    _check_llm(inner.parameters, f"{inner.place}.parameters")
         return Reply(msgspec.json.encode(await self._runner.run(body.workflow, body.context)))
 
-    async def _generate(self, parameters: dict[str, Any]) -> dict[str, Any]:
+
+class BackendModels:
+    """Runs llm steps as requests like any other."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+
+    def check(self, parameters: dict[str, Any], place: str) -> None:
+        """Placeholders may stand for any value, but not for names."""
+        known = [name for name in LlmParameters.__struct_fields__ if name != "stream"]
+        for name in parameters:
+            if name not in known:
+                message = f"{place} has no field {name!r}; it takes {', '.join(known)}"
+                raise InvalidRequestError(message, f"{place}.{name}")
+        if "prompt" not in parameters and "messages" not in parameters:
+            raise InvalidRequestError(f"{place}.prompt or {place}.messages is required", f"{place}.prompt")
+
+    async def generate(self, parameters: dict[str, Any]) -> dict[str, Any]:
+        """Cancelled with the task that waits for it."""
         body = convert(parameters, LlmParameters)
         if body.prompt is not None and body.messages is None and not body.raw:
             body.messages, body.prompt = [MessageIn(role="user", content=body.prompt)], None
@@ -85,16 +100,6 @@ def _is_json(grammar: GrammarSpec | None) -> bool:
 def _check_step(step: Step, place: str) -> None:
     check_size(step.parameters, f"{place}.parameters")
     check_size(step.step_type, f"{place}.step_type")
-
-
-def _check_llm(parameters: dict[str, Any], place: str) -> None:
-    """What can be said before anything runs: placeholders may stand for any value, but not for names."""
-    known = [name for name in LlmParameters.__struct_fields__ if name != "stream"]
-    for name in parameters:
-        if name not in known:
-            raise InvalidRequestError(f"{place} has no field {name!r}; it takes {', '.join(known)}", f"{place}.{name}")
-    if "prompt" not in parameters and "messages" not in parameters:
-        raise InvalidRequestError(f"{place}.prompt or {place}.messages is required", f"{place}.prompt")
 
 
 def _default_model(manager: ModelManager) -> str:

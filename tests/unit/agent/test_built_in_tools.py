@@ -65,6 +65,9 @@ def test_text_statistics() -> None:
         "most_common": [{"word": "the", "count": 2}],
     }
     assert call("text_statistics", text="")["average_word_length"] == 0.0
+    for long in ("." * 1_000_000 + "a", "\n" + " " * 1_000_000 + "x", "a-" * 500_000, "\n \n" * 250_000):
+        assert call("text_statistics", text=long)["characters"] >= 1_000_000 - 250_000
+    assert "`str` of length <= 1048576" in call("text_statistics", text="x" * 1_048_577)
 
 
 def test_json_query() -> None:

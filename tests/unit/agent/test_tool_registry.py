@@ -99,7 +99,8 @@ def test_failures_are_results() -> None:
 
     assert call(fail(ToolError("out of greetings"))) == "out of greetings"
     assert call(fail(KeyError("secret"))) == "the tool 'greet' failed: KeyError"
-    assert call(lambda _: "x" * (1 << 21)) == "the result has 2097154 bytes, the limit is 1048576"
+    assert call(lambda _: "x" * (1 << 21)) == "the result has more than 1048576 characters and members"
+    assert call(lambda _: "é" * (1 << 19)) == "the result has 1048578 bytes, the limit is 1048576"
     assert call(lambda _: object()) == "the tool 'greet' failed: TypeError"
 
 

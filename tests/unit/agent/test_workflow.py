@@ -25,6 +25,10 @@ class Model:
         self.cancelled = 0
         self.busy = asyncio.Event()
 
+    def check(self, parameters: dict[str, Any], place: str) -> None:
+        if "prompt" not in parameters:
+            raise InvalidRequestError(f"{place}.prompt is required", f"{place}.prompt")
+
     async def generate(self, parameters: dict[str, Any]) -> dict[str, Any]:
         prompt = str(parameters["prompt"])
         self.prompts.append(prompt)
@@ -60,7 +64,7 @@ def run(
     *steps: Any, model: Model | None = None, seconds: float = 5, context: Any = None, **fields: Any
 ) -> WorkflowResult:
     tools = ToolRegistry(plugins=False)
-    runner = WorkflowRunner(tools, (model or Model()).generate, seconds=seconds)
+    runner = WorkflowRunner(tools, model or Model(), seconds=seconds)
     try:
         return asyncio.run(runner.run(workflow_of(*steps, **fields), context or {}))
     finally:
@@ -198,7 +202,12 @@ def test_what_depends_on_a_failed_step_does_not_run() -> None:
         ([step("a", "data_transform", operation="fold", expression="x")], {}, "Invalid enum value 'fold'", None),
         ([step("a", "data_transform", operation="map", expression="x")], {}, "map needs input", None),
         ([step("a", "data_transform", operation="map", input=[], expression="1 +")], {}, "wrong at its end", None),
-        ([step("a", "conditional", condition="x =", if_true=step("b", "llm"))], {}, "is wrong at '='", None),
+        (
+            [step("a", "conditional", condition="x =", if_true=step("b", "llm", prompt="x"))],
+            {},
+            "is wrong at '='",
+            None,
+        ),
         ([step("a", "conditional", condition="x")], {}, "missing required field `if_true`", None),
         (
             [step("a", "conditional", condition="x", if_true=step("b", "tool", tool_name="rm"))],
@@ -207,7 +216,13 @@ def test_what_depends_on_a_failed_step_does_not_run() -> None:
             "workflow.steps[0].parameters.if_true.parameters.tool_name",
         ),
         ([step("a", "llm", prompt="{{ }}")], {}, "names no variable", None),
-        ([step(f"s{n}", "llm", prompt="x") for n in range(257)], {}, "holds 257 steps, the limit is 256", None),
+        ([step("a", "llm")], {}, "workflow.steps[0].parameters.prompt is required", None),
+        (
+            [step(f"s{n}", "conditional", condition="true", if_true=step("i", "llm", prompt="x")) for n in range(129)],
+            {},
+            "more than 256 steps",
+            None,
+        ),
     ],
 )
 def test_what_cannot_be_run_is_said_before_anything_runs(
@@ -282,7 +297,12 @@ def test_sizes_are_bounded() -> None:
     big = {"big": "x" * (1 << 20)}
     result = run(step("a", "llm", prompt="{{big}}" * 10), context=big)
     assert "come to more than 4194304 characters" in str(result.error)
-    assert "the limit is 1048576" in transformed(big, operation="extract", expression="big")
+    assert "more than 1048576 characters" in transformed(big, operation="extract", expression="big")
+    doubled = transformed(operation="reduce", input=[0] * 100, expression="[acc, acc]")
+    assert "more than 1000000 steps" in doubled
+    assert "more than 1000000 steps" in transformed(
+        {"big": "x" * 900_000}, operation="map", input=[0] * 1000, expression="big"
+    )
     many = [step(f"s{n}", "data_transform", operation="extract", expression="big") for n in range(20)]
     result = run(*many, context={"big": "x" * 1_000_000})
     assert [one.success for one in result.step_results.values()].count(True) == 16
@@ -307,7 +327,7 @@ def test_cancelling_ends_the_steps() -> None:
         model = Model()
         tools = ToolRegistry(plugins=False)
         workflow = workflow_of(*(step(name, "llm", prompt="hang") for name in "abc"))
-        running = asyncio.ensure_future(WorkflowRunner(tools, model.generate).run(workflow, {}))
+        running = asyncio.ensure_future(WorkflowRunner(tools, model).run(workflow, {}))
         await asyncio.wait_for(model.busy.wait(), 5)
         running.cancel()
         await asyncio.wait({running})

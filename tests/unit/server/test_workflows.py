@@ -100,6 +100,7 @@ def test_failures_of_models_are_those_of_their_steps(server: Any) -> None:
         ([], "at least one step"),
         ([llm("a", "b", prompt="x"), llm("b", "a", prompt="x")], "in a circle"),
         ([llm("a", promt="x")], "has no field 'promt'; it takes"),
+        ([llm(f"s{n}", prompt="x") for n in range(257)], "workflow.steps must hold at most 256 items"),
         ([llm("a")], "workflow.steps[0].parameters.prompt or workflow.steps[0].parameters.messages is required"),
         ([{"id": "", "type": "llm"}], "workflow.steps[0].id must hold at least 1 characters"),
         ([{"id": "a", "type": "llm", "parameters": 5}], "workflow.steps[0].parameters must be an object"),

@@ -11,7 +11,7 @@ from shimmy.agent.tool import Tool
 from shimmy.agent.value_path import MAX_LENGTH, parse_path
 from shimmy.errors import ToolError
 
-MAX_CHARACTERS = 8 << 20
+MAX_CHARACTERS = 2 << 20
 """Of JSON that comes as a text."""
 
 
