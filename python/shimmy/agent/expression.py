@@ -135,17 +135,17 @@ class _Parser:
         self._depth += 1
         if self._depth > MAX_DEPTH:
             raise ToolError(f"the expression is nested more than {MAX_DEPTH} levels deep")
-        node = self._and()
+        nodes = [self._and()]
         while self._take("or"):
-            node = _either(node, self._and(), until=True)
+            nodes.append(self._and())
         self._depth -= 1
-        return node
+        return nodes[0] if len(nodes) == 1 else _until(nodes, stop=True)
 
     def _and(self) -> Node:
-        node = self._not()
+        nodes = [self._not()]
         while self._take("and"):
-            node = _either(node, self._not(), until=False)
-        return node
+            nodes.append(self._not())
+        return nodes[0] if len(nodes) == 1 else _until(nodes, stop=False)
 
     def _not(self) -> Node:
         times = 0
@@ -160,9 +160,10 @@ class _Parser:
         if level == len(_LEVELS):
             return self._sign()
         node = self._binary(level + 1)
+        rest: list[tuple[str, Node]] = []
         while (operator := self._operator(_LEVELS[level])) is not None:
-            node = _applied(operator, node, self._binary(level + 1))
-        return node
+            rest.append((operator, self._binary(level + 1)))
+        return _applied(node, rest) if rest else node
 
     def _operator(self, known: tuple[str, ...]) -> str | None:
         if "not in" in known and self._is("not"):
@@ -192,7 +193,7 @@ class _Parser:
         self._depth += 1
         if self._depth > MAX_DEPTH:
             raise ToolError(f"the expression is nested more than {MAX_DEPTH} levels deep")
-        raised = _applied("**", node, self._sign())
+        raised = _applied(node, [("**", self._sign())])
         self._depth -= 1
         return raised
 
@@ -282,21 +283,27 @@ class _Parser:
         return nodes
 
 
-def _either(one: Node, other: Node, *, until: bool) -> Node:
-    """or (until True) and and (until False), which do not look at what decides nothing."""
-    return lambda evaluation: until if bool(one(evaluation)) is until else bool(other(evaluation))
-
-
-def _applied(name: str, one: Node, other: Node) -> Node:
-    apply = BINARY[name]
+def _until(nodes: list[Node], *, stop: bool) -> Node:
+    """or (stop True) and and (stop False), which do not look at what decides nothing."""
 
     def call(evaluation: Evaluation) -> Any:
-        left, right = one(evaluation), other(evaluation)
-        weight = weight_of if name in _COMPARING else _weight
-        evaluation.spend(1 + weight(left) + weight(right))
-        result = bounded(apply(left, right))
-        evaluation.spend(_weight(result))
-        return result
+        return stop if any(bool(node(evaluation)) is stop for node in nodes) else not stop
+
+    return call
+
+
+def _applied(first: Node, rest: list[tuple[str, Node]]) -> Node:
+    """Operators of one level, from left to right. A loop: a long sum is not a deep one."""
+
+    def call(evaluation: Evaluation) -> Any:
+        value = first(evaluation)
+        for name, node in rest:
+            other = node(evaluation)
+            weight = weight_of if name in _COMPARING else _weight
+            evaluation.spend(1 + weight(value) + weight(other))
+            value = bounded(BINARY[name](value, other))
+            evaluation.spend(_weight(value))
+        return value
 
     return call
 

@@ -67,6 +67,7 @@ class PlannedStep(msgspec.Struct, kw_only=True):
 
     id: str
     type: StepType
+    depends_on: list[str]
     parameters: dict[str, Any]
     place: str
     """Where it stands in the request."""
@@ -102,7 +103,7 @@ def plan_of(workflow: Workflow) -> Plan:
         if step.id in steps:
             raise InvalidRequestError(f"{place}.id is {step.id!r}, as another step's", f"{place}.id")
         steps[step.id] = planned = _planned(step, place, 1)
-        needs[step.id] = set(step.depends_on)
+        needs[step.id] = set()
         n_steps += sum(1 for _ in planned.inner())
         if n_steps > MAX_STEPS:
             raise InvalidRequestError(f"the workflow has more than {MAX_STEPS} steps", "workflow.steps")
@@ -111,7 +112,7 @@ def plan_of(workflow: Workflow) -> Plan:
     for name, planned in steps.items():
         for inner in planned.inner():
             named = _named(inner)
-            needs[name] |= {other for other in steps if f"step_{other}" in named}
+            needs[name] |= {*inner.depends_on, *(other for other in steps if f"step_{other}" in named)}
     for name, ids in needs.items():
         for other in sorted(ids - steps.keys()):
             place = f"{steps[name].place}.depends_on"
@@ -142,7 +143,7 @@ def _planned(step: Step, place: str, depth: int) -> PlannedStep:
         known = ", ".join(get_args(StepType))
         raise InvalidRequestError(f"{place}.type must be one of {known}, got {kind!r}", f"{place}.type")
     parameters = {**given, **step.parameters}
-    planned = PlannedStep(id=step.id, type=kind, parameters=parameters, place=place)
+    planned = PlannedStep(id=step.id, type=kind, depends_on=step.depends_on, parameters=parameters, place=place)
     place = f"{place}.parameters"
     try:
         if kind == "tool":

@@ -15,6 +15,7 @@ from shimmy.agent.workflow_run import WorkflowRunner
 from shimmy.errors import InvalidRequestError, ModelNotFoundError
 from shimmy.grammar import GrammarSpec
 from shimmy.models.manager import ModelManager
+from shimmy.server.auth import check_scope
 from shimmy.server.backend import Backend
 from shimmy.server.endpoint import Call, Endpoint, Reply
 from shimmy.server.errors import native_error
@@ -58,7 +59,8 @@ class BackendModels:
         self._backend = backend
 
     def check(self, parameters: dict[str, Any], place: str) -> None:
-        """Placeholders may stand for any value, but not for names."""
+        """Placeholders may stand for any value, but not for names. HttpError 403 for a key that may not generate."""
+        check_scope("infer")
         known = [name for name in LlmParameters.__struct_fields__ if name != "stream"]
         for name in parameters:
             if name not in known:

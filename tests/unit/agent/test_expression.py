@@ -122,6 +122,12 @@ def test_work_is_bounded() -> None:
         parse_expression("+".join(["len(big)"] * 400)).evaluate({"big": [0] * 5000})
 
 
+def test_what_is_long_is_not_deep() -> None:
+    assert value("1" + "+1" * 2000) == 2001
+    assert value("true" + " and true" * 400) is True
+    assert value("false" + " or 1 > 2" * 400 + " or true") is True
+
+
 def test_names_that_are_looked_up() -> None:
     assert parse_expression("a.b[0] + len(c) + {{step_d.e}} * 2").names >= {"a", "c", "step_d"}
     assert "len" not in parse_expression("len(c)").names

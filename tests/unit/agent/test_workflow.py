@@ -144,6 +144,19 @@ def test_naming_a_result_is_depending_on_it() -> None:
     assert model.prompts == ["x", "X?", "X?!"]
 
 
+def test_what_is_inside_of_a_step_waits_too() -> None:
+    model = Model()
+    inner = step("inner", "llm", "first", prompt="{{step_second}}")
+    result = run(
+        step("choice", "conditional", condition="true", if_true=inner),
+        step("first", "llm", "second", prompt="1"),
+        step("second", "llm", prompt="two"),
+        model=model,
+    )
+    assert result.success
+    assert model.prompts == ["two", "1", "TWO"]
+
+
 def test_independent_steps_run_at_the_same_time() -> None:
     model = Model()
     names = [f"s{number}" for number in range(20)]

@@ -136,7 +136,9 @@ def test_a_client_that_leaves_cancels_its_steps(server: Any) -> None:
 
 def test_steps_are_requests_like_any_other(start_server: Any, tmp_path: Path) -> None:
     keys = tmp_path / "keys.toml"
-    keys.write_text('[bob]\nkey = "bob-secret"\nscopes = ["tools", "infer"]\n')
+    keys.write_text(
+        '[bob]\nkey = "bob-secret"\nscopes = ["tools", "infer"]\n[cal]\nkey = "cal-secret"\nscopes = ["tools"]\n'
+    )
     with start_server(Settings(bind="127.0.0.1:0", api_keys=keys)) as server:
         body = {"workflow": {"id": "w", "steps": [llm("a", prompt="x")]}}
         headers = {"x-api-key": "bob-secret"}
@@ -144,3 +146,5 @@ def test_steps_are_requests_like_any_other(start_server: Any, tmp_path: Path) ->
         assert server.engine.requests[-1].tenant == "bob"
         (line,) = server.http.get("/v1/requests", headers=headers).json()["data"]
         assert (line["model"], line["state"]) == ("m", "finished")
+        refused = server.http.post("/api/workflows/execute", json=body, headers={"x-api-key": "cal-secret"})
+        assert (refused.status_code, refused.json()) == (403, {"error": "this API key has no scope 'infer'"})
