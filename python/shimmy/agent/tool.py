@@ -36,8 +36,8 @@ class Tool(Generic[Arguments]):
     the tool's JSON schema, and what `run` gets was checked against them.
 
     `run` returns what JSON can hold, or raises ToolError with a message for the caller. Written with `async def` it is
-    cancelled when its `seconds` are over; otherwise it runs on a thread, which nothing can end. Raises ValueError for a
-    name that models cannot call.
+    cancelled when its `seconds` are over; otherwise it runs on a thread of its own, which nothing can end. Raises
+    ValueError for a name that models cannot call.
     """
 
     def __init__(

@@ -6,13 +6,13 @@ import asyncio
 import inspect
 import logging
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import entry_points
 from typing import Any
 
 import msgspec
 
 from shimmy.agent.tool import Tool, ToolDefinition, ToolResult
+from shimmy.agent.tool_threads import ToolThreads
 from shimmy.agent.tools import BUILT_IN
 from shimmy.agent.value_size import check_size
 from shimmy.errors import ToolError, ToolNotFoundError
@@ -21,7 +21,6 @@ ENTRY_POINTS = "shimmy.tools"
 """The group in which a package names a `Tool`, or a list of them."""
 MAX_RESULT_BYTES = 1 << 20
 """Of a result as JSON."""
-_THREADS = 4
 
 logger = logging.getLogger("shimmy.agent")
 
@@ -35,7 +34,7 @@ class ToolRegistry:
         self._built_in = {tool.name: tool for tool in BUILT_IN}
         self._added = {tool.name: tool for tool in tools}
         self._plugins: dict[str, Tool[Any]] | None = None if plugins else {}
-        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="shimmy-tool")
+        self._threads = ToolThreads()
 
     def add(self, tool: Tool[Any]) -> None:
         """From now on `tool` answers to its name."""
@@ -69,15 +68,11 @@ class ToolRegistry:
             return ToolResult(False, error=f"the result has {size} bytes, the limit is {MAX_RESULT_BYTES}")
         return ToolResult(True, result)
 
-    def close(self) -> None:
-        """Take no more calls. A tool that still runs on a thread is not waited for."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
-
     async def _run(self, tool: Tool[Any], arguments: dict[str, Any]) -> Any:
         checked = tool.check(arguments)
         if inspect.iscoroutinefunction(tool.run):
             return await tool.run(checked)
-        return await asyncio.get_running_loop().run_in_executor(self._threads, tool.run, checked)
+        return await self._threads.run(lambda: tool.run(checked))
 
     def _tools(self) -> dict[str, Tool[Any]]:
         if self._plugins is None:

@@ -48,8 +48,8 @@ from shimmy.settings import Settings, bind_address, data_path
 
 
 def create_app(manager: ModelManager, settings: Settings, tools: ToolRegistry | None = None) -> FastAPI:
-    """An ASGI app that serves `manager`'s models and `tools` (by default those built in and installed), and closes both
-    at the end of its lifespan.
+    """An ASGI app that serves `manager`'s models, which it closes at the end of its lifespan, and `tools`: by default
+    those built in and installed.
 
     No OpenAPI document: bodies are decoded by msgspec, and a schema that does not show them would lie.
     """
@@ -109,7 +109,7 @@ def create_app(manager: ModelManager, settings: Settings, tools: ToolRegistry | 
             ShimmyError: _shimmy_error,
             Exception: _unexpected_error,
         },
-        lifespan=lambda _: _closing(responses, tools, manager, traces),
+        lifespan=lambda _: _closing(responses, manager, traces),
         redirect_slashes=False,
     )
     app.state.settings = settings  # for every Endpoint
@@ -117,14 +117,11 @@ def create_app(manager: ModelManager, settings: Settings, tools: ToolRegistry | 
 
 
 @asynccontextmanager
-async def _closing(
-    responses: ResponsesRoutes, tools: ToolRegistry, manager: ModelManager, traces: Traces | None
-) -> AsyncIterator[None]:
+async def _closing(responses: ResponsesRoutes, manager: ModelManager, traces: Traces | None) -> AsyncIterator[None]:
     try:
         yield
     finally:
         await responses.close()
-        tools.close()
         await manager.close()
         if traces is not None:
             await traces.close()

@@ -15,10 +15,7 @@ from shimmy.agent.tools import BUILT_IN
 
 def call(name: str, **arguments: Any) -> Any:
     tools = ToolRegistry(plugins=False)
-    try:
-        result = asyncio.run(tools.execute(name, arguments))
-    finally:
-        tools.close()
+    result = asyncio.run(tools.execute(name, arguments))
     return result.result if result.success else str(result.error)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import importlib.metadata
+import subprocess
+import sys
 import threading
 from typing import Annotated, Any
 
@@ -36,10 +38,7 @@ def tool_of(run: Any, **options: Any) -> Tool[Greeting]:
 
 
 def execute(tools: ToolRegistry, tool: str, /, **arguments: Any) -> ToolResult:
-    try:
-        return asyncio.run(tools.execute(tool, arguments))
-    finally:
-        tools.close()
+    return asyncio.run(tools.execute(tool, arguments))
 
 
 def test_the_schema_is_that_of_the_struct() -> None:
@@ -99,6 +98,7 @@ def test_failures_are_results() -> None:
 
     assert call(fail(ToolError("out of greetings"))) == "out of greetings"
     assert call(fail(KeyError("secret"))) == "the tool 'greet' failed: KeyError"
+    assert call(fail(StopIteration())) == "the tool 'greet' failed: RuntimeError"
     assert call(lambda _: "x" * (1 << 21)) == "the result has more than 1048576 characters and members"
     assert call(lambda _: "é" * (1 << 19)) == "the result has 1048578 bytes, the limit is 1048576"
     assert call(lambda _: object()) == "the tool 'greet' failed: TypeError"
@@ -119,6 +119,25 @@ def test_time_is_up() -> None:
         assert result.error == "the tool 'greet' took longer than 0.05 seconds"
     release.set()
     assert cancelled == [True]
+
+
+def test_tools_that_hang_keep_few_threads_and_no_process() -> None:
+    program = """
+import asyncio, threading, msgspec
+from shimmy.agent.tool import Tool
+from shimmy.agent.tool_registry import ToolRegistry
+class Nothing(msgspec.Struct):
+    pass
+async def main():
+    tools = ToolRegistry([Tool("hang", "", Nothing, lambda _: threading.Event().wait(), seconds=0.2)], plugins=False)
+    results = await asyncio.gather(*(tools.execute("hang", {}) for _ in range(9)))
+    assert all("took longer than 0.2 seconds" in result.error for result in results), results
+    assert threading.active_count() == 5, threading.enumerate()
+    print("ended")
+asyncio.run(main())
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=False)
+    assert (done.returncode, done.stdout) == (0, "ended\n"), done.stderr
 
 
 def test_tools_of_installed_packages(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:

@@ -65,10 +65,7 @@ def run(
 ) -> WorkflowResult:
     tools = ToolRegistry(plugins=False)
     runner = WorkflowRunner(tools, model or Model(), seconds=seconds)
-    try:
-        return asyncio.run(runner.run(workflow_of(*steps, **fields), context or {}))
-    finally:
-        tools.close()
+    return asyncio.run(runner.run(workflow_of(*steps, **fields), context or {}))
 
 
 def results(result: WorkflowResult) -> dict[str, Any]:
@@ -295,14 +292,12 @@ def test_what_is_put_in() -> None:
     assert filled("<{{ a b }}> {{list[1].x}} {{list}} {{none}}") == '<1> y [1,{"x":"y"}] null'
     assert filled("{{text}}") == "{{list}}"
     assert "no variable 'nope'; there are a b, list" in filled("{{nope}}")
-    tools = ToolRegistry(plugins=False)
     data = results(
         run(
             step("q", "tool", tool_name="json_query", arguments={"data": {"{{a b}}": "{{list}}"}, "path": "1[0]"}),
             context=variables,
         )
     )
-    tools.close()
     assert data["q"]["value"] == 1
 
 
@@ -345,7 +340,6 @@ def test_cancelling_ends_the_steps() -> None:
         running.cancel()
         await asyncio.wait({running})
         assert (model.cancelled, model.at_once) == (3, 0)
-        tools.close()
 
     asyncio.run(check())
 
