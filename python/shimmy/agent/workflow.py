@@ -27,7 +27,8 @@ Name: TypeAlias = Annotated[str, Meta(min_length=1, max_length=128)]
 class Step(msgspec.Struct, kw_only=True):
     """One step. What its type needs stands in `parameters`, or beside the type in `step_type` (the older form)."""
 
-    id: Name = "step"
+    id: Name | None = None
+    """Required but inside of a conditional step, where nothing asks for it."""
     type: str | None = None
     step_type: dict[str, Any] | None = None
     depends_on: Annotated[list[Name], Meta(max_length=MAX_STEPS)] = []
@@ -100,6 +101,8 @@ def plan_of(workflow: Workflow) -> Plan:
     n_steps = 0
     for index, step in enumerate(workflow.steps):
         place = f"workflow.steps[{index}]"
+        if step.id is None:
+            raise InvalidRequestError(f"{place}.id is required", f"{place}.id")
         if step.id in steps:
             raise InvalidRequestError(f"{place}.id is {step.id!r}, as another step's", f"{place}.id")
         steps[step.id] = planned = _planned(step, place, 1)
@@ -143,7 +146,7 @@ def _planned(step: Step, place: str, depth: int) -> PlannedStep:
         known = ", ".join(get_args(StepType))
         raise InvalidRequestError(f"{place}.type must be one of {known}, got {kind!r}", f"{place}.type")
     parameters = {**given, **step.parameters}
-    planned = PlannedStep(id=step.id, type=kind, depends_on=step.depends_on, parameters=parameters, place=place)
+    planned = PlannedStep(id=step.id or "", type=kind, depends_on=step.depends_on, parameters=parameters, place=place)
     place = f"{place}.parameters"
     try:
         if kind == "tool":

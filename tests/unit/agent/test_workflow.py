@@ -197,6 +197,7 @@ def test_what_depends_on_a_failed_step_does_not_run() -> None:
         ([], {}, "at least one step", "workflow.steps"),
         ([step("a", "magic")], {}, "type must be one of llm, tool, data_transform, conditional, got 'magic'", None),
         ([{"id": "a"}], {}, "got None", "workflow.steps[0].type"),
+        ([{"type": "llm"}], {}, "workflow.steps[0].id is required", "workflow.steps[0].id"),
         ([step("a", "llm", prompt="x")] * 2, {}, "as another step's", "workflow.steps[1].id"),
         ([step("a", "llm", "b", prompt="x")], {}, "names 'b'; there are a", "workflow.steps[0].depends_on"),
         ([step("a", "llm", prompt="x")], {"outputs": ["z"]}, "workflow.outputs names 'z'; there are a", None),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -66,11 +67,9 @@ VALUES = (
 )
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    from conftest import run_server
-
-    with run_server(Settings(bind="127.0.0.1:0", data_dir=tmp_path_factory.mktemp("data"))) as server:
+@pytest.fixture
+def server(start_server: Any, tmp_path: Path) -> Iterator[Any]:
+    with start_server(Settings(bind="127.0.0.1:0", data_dir=tmp_path)) as server:
         yield server
 
 
