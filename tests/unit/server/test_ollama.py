@@ -190,7 +190,8 @@ def test_a_model_that_others_use_stays(start_server: Any) -> None:
     with start_server() as server:
         body = {"model": "m", "messages": [{"role": "user", "content": "slow 900"}]}
         with server.http.stream("POST", "/api/chat", json=body) as stream:
-            next(stream.iter_lines())
+            told = stream.iter_lines()  # a generator that is dropped closes its response
+            next(told)
             assert chat(server, "hello", keep_alive=0, stream=False).json()["done"]
             assert chat(server, "hello", stream=False).json()["done"]
             assert len(server.engines) == 1
