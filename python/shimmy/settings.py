@@ -47,6 +47,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """LoRA adapter GGUFs for the model of `model_path`, each named by its stem."""
     model_dirs: tuple[Path, ...] = ()
     """Folders to search for models, besides ./models."""
+    library: Path | None = None
+    """Folder for models that shimmy downloads or creates; None: the platform's folder for its data."""
+    registry_url: Annotated[str, msgspec.Meta(pattern=r"^https?://[^/@\s]+(/[^\s]*)?$")] = "https://registry.ollama.ai"
+    """Ollama registry that names without a host are pulled from."""
     demo_model: bool = False
     """List the embedded shimmy-mini even when other models are found."""
     gpu_backend: GpuBackend = "auto"
@@ -196,6 +200,8 @@ _VARIABLES: dict[str, tuple[str, Callable[[str], Any]]] = {
     "SHIMMY_BASE_GGUF": ("model_path", lambda text: Path(text).expanduser()),
     "SHIMMY_LORA_GGUF": ("lora", split_paths),
     "SHIMMY_MODEL_PATHS": ("model_dirs", split_paths),
+    "SHIMMY_LIBRARY": ("library", lambda text: Path(text).expanduser()),
+    "SHIMMY_REGISTRY_URL": ("registry_url", str),
     "SHIMMY_BIND_ADDRESS": ("bind", str),
     "SHIMMY_API_KEY": ("api_key", str),
     "SHIMMY_API_KEYS_FILE": ("api_keys", lambda text: Path(text).expanduser()),

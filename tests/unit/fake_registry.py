@@ -21,6 +21,12 @@ class FakeEntry:
 
     adapters: dict[str, Path] = field(default_factory=dict)
 
+    record = None
+
+    @property
+    def engine(self) -> str:
+        return self.name
+
     @property
     def model(self) -> LocalModel:
         return LocalModel(

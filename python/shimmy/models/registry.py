@@ -18,12 +18,14 @@ from shimmy.discovery.names import stem_name
 from shimmy.discovery.scan import Scan, Scanner
 from shimmy.discovery.walk import Problem, Root
 from shimmy.errors import ModelLoadError, ModelNotFoundError
+from shimmy.library.library import Library, default_folder
+from shimmy.library.record import Record
 from shimmy.model_info import LoadSpec
+from shimmy.models.shelf import LOADABLE, Shelf, check_loadable
 from shimmy.settings import Settings, SettingsError
 from shimmy.templates.choose import choose_template
 
 DEMO_NAME = "shimmy-mini"
-_LOADABLE: frozenset[Kind] = frozenset({"chat", "base", "embedding", "rerank"})
 
 
 class ModelEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,6 +38,15 @@ class ModelEntry(msgspec.Struct, frozen=True, kw_only=True):
     adapters: dict[str, Path]
     """LoRA adapters to load with it: name -> file."""
     settings: Settings
+    record: Record | None = None
+    """How shimmy came by it, and what it is asked with; None for what was found or given."""
+    shared: str | None = None
+    """The model whose engine answers for it, where that one would be loaded in the same way."""
+
+    @property
+    def engine(self) -> str:
+        """The name of the engine that answers."""
+        return self.shared or self.name
 
     @property
     def path(self) -> Path:
@@ -57,21 +68,23 @@ class ModelEntry(msgspec.Struct, frozen=True, kw_only=True):
     def load_spec(self) -> LoadSpec:
         """How to load it, with the settings applied. Raises InvalidRequestError for a bad chat_template setting."""
         settings = self.settings
-        template = choose_template(
+        record = self.record or Record(name=self.name, created=0)
+        template = record.template or choose_template(
             self.model.architecture,
             f"{self.name} {self.model.title or ''}",
             settings.chat_template,
             has_own=self.model.has_chat_template,
         )
         model: dict[str, Any] = {}
-        context: dict[str, Any] = {} if settings.ctx is None else {"n_ctx": settings.ctx}
+        n_ctx = record.parameters.get("num_ctx", settings.ctx)
+        context: dict[str, Any] = {} if n_ctx is None else {"n_ctx": n_ctx}
         if settings.gpu_backend == "cpu":
             model["n_gpu_layers"] = 0
             context["op_offload"] = False
         if settings.devices:
             model["devices"] = list(settings.devices)
         return LoadSpec(
-            name=self.name,
+            name=self.engine,
             path=str(self.path),
             adapters={name: str(path) for name, path in self.adapters.items()},
             chat_template=template,
@@ -87,14 +100,15 @@ class Registry:
     Readers see one complete search: `rescan` may run on another thread and swaps its result in at the end.
     """
 
-    def __init__(self, settings: Settings, *, roots: list[Root] | None = None) -> None:
-        """Search at once. `roots` replaces the folders that the settings name.
+    def __init__(self, settings: Settings, *, roots: list[Root] | None = None, library: Library | None = None) -> None:
+        """Search at once. `roots` and `library` replace the folders that the settings name.
 
         Raises SettingsError when `settings.model_path` or a file of `settings.lora` does not exist, ModelLoadError
         when it cannot be used.
         """
         self._settings = settings
         self._roots = search_roots(settings) if roots is None else roots
+        self.library = library or Library(settings.library or default_folder())
         self._scanner = Scanner()
         self._scanning = threading.Lock()
         self._entries: Mapping[str, ModelEntry] = {}
@@ -121,10 +135,13 @@ class Registry:
 
     def get(self, name: str) -> ModelEntry:
         """The model called `name`. Raises ModelNotFoundError naming those that exist and the closest one."""
-        entry = self._entries.get(name) or self._demo_when_asked(name)
-        if entry is None:
-            raise ModelNotFoundError(self._unknown(name))
-        return entry
+        # Ollama's clients add the tag that it takes for granted, or leave it out.
+        untagged = name.removesuffix(":latest")
+        for known in (name, untagged, f"{untagged}:latest"):
+            entry = self._entries.get(known) or self._demo_when_asked(known)
+            if entry is not None:
+                return entry
+        raise ModelNotFoundError(self._unknown(name))
 
     def rescan(self) -> None:
         """Search the folders again. Entries that were handed out stay as they are."""
@@ -140,8 +157,11 @@ class Registry:
                 adapters = {**(twin.adapters if twin else {}), **self._given_adapters(given)}
                 entries[given.name] = self._entry(given, "registered", adapters)
             for model in models:
-                if model.kind in _LOADABLE:
+                if model.kind in LOADABLE:
                     entries[model.name] = self._entry(model, "discovered", model.adapters)
+            shelf = Shelf(self.library)
+            entries = shelf.arrange(entries, self._recorded, self._demo_when_asked)
+            scan.problems.extend(shelf.problems)
             if self._settings.demo_model or not any(entry.kind in GENERATIVE for entry in entries.values()):
                 demo = self._demo()
                 entries[demo.name] = demo
@@ -157,7 +177,7 @@ class Registry:
         if path is None:
             return None
         model = self._read(path, "model")
-        if model.kind not in _LOADABLE:
+        if model.kind not in LOADABLE:
             what = "a LoRA adapter" if model.kind == "adapter" else f"a file of kind {model.kind}"
             raise ModelLoadError(f"{path} is {what}, not a model that can be loaded")
         return model
@@ -187,6 +207,10 @@ class Registry:
         except OSError as error:
             raise ModelLoadError(f"cannot read the {what} {path}: {error.strerror}") from error
 
+    def _recorded(self, record: Record) -> ModelEntry:
+        model = check_loadable(self._scanner.read(self.library.file(record.files[0])))
+        return self._entry(model, "discovered", model.adapters)
+
     def _demo(self) -> ModelEntry:
         model = msgspec.structs.replace(self._scanner.read(demo_model_path()), name=DEMO_NAME)
         return self._entry(model, "registered", demo_adapter_paths())
@@ -207,11 +231,12 @@ class Registry:
 
 
 def search_roots(settings: Settings) -> list[Root]:
-    """The folders to search, in order: ./models, the folder of `model_path`, `model_dirs`."""
+    """The folders to search, in order: ./models, the folder of `model_path`, `model_dirs`, the library."""
     roots = [Root(Path("models"), required=False)]
     if settings.model_path is not None:
         roots.append(Root(settings.model_path.absolute().parent))
     roots += [Root(path) for path in settings.model_dirs]
+    roots.append(Root(settings.library or default_folder(), required=False))
     return roots
 
 

@@ -25,6 +25,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
     for variable in [name for name in os.environ if name.startswith("SHIMMY_")]:
         monkeypatch.delenv(variable)
     monkeypatch.setattr("shimmy.settings.config_path", lambda: tmp_path / "config.toml")
+    monkeypatch.setenv("SHIMMY_LIBRARY", str(tmp_path / "library"))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(fake_llm.FakeLLM, "loaded", [], raising=False)
     monkeypatch.setattr(fake_llm.FakeLLM, "calls", [], raising=False)
