@@ -1,4 +1,4 @@
-"""A host of models in a thread: an Ollama registry and a Hugging Face hub over files in memory, with faults on demand."""
+"""A host of models in a thread: an Ollama registry and a Hugging Face hub of files in memory, with faults on demand."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def _handler(host: FakeHost) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
-        def do_GET(self) -> None:  # noqa: N802 - the base class calls it so
+        def do_GET(self) -> None:
             path = urlsplit(self.path).path
             where = self.headers.get("range")
             host.asked.append((path, where))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from shimmy.discovery.local_model import LocalModel
 from shimmy.errors import ModelNotFoundError
+from shimmy.library.library import Library
 from shimmy.model_info import LoadSpec
 
 
@@ -49,6 +50,7 @@ class FakeRegistry:
     def __init__(self, *entries: FakeEntry) -> None:
         self._entries = {entry.name: entry for entry in entries}
         self.rescans = 0
+        self.library = Library(Path("no-library"))
 
     def names(self) -> list[str]:
         return list(self._entries)
@@ -60,6 +62,7 @@ class FakeRegistry:
         self.rescans += 1
 
     def get(self, name: str) -> FakeEntry:
+        name = name.removesuffix(":latest")
         if name not in self._entries:
             raise ModelNotFoundError(f"model {name!r} not found; available: {', '.join(self._entries)}.")
         return self._entries[name]

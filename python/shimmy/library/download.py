@@ -100,7 +100,7 @@ class Download:
                 try:
                     fcntl.flock(partial, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
-                    raise DownloadError(f"{self._target.name} is being downloaded by another process") from None
+                    raise DownloadError(f"{self._target.name} is being downloaded already") from None
             yield partial
 
     def _take_up(self, partial: BinaryIO) -> None:

@@ -60,7 +60,7 @@ class Puller:
         parse_reference(name, self._registry_host)
 
     def pull(self, name: str, report: Report, stop: threading.Event) -> Record:
-        """The record of what is now in the library, under `name` (without https://). What is there already is not fetched again.
+        """The record of what is now in the library, under `name` less "https://". What is there is not fetched again.
 
         Raises InvalidRequestError (a name or quantization that is none), ModelNotFoundError, and DownloadError with its
         UnreachableError and CancelledDownloadError.

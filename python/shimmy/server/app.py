@@ -33,6 +33,7 @@ from shimmy.server.llama_server import LlamaServerRoutes
 from shimmy.server.model_routes import ModelRoutes
 from shimmy.server.native import NativeRoutes
 from shimmy.server.ollama import OllamaRoutes
+from shimmy.server.ollama_library import OllamaLibraryRoutes
 from shimmy.server.openai import OpenAiRoutes
 from shimmy.server.page import PageRoutes
 from shimmy.server.request_id import RequestId
@@ -64,6 +65,7 @@ def create_app(manager: ModelManager, settings: Settings, tools: ToolRegistry | 
     sessions = SessionStore(settings.max_sessions, settings.session_idle_minutes * 60)
     ollama = OllamaRoutes(backend, most)
     tools = tools or ToolRegistry()
+    library = OllamaLibraryRoutes(manager, settings.registry_url, most)
     traces = open_traces(version) if settings.traces else None
     observers: list[Observer] = [AccessLog(prompts=settings.log_prompts)] if settings.access_log else []
     observers += [traces] if traces is not None else []
@@ -78,6 +80,7 @@ def create_app(manager: ModelManager, settings: Settings, tools: ToolRegistry | 
             *SessionRoutes(manager, sessions, version).routes(),
             *EmbeddingRoutes(manager, most).routes(),
             *ollama.routes(),
+            *library.routes(),
             *LlamaServerRoutes(backend, version, most).routes(),
             *NativeRoutes(backend, most, ollama).routes(),
             *ToolRoutes(tools, most).routes(),
@@ -109,7 +112,7 @@ def create_app(manager: ModelManager, settings: Settings, tools: ToolRegistry | 
             ShimmyError: _shimmy_error,
             Exception: _unexpected_error,
         },
-        lifespan=lambda _: _closing(responses, manager, traces),
+        lifespan=lambda _: _closing(responses, library, manager, traces),
         redirect_slashes=False,
     )
     app.state.settings = settings  # for every Endpoint
@@ -117,10 +120,13 @@ def create_app(manager: ModelManager, settings: Settings, tools: ToolRegistry | 
 
 
 @asynccontextmanager
-async def _closing(responses: ResponsesRoutes, manager: ModelManager, traces: Traces | None) -> AsyncIterator[None]:
+async def _closing(
+    responses: ResponsesRoutes, library: OllamaLibraryRoutes, manager: ModelManager, traces: Traces | None
+) -> AsyncIterator[None]:
     try:
         yield
     finally:
+        library.close()
         await responses.close()
         await manager.close()
         if traces is not None:

@@ -11,10 +11,11 @@ import msgspec
 from shimmy.engine_client import EngineClient
 from shimmy.models.manager import ModelManager
 from shimmy.output import RequestOutput
-from shimmy.request import GenerateRequest
+from shimmy.request import ChatPrompt, GenerateRequest
 from shimmy.server.auth import tenant
 from shimmy.server.limits import Limiter
 from shimmy.server.metrics import Metrics
+from shimmy.server.preset import preset_of
 from shimmy.server.request_record import current_record
 from shimmy.server.request_tracker import RequestTracker, TrackedRequest
 
@@ -37,8 +38,15 @@ class Backend:
 
     async def open(self, model: str, requests: Sequence[GenerateRequest], stack: AsyncExitStack) -> Running:
         """Start `requests` on one model, loading it when needed; leaving `stack` cancels what still runs."""
+        preset = preset_of(self.manager.registry.get(model))
+        requests = [preset.applied(request) for request in requests]
         client = await stack.enter_async_context(self.manager.use(model))
         return Running(client, [await self._start(client, request, stack) for request in requests])
+
+    def opened(self, model: str, prompt: ChatPrompt) -> ChatPrompt:
+        """The conversation as `open` gives it to the model. Raises ModelNotFoundError."""
+        preset = preset_of(self.manager.registry.get(model))
+        return msgspec.structs.replace(prompt, messages=preset.opened(prompt.messages))
 
     async def _start(
         self, client: EngineClient, request: GenerateRequest, stack: AsyncExitStack

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from shimmy.engine_client import EngineClient
-from shimmy.errors import InvalidRequestError, ModelLoadError, ModelNotFoundError, ShimmyError
+from shimmy.errors import InvalidRequestError, ModelLoadError, ShimmyError
 from shimmy.models.registry import ModelEntry
 from shimmy.request import ChatPrompt, GenerateRequest
 from shimmy.server.auth import check_scope
@@ -33,6 +33,7 @@ from shimmy.server.ollama_answer import (
 from shimmy.server.ollama_conversation import chat_request, conversation_of, engine_request
 from shimmy.server.ollama_embeddings import Embedded, embed, embeddings_answer
 from shimmy.server.ollama_models import described, process_of, shown
+from shimmy.server.preset import preset_of
 from shimmy.server.schemas.decoding import decode
 from shimmy.server.schemas.ollama import (
     OllamaChatRequest,
@@ -72,7 +73,8 @@ class OllamaRoutes:
     async def generate(self, call: Call) -> Reply | StreamReply:
         """POST /api/generate, as Ollama's clients mean it."""
         body = decode(call.body, OllamaGenerateRequest)
-        model = self._entry(body.model).name
+        entry = self._entry(body.model)
+        model, preset = entry.name, preset_of(entry)
         if not body.prompt and not body.suffix:
             return await self._load(model, generate_shape, body.keep_alive)
         conversation = conversation_of(body)
@@ -80,19 +82,21 @@ class OllamaRoutes:
         client = await self._use(model, body.keep_alive, call)
         writer = LineWriter(body.model, generate_shape, time.perf_counter() - begin)
         if conversation is not None:
-            request = engine_request(body, conversation)
-            return await self._answer(model, request, writer, body.stream, call, remember=(client, conversation))
+            request = engine_request(body, conversation, preset)
+            remembered = conversation if body.context else self._backend.opened(model, conversation)
+            return await self._answer(model, request, writer, body.stream, call, remember=(client, remembered))
         text: str | list[int] = body.prompt or ""
         if body.suffix:
             text = await fill_in_prompt(client, body.prompt or "", body.suffix, "suffix")
-        return await self._answer(model, engine_request(body, text), writer, body.stream, call)
+        return await self._answer(model, engine_request(body, text, preset), writer, body.stream, call)
 
     async def _chat(self, call: Call) -> Reply | StreamReply:
         body = decode(call.body, OllamaChatRequest)
-        model = self._entry(body.model).name
+        entry = self._entry(body.model)
+        model = entry.name
         if not body.messages:
             return await self._load(model, chat_shape, body.keep_alive)
-        request = chat_request(body)
+        request = chat_request(body, preset_of(entry))
         begin = time.perf_counter()
         await self._use(model, body.keep_alive, call)
         writer = LineWriter(body.model, chat_shape, time.perf_counter() - begin)
@@ -164,7 +168,8 @@ class OllamaRoutes:
         return _json({"version": API_VERSION})
 
     async def _tags(self, request: Request) -> Response:
-        return _json({"models": [described(entry) for entry in self._manager.registry.entries()]})
+        entries = self._manager.registry.entries()
+        return _json({"models": await asyncio.to_thread(lambda: [described(entry) for entry in entries])})
 
     async def _ps(self, request: Request) -> Response:
         known = {entry.name: entry for entry in self._manager.registry.entries()}
@@ -178,19 +183,12 @@ class OllamaRoutes:
             raise InvalidRequestError("model is required", "model")
         entry = self._entry(name)
         try:
-            return Reply(msgspec.json.encode(await asyncio.to_thread(shown, entry)))
+            return Reply(msgspec.json.encode(await asyncio.to_thread(shown, entry, verbose=bool(body.verbose))))
         except OSError as error:
             raise ModelLoadError(f"the file of model {name!r} cannot be read: {error.strerror}") from error
 
     def _entry(self, name: str) -> ModelEntry:
-        """Ollama's clients add the tag that it takes for granted."""
-        registry = self._manager.registry
-        try:
-            return registry.get(name)
-        except ModelNotFoundError:
-            if not name.endswith(":latest"):
-                raise
-            return registry.get(name.removesuffix(":latest"))
+        return self._manager.registry.get(name)
 
 
 def is_ollama(call: Call) -> bool:

@@ -160,7 +160,7 @@ def test_being_cancelled_keeps_what_came(host: FakeHost, fetch: Any, target: Pat
     thread.start()
     while not partial(target).exists() or partial(target).stat().st_size < 1_000_000:
         assert thread.is_alive()
-    with pytest.raises(DownloadError, match="by another process"):
+    with pytest.raises(DownloadError, match="is being downloaded already"):
         fetch()
     stop.set()
     host.gate.set()

@@ -108,5 +108,5 @@ def test_an_answer_without_sizes(host: FakeHost) -> None:
     for sibling in info["siblings"]:
         del sibling["size"], sibling["lfs"]
     host.files["/api/models/owner/repo"] = json.dumps(info).encode()
-    with pytest.raises(DownloadError, match="how large m.gguf"):
+    with pytest.raises(DownloadError, match=r"how large m\.gguf"):
         find_files(HubReference("owner/repo"), host.url)

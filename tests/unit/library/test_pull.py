@@ -165,7 +165,7 @@ def test_manifests_that_are_refused(host: FakeHost, library: Library, manifest: 
 
 def test_what_is_no_model_is_not_kept(host: FakeHost, library: Library) -> None:
     host.add_repository("owner/repo", {"m.gguf": b"<html>a page of errors</html>" * 10})
-    with pytest.raises(DownloadError, match="no usable model: .*not a GGUF file"):
+    with pytest.raises(DownloadError, match=r"no usable model: .*not a GGUF file"):
         pull(host, library, "owner/repo")
     assert files(library) == []
 

@@ -59,19 +59,19 @@ class RunningServer:
 
 
 @contextmanager
-def run_server(settings: Settings | None = None) -> Iterator[RunningServer]:
+def run_server(settings: Settings | None = None, registry: Any = None) -> Iterator[RunningServer]:
     engines: list[ScriptedEngine] = []
 
     async def start(spec: LoadSpec, progress: Callable[[float], None] | None) -> ScriptedEngine:
         engines.append(await ScriptedEngine.load(spec, progress))
         return engines[-1]
 
-    registry = FakeRegistry(
+    fake = FakeRegistry(
         FakeEntry(MODEL, "m.gguf", "registered"),
         FakeEntry("org/chat:8b", "chat.gguf"),
         FakeEntry("broken", "broken.gguf"),
     )
-    manager = ModelManager(registry, start)
+    manager = ModelManager(registry or fake, start)
     settings = settings or Settings(bind="127.0.0.1:0")
     listener = listen(settings.bind)
     server = uvicorn.Server(uvicorn_config(create_app(manager, settings), settings))
@@ -105,7 +105,7 @@ def server(shared_server: RunningServer) -> RunningServer:
 
 
 @pytest.fixture
-def start_server() -> Callable[[Settings | None], Any]:
+def start_server() -> Callable[..., Any]:
     return run_server
 
 

@@ -277,6 +277,7 @@ def test_what_is_there_and_what_runs(server: Any) -> None:
         "families": ["scripted"],
         "parameter_size": "1K",
         "quantization_level": "F32",
+        "context_length": 256,
     }
     assert len({model["digest"] for model in models}) == 3
     chat(server, "hi")

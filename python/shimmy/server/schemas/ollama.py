@@ -40,7 +40,7 @@ class ToolUse(msgspec.Struct):
     id: str | None = None
 
 
-class OllamaMessage(msgspec.Struct):
+class OllamaMessage(msgspec.Struct, omit_defaults=True):
     role: str
     content: str | None = None
     images: list[str] | None = None
@@ -177,7 +177,7 @@ class OllamaModel(msgspec.Struct, kw_only=True):
     digest: str
     """Names this version of the file; it is not the hash of its bytes."""
     details: OllamaDetails
-    capabilities: list[str]
+    capabilities: list[str] | UnsetType
 
 
 class OllamaProcess(msgspec.Struct, kw_only=True):
