@@ -10,6 +10,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from msgspec import UNSET, UnsetType
 
 from shimmy.discovery.classify import Kind
@@ -75,7 +76,7 @@ def shown(entry: ModelEntry, *, verbose: bool = False) -> OllamaShow:
         template=template,
         system=record.system or UNSET,
         license=license_text if isinstance(license_text, str) and license_text else UNSET,
-        messages=[OllamaMessage(**message) for message in record.messages] or UNSET,
+        messages=msgspec.convert(record.messages, list[OllamaMessage]) or UNSET,
         details=_details(entry),
         model_info={"general.parameter_count": entry.model.n_params, **info},
         capabilities=_told_by(entry.kind, metadata, template),
