@@ -39,7 +39,7 @@ def server(start_server: Any, host: FakeHost, library: Library, tmp_path: Path) 
     write_model(tmp_path / "found" / "base.gguf")
     settings = Settings(bind="127.0.0.1:0", registry_url=host.url)
     registry = Registry(settings, roots=[Root(tmp_path / "found")], library=library)
-    with start_server(settings, registry) as running:
+    with start_server(settings, registry=registry) as running:
         yield running
 
 
