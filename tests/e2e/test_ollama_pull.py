@@ -70,6 +70,14 @@ def test_pull_from_the_hub(client: Client) -> None:
         client.pull("owner/tiny-GGUF:Q2_K")
 
 
+def test_a_file_that_the_client_brings(client: Client) -> None:
+    digest = client.create_blob(demo_model_path())
+    made = client.create("brought", files={"tiny.gguf": digest}, parameters=GREEDY)
+    assert made.status == "success"
+    assert answer(client, "brought") == ANSWER
+    assert client.delete("brought").status == "success"
+
+
 def test_create_copy_and_delete(client: Client) -> None:
     client.pull("tiny:1b")
     made = client.create("pirate", from_="tiny:1b", system="You are a pirate.", parameters={"num_predict": 3})

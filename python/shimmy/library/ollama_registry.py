@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from shimmy.errors import ModelNotFoundError
+from shimmy.library.blob import blob_file
 from shimmy.library.download import RemoteFile
 from shimmy.library.egress import DownloadError, Egress
 from shimmy.library.reference import RegistryReference
@@ -40,7 +41,7 @@ class Layer(msgspec.Struct, frozen=True, rename="camel"):
     @property
     def file(self) -> str:
         """Its path in a store."""
-        return f"blobs/{self.digest.replace(':', '-')}"
+        return blob_file(self.digest)
 
 
 class Manifest(msgspec.Struct, frozen=True):

@@ -1,4 +1,4 @@
-"""Ollama's routes that change what models there are: pull, create, copy and delete."""
+"""Ollama's routes that change what models there are: pull, create (also of blobs that were sent), copy and delete."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from typing import Any
 import msgspec
 from starlette.routing import BaseRoute, Route
 
+from shimmy.discovery.classify import classify
+from shimmy.discovery.gguf_header import GgufError, read_header
 from shimmy.errors import InvalidRequestError, ModelNotFoundError
+from shimmy.library.blob import blob_file
 from shimmy.library.egress import DownloadError
 from shimmy.library.library import Library
 from shimmy.library.pull import Progress, Puller
@@ -18,6 +21,8 @@ from shimmy.library.record import Record
 from shimmy.library.reference import check_name
 from shimmy.models.manager import ModelManager
 from shimmy.models.registry import ModelEntry
+from shimmy.models.shelf import LOADABLE
+from shimmy.server.blobs import BlobRoutes
 from shimmy.server.created_model import copied, created
 from shimmy.server.endpoint import Call, Endpoint, Reply, StreamReply
 from shimmy.server.errors import native_error
@@ -51,6 +56,7 @@ class OllamaLibraryRoutes:
             route("/api/create", self._create),
             route("/api/copy", self._copy),
             route("/api/delete", self._delete, "DELETE"),
+            *BlobRoutes(self._manager.registry.library).routes(),
         ]
 
     def close(self) -> None:
@@ -69,13 +75,32 @@ class OllamaLibraryRoutes:
         body = decode(call.body, CreateRequest)
         name = check_name(_named(body.model or body.name))
         self._check_free(name)
-        if body.files and body.from_:
-            raise InvalidRequestError("from and files exclude each other", "files")
-        if not body.from_:
-            raise InvalidRequestError("from is required: the model that it is made from", "from")
-        entry = await self._entry(body.from_)
-        record = created(body, name, entry, ())
+        if bool(body.files) == bool(body.from_):
+            raise InvalidRequestError(
+                "from is required: the model that it is made from; or files, but not both", "from"
+            )
+        if body.files:
+            record = created(body, name, None, (await asyncio.to_thread(self._file, body.files),))
+        else:
+            record = created(body, name, await self._entry(body.from_ or ""), ())
         return await _told(self._creating(record), body.stream)
+
+    def _file(self, files: dict[str, str]) -> str:
+        """The one GGUF file that was sent before, as the library names it."""
+        if len(files) != 1:
+            raise InvalidRequestError(f"files must hold one GGUF file, got {len(files)}: merge the parts", "files")
+        ((name, digest),) = files.items()
+        file = blob_file(digest)
+        try:
+            kind = classify(read_header(self._manager.registry.library.file(file)))
+        except FileNotFoundError:
+            raise ModelNotFoundError(f"files: {name}: {digest} was not sent; POST it to /api/blobs first") from None
+        except GgufError as error:
+            reason = error.message.rpartition(f"{file}: ")[2]
+            raise InvalidRequestError(f"files: {name} is no model that can be loaded: {reason}", "files") from error
+        if kind not in LOADABLE:
+            raise InvalidRequestError(f"files: {name} is of kind {kind} and cannot be loaded on its own", "files")
+        return file
 
     async def _creating(self, record: Record) -> AsyncGenerator[Progress, None]:
         yield Progress(status="reading model metadata")

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 from fake_host import FakeHost, digest_of, run_host
-from tiny_gguf import model_bytes, write_model
+from tiny_gguf import adapter_bytes, model_bytes, write_model
 
 from shimmy.discovery.walk import Root
 from shimmy.library.library import Library
@@ -317,6 +317,64 @@ def test_what_files_say_of_themselves(server: Any, tmp_path: Path) -> None:
     assert str(tmp_path) not in json.dumps(shown)
     shown = server.http.post("/api/show", json={"name": "able", "verbose": True}).json()
     assert shown["model_info"]["tokenizer.ggml.tokens"] == ["a", "b"]
+
+
+class TestBlobs:
+    def send(self, server: Any, data: bytes, digest: str | None = None) -> httpx.Response:
+        return server.http.post(f"/api/blobs/{digest or digest_of(data)}", content=data)
+
+    def test_a_model_of_a_file_that_was_sent(self, server: Any, library: Library) -> None:
+        path = f"/api/blobs/{digest_of(MODEL)}"
+        assert server.http.head(path).status_code == 404
+        assert (self.send(server, MODEL).status_code, self.send(server, MODEL).status_code) == (201, 200)
+        assert server.http.head(path).status_code == 200
+        answer = create(server, "mine", **{"from": None, "files": {"m.gguf": digest_of(MODEL)}, "system": "Be brief."})
+        assert answer.json() == {"status": "success"}
+        assert chat(server, "mine").prompt.messages[0]["content"] == "Be brief."
+        delete(server, "mine")
+        assert server.http.head(path).status_code == 404
+
+    def test_large_ones_come_in_pieces(self, server: Any, library: Library) -> None:
+        data = bytes(9_000_000)
+
+        def pieces() -> Iterator[bytes]:
+            for at in range(0, len(data), 1_000_000):
+                yield data[at : at + 1_000_000]
+
+        answer = server.http.post(f"/api/blobs/{digest_of(data)}", content=pieces())
+        assert answer.status_code == 201
+        assert library.file(f"blobs/{digest_of(data).replace(':', '-')}").stat().st_size == len(data)
+
+    def test_another_content_than_it_says(self, server: Any, library: Library) -> None:
+        answer = self.send(server, b"data", digest_of(b"other"))
+        assert (answer.status_code, "not the one it was sent as" in answer.json()["error"]) == (400, True)
+        assert list((library.folder / "blobs").iterdir()) == []
+
+    @pytest.mark.parametrize(
+        "digest", ["sha256:0", "sha256:" + "G" * 64, "md5:" + "0" * 64, "..", "sha256:" + "0" * 65]
+    )
+    def test_digests_that_are_none(self, server: Any, library: Library, digest: str) -> None:
+        assert self.send(server, b"data", digest.replace("..", "%2e%2e")).status_code in (400, 404)
+        assert not library.folder.exists()
+
+    @pytest.mark.parametrize(
+        ("files", "status", "named"),
+        [
+            ({"m.gguf": "sha256:" + "0" * 64}, 404, "was not sent"),
+            ({"m.gguf": "../x"}, 400, "is no digest"),
+            ({"a.gguf": "x", "b.gguf": "y"}, 400, "one GGUF file"),
+            ({"m.gguf": digest_of(b"no model")}, 400, "m.gguf is no model"),
+            ({"m.gguf": digest_of(adapter_bytes())}, 400, "of kind adapter"),
+        ],
+    )
+    def test_files_that_make_no_model(
+        self, server: Any, tmp_path: Path, files: dict[str, str], status: int, named: str
+    ) -> None:
+        self.send(server, b"no model")
+        self.send(server, adapter_bytes())
+        answer = create(server, "mine", **{"from": None, "files": files})
+        assert (answer.status_code, named in answer.json()["error"]) == (status, True), answer.text
+        assert str(tmp_path) not in answer.text
 
 
 class TestCopyAndDelete:
