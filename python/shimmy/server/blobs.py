@@ -20,6 +20,7 @@ from shimmy.library.download import check_space
 from shimmy.library.egress import DownloadError
 from shimmy.library.library import Library
 from shimmy.server.errors import native_error, problem_of
+from shimmy.server.request_record import note_error
 
 _BATCH = 4 * 1024 * 1024
 """Bytes that are written at once, on another thread than the event loop's."""
@@ -56,6 +57,7 @@ class BlobRoutes:
         except (ShimmyError, OSError) as error:
             known = error if isinstance(error, ShimmyError) else _unwritable(error)
             problem = problem_of(known)
+            note_error(problem)
             return Response(native_error(problem), problem.status, problem.headers, "application/json")
         return Response(status_code=201)
 

@@ -192,7 +192,7 @@ async def _told(lines: AsyncGenerator[Progress, None], stream: bool | None) -> R
         async for _ in lines:
             pass
         return Reply(_ENCODER.encode(_SUCCESS))
-    return StreamReply(MEDIA_TYPE, await parts_of(lines, _line), lambda error: error + b"\n")
+    return StreamReply(MEDIA_TYPE, parts_of(lines, _line), lambda error: error + b"\n")
 
 
 def _line(line: Progress) -> bytes:
