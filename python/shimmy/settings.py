@@ -48,7 +48,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     model_dirs: tuple[Path, ...] = ()
     """Folders to search for models, besides ./models."""
     library: Path | None = None
-    """Folder for models that shimmy downloads or creates; None: the platform's folder for its data."""
+    """Folder for models that shimmy downloads or creates; None: `models` where shimmy keeps its data."""
     registry_url: Annotated[str, msgspec.Meta(pattern=r"^https?://[^/@\s]+(/[^\s]*)?$")] = "https://registry.ollama.ai"
     """Ollama registry that names without a host are pulled from."""
     demo_model: bool = False
@@ -146,6 +146,11 @@ def data_path() -> Path:
     import platformdirs
 
     return Path(platformdirs.user_data_dir("shimmy", appauthor=False))
+
+
+def library_path(settings: Settings) -> Path:
+    """Where the models lie that shimmy downloads or creates; it need not exist."""
+    return settings.library or (settings.data_dir or data_path()) / "models"
 
 
 def load_settings(

@@ -20,13 +20,6 @@ else:
     import tomli as tomllib
 
 
-def default_folder() -> Path:
-    """`models` in the platform's folder for shimmy's data; it need not exist."""
-    import platformdirs
-
-    return Path(platformdirs.user_data_dir("shimmy", appauthor=False)) / "models"
-
-
 class BrokenRecord(msgspec.Struct, frozen=True):
     """A record that cannot be read, and why."""
 

@@ -18,11 +18,11 @@ from shimmy.discovery.names import stem_name
 from shimmy.discovery.scan import Scan, Scanner
 from shimmy.discovery.walk import Problem, Root
 from shimmy.errors import ModelLoadError, ModelNotFoundError
-from shimmy.library.library import Library, default_folder
+from shimmy.library.library import Library
 from shimmy.library.record import Record
 from shimmy.model_info import LoadSpec
 from shimmy.models.shelf import LOADABLE, Shelf, check_loadable
-from shimmy.settings import Settings, SettingsError
+from shimmy.settings import Settings, SettingsError, library_path
 from shimmy.templates.choose import choose_template
 
 DEMO_NAME = "shimmy-mini"
@@ -108,7 +108,7 @@ class Registry:
         """
         self._settings = settings
         self._roots = search_roots(settings) if roots is None else roots
-        self.library = library or Library(settings.library or default_folder())
+        self.library = library or Library(library_path(settings))
         self._scanner = Scanner()
         self._scanning = threading.Lock()
         self._entries: Mapping[str, ModelEntry] = {}
@@ -236,7 +236,7 @@ def search_roots(settings: Settings) -> list[Root]:
     if settings.model_path is not None:
         roots.append(Root(settings.model_path.absolute().parent))
     roots += [Root(path) for path in settings.model_dirs]
-    roots.append(Root(settings.library or default_folder(), required=False))
+    roots.append(Root(library_path(settings), required=False))
     return roots
 
 

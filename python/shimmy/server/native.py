@@ -57,7 +57,7 @@ class NativeRoutes:
         return native_request(body, {**NATIVE_DEFAULTS, **preset.sampling})
 
 
-def native_request(body: NativeRequest, defaults: dict[str, Any]) -> GenerateRequest:
+def native_request(body: NativeRequest, defaults: dict[str, Any] = NATIVE_DEFAULTS) -> GenerateRequest:
     """What the engine gets. InvalidRequestError when there is nothing to answer."""
     prompt: str | ChatPrompt
     if body.messages is not None:
