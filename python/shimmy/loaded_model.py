@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from shimmy import _core, native_log
+from shimmy.call_grammar import calls_at_once
 from shimmy.embedder import Embedder
 from shimmy.errors import InvalidRequestError
 from shimmy.generation import Generation
@@ -171,14 +172,15 @@ class LoadedModel:
             raise InvalidRequestError(
                 "this model's chat template has no format for tool calls, so none can be required", "tool_choice"
             )
-        if prompt.tool_choice == "required":
+        parallel = prompt.parallel_tool_calls
+        if prompt.tool_choice == "required" and calls_at_once(chat.grammar) is None:
             optional = self.render(msgspec.structs.replace(prompt, tool_choice="auto"))
             thinks = prompt.enable_thinking and chat.supports_thinking  # before it calls
             if optional.grammar_lazy and not thinks:
-                return self.grammars.for_calls_only(optional)
+                return self.grammars.for_calls_only(optional, parallel=parallel)
         if spec is None or prompt.tool_choice == "required":
-            return self.grammars.for_tools(chat)
-        return self.grammars.for_either(spec, chat)
+            return self.grammars.for_tools(chat, parallel=parallel)
+        return self.grammars.for_either(spec, chat, parallel=parallel)
 
     def _with_token_bias(self, sampling: dict[str, Any]) -> dict[str, Any]:
         bias = sampling.get("logit_bias")

@@ -109,7 +109,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]
         yield process
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def start(home: Path) -> Callable[..., AbstractContextManager[ServerProcess]]:
     """Starts a server of the test's own: `with start("--ctx", "256") as server`."""
     return lambda *arguments: serve(home, *arguments)

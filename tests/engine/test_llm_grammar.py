@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -14,6 +15,7 @@ from shimmy import LLM, ChatPrompt, GrammarSpec
 from shimmy.completion import Completion
 from shimmy.errors import InvalidRequestError
 
+TEMPLATES = Path(__file__).resolve().parents[1] / "data" / "chat_templates"
 PARAMETERS = {
     "type": "object",
     "properties": {"city": {"enum": ["Paris", "Rome"]}, "unit": {"enum": ["C", "F"]}},
@@ -79,6 +81,19 @@ def test_required_calls(llm: LLM, speculation: bool) -> None:
 def test_required_calls_to_whatever_was_asked(llm: LLM) -> None:
     messages = [{"role": "user", "content": "Write a poem about the sea."}]
     check_calls(ask(llm, messages=messages, tool_choice="required", parallel_tool_calls=False))
+
+
+@pytest.mark.parametrize("dialect", ["qwen3", "llama3"])
+def test_nothing_is_said_before_required_calls(dialect: str) -> None:
+    """In the formats of templates that this model does not know, so it would say anything; qwen3 may reason."""
+    template = (TEMPLATES / f"{dialect}.jinja").read_text()
+    with LLM(spec(chat_template=template)) as llm:
+        for seed in range(4):
+            options = {"temperature": 2.0, "seed": seed, "max_tokens": 200}
+            answer = ask(llm, tool_choice="required", parallel_tool_calls=False, **options)
+            assert answer.text == ""
+            if not answer.reasoning:
+                check_calls(answer)
 
 
 @pytest.mark.parametrize("name", ["get_weather", "add"])

@@ -36,6 +36,7 @@ VALUES = {"errors", "request", "output", "completion", "embedding", "samples", "
 NATIVE = {
     "_core",
     "async_engine",
+    "call_grammar",
     "embedder",
     "generation",
     "llm",
