@@ -276,3 +276,57 @@ def test_what_only_ollama_has(seen: Seen) -> None:
     assert [model["name"] for model in seen("ollama", "ps")] == [MODEL]
     assert seen("ollama", "version")
     assert seen("ollama", "keepAlive") == {"reasons": ["unload", "load"], "loaded": [0, 1]}
+
+
+# --- Vercel's AI SDK --------------------------------------------------------------------------------------------------
+
+every_protocol = pytest.mark.parametrize("protocol", ["responses", "chat", "anthropic"])
+
+
+@every_protocol
+def test_answers_through_the_ai_sdk(seen: Seen, protocol: str) -> None:
+    for case in ("plain", "stream"):
+        answer = seen("ai_sdk", f"{protocol}.{case}")
+        assert (answer["text"], answer["reason"]) == (ANSWER, "stop")
+        assert answer["n_in"] > 20
+        assert 5 < answer["n_out"] < 15
+    assert seen("ai_sdk", f"{protocol}.rightKey") == ANSWER
+
+
+@every_protocol
+def test_tools_through_the_ai_sdk(seen: Seen, protocol: str) -> None:
+    for case, name in (("required", "get_weather"), ("requiredStreamed", "get_weather"), ("named", "get_time")):
+        (call,) = seen("ai_sdk", f"{protocol}.{case}")
+        assert (call["name"], json.loads(call["arguments"])) == (name, {"city": "Paris"})
+    for case in ("runTools", "runToolsStreamed"):
+        answer = seen("ai_sdk", f"{protocol}.{case}")
+        assert answer["asked"] == ["Paris"]
+        assert "21" in answer["text"] or "sunny" in answer["text"]
+
+
+@every_protocol
+def test_objects_through_the_ai_sdk(seen: Seen, protocol: str) -> None:
+    for case in ("parsed", "parsedStreamed"):
+        parsed = seen("ai_sdk", f"{protocol}.{case}")
+        assert parsed["city"] in ("Paris", "Rome")
+        assert isinstance(parsed["capital"], bool)
+
+
+@every_protocol
+def test_errors_and_leaving_through_the_ai_sdk(seen: Seen, protocol: str) -> None:
+    for case, status, words in (
+        ("badRequest", 400, "top_p"),
+        ("overflow", 400, "context holds 2048"),
+        ("noKey", 401, "key"),
+        ("unknownModel", 404, MODEL),
+    ):
+        told = seen("ai_sdk", f"{protocol}.{case}")
+        assert (told["error"], told["status"]) == ("APICallError", status)
+        assert words in told["message"]
+    request = seen("ai_sdk", f"{protocol}.aborted")
+    assert (request["state"], request["n_tokens"] < 1800) == ("cancelled", True)
+
+
+def test_embeddings_through_the_ai_sdk(seen: Seen) -> None:
+    first, second = seen("ai_sdk", "chat.embeddings")
+    assert first == second > 8

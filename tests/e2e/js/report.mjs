@@ -31,8 +31,9 @@ export async function report(looks) {
 }
 
 export function told(error) {
-  const { status, status_code, code, param, requestID, message, stack } = error;
-  return { error: error.constructor.name, status: status ?? status_code, code, param, requestID, message, stack };
+  const { status, status_code, statusCode, code, param, requestID, message, stack } = error;
+  const said = { status: status ?? status_code ?? statusCode, code, param, requestID, message, stack };
+  return { error: error.constructor.name, ...said };
 }
 
 /** How many of 48 requests at once were answered, and the errors of the others. */
