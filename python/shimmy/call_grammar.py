@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from typing import Any
+
+from shimmy.errors import InvalidRequestError
 
 # Its parser takes text before a call, so its grammar of required calls allows it too, without end.
 _ROOT = re.compile(
@@ -12,6 +16,17 @@ _ROOT = re.compile(
 )
 # Of dialects that mark each call: their list may be empty, and long.
 _LIST = re.compile(r"^tool-calls ::= \(tool-call\??( space)?\)\+$", re.MULTILINE)
+
+# The rule of a tool is called "tool-" and its name, and these two are rules of the calls themselves.
+_TAKEN = ("call", "calls")
+
+
+def check_names(tools: Sequence[dict[str, Any]]) -> None:
+    """InvalidRequestError for a tool whose name the grammar needs: its calls would begin over and over."""
+    for tool in tools:
+        function = tool.get("function")
+        if isinstance(function, dict) and function.get("name") in _TAKEN:
+            raise InvalidRequestError(f"a tool cannot be named {function['name']!r}: give it a longer name", "tools")
 
 
 def calls_at_once(gbnf: str) -> str | None:

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from shimmy import _core, native_log
-from shimmy.call_grammar import calls_at_once
+from shimmy.call_grammar import calls_at_once, check_names
 from shimmy.embedder import Embedder
 from shimmy.errors import InvalidRequestError
 from shimmy.generation import Generation
@@ -106,12 +106,14 @@ class LoadedModel:
         return EngineStats(**{name: getattr(stats, name) for name in EngineStats.__struct_fields__})
 
     def render(self, prompt: ChatPrompt) -> _core.RenderedChat:
-        """Raises InvalidRequestError (shape of the messages) and TemplateError."""
+        """Raises InvalidRequestError (shape of the messages, names of the tools) and TemplateError."""
         tools = prompt.tools
         if prompt.tool_name is not None:
             tools = [tool for tool in tools if tool.get("function", {}).get("name") == prompt.tool_name]
             if not tools:
                 raise InvalidRequestError(f"there is no tool named '{prompt.tool_name}'", "tool_choice")
+        if prompt.tool_choice != "none":
+            check_names(tools)
         return self.chat_format.render(
             msgspec.json.encode(prompt.messages),
             tools=msgspec.json.encode(tools) if tools else "",

@@ -126,6 +126,16 @@ def test_a_schema_beside_optional_tools(llm: LLM) -> None:
             jsonschema.validate(json.loads(answer.text), PERSON)
 
 
+@pytest.mark.parametrize("name", ["call", "calls"])
+def test_a_name_that_the_grammar_needs_is_refused(llm: LLM, name: str) -> None:
+    tools = [{"type": "function", "function": {"name": name, "parameters": PARAMETERS}}]
+    for choice in ("required", "auto"):
+        with pytest.raises(InvalidRequestError, match=f"cannot be named '{name}'") as refused:
+            ask(llm, tools=tools, tool_choice=choice)
+        assert refused.value.param == "tools"
+    assert ask(llm, tools=tools, tool_choice="none").tool_calls == []
+
+
 def test_a_schema_with_tool_choice_none(llm: LLM) -> None:
     answer = ask(llm, grammar=GrammarSpec(json_schema=PERSON), tool_choice="none")
     jsonschema.validate(json.loads(answer.text), PERSON)
