@@ -19,14 +19,27 @@ _LIST = re.compile(r"^tool-calls ::= \(tool-call\??( space)?\)\+$", re.MULTILINE
 
 # The rule of a tool is called "tool-" and its name, and these two are rules of the calls themselves.
 _TAKEN = ("call", "calls")
+# What names of rules cannot hold: llama.cpp writes "-" for it.
+_UNWRITABLE = re.compile(r"[^a-zA-Z0-9-]+")
 
 
 def check_names(tools: Sequence[dict[str, Any]]) -> None:
-    """InvalidRequestError for a tool whose name the grammar needs: its calls would begin over and over."""
+    """InvalidRequestError for tools that the grammar could not tell from its own rules, whose calls would begin over
+    and over, or from each other: of these only one could be called.
+    """
+    written: dict[str, str] = {}
     for tool in tools:
         function = tool.get("function")
-        if isinstance(function, dict) and function.get("name") in _TAKEN:
-            raise InvalidRequestError(f"a tool cannot be named {function['name']!r}: give it a longer name", "tools")
+        name = function.get("name") if isinstance(function, dict) else None
+        if not isinstance(name, str):
+            continue  # whoever renders them says what is wrong
+        if name in _TAKEN:
+            raise InvalidRequestError(f"a tool cannot be named {name!r}: give it a longer name", "tools")
+        other = written.setdefault(_UNWRITABLE.sub("-", name), name)
+        if other != name:
+            raise InvalidRequestError(
+                f"the tools {other!r} and {name!r} differ only in what is no ASCII letter or digit: rename one", "tools"
+            )
 
 
 def calls_at_once(gbnf: str) -> str | None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from shimmy.call_grammar import calls_at_once, whole_calls
+from shimmy.call_grammar import calls_at_once, check_names, whole_calls
+from shimmy.errors import InvalidRequestError
 
 REST = '\ntool-call ::= "<tool_call>" space\nuntil-7 ::= [^<]*'
 
@@ -37,3 +38,14 @@ def test_a_list_of_calls_has_calls(listed: str) -> None:
     assert whole_calls(grammar, parallel=True).endswith("tool-calls ::= (tool-call space)+")
     assert whole_calls(grammar, parallel=False).endswith("tool-calls ::= tool-call space")
     assert whole_calls(REST, parallel=False) == REST
+
+
+def test_names_that_a_grammar_cannot_tell_apart() -> None:
+    def tools(*names: object) -> list[dict[str, object]]:
+        return [{"type": "function", "function": {"name": name}} for name in names]
+
+    check_names(tools("get_weather", "get_time", "日", "get_weather", None))
+    check_names([{"type": "function"}, {"type": "function", "function": "x"}])
+    for names, words in ((("calls",), "named 'calls'"), (("a.b", "a-b"), "'a.b' and 'a-b' differ")):
+        with pytest.raises(InvalidRequestError, match=words):
+            check_names(tools(*names))
