@@ -12,6 +12,11 @@ constexpr double prior_trials = 2;
 constexpr double least_gain = 1.005;  // more tokens per second than this, or the draft is not made
 constexpr double probe_hope = 0.9;    // acceptance that a probe looks for
 
+// In a step that many share a draft is taken to cost up to this times as much: kernels compute rows in fours and
+// eights, so that one more can be dear, which the clock does not resolve; and there is less to win.
+constexpr double most_caution = 2;
+constexpr double most_cautious = 4;  // sequences
+
 // Chances before anything is seen, by length of the match. Code that is edited and text that is quoted match long.
 constexpr std::array<int32_t, 3> long_matches{5, 8, 16};
 constexpr std::array<double, 4> first_chance{0.35, 0.5, 0.65, 0.8};
@@ -73,10 +78,11 @@ Draft DraftPolicy::choose(std::span<const DraftOffer> offers, const StepLoad & l
     }
     const double plain = clock.cost(load.n_tokens);
     const double per_token = plain / load.n_useful;
+    const double caution = 1 + (most_caution - 1) * std::clamp((load.n_useful - 1) / (most_cautious - 1), 0.0, 1.0);
     const auto draft_of = [&](size_t i, int32_t n) {
         const auto & offer = offers[i];
         const double extra = clock.cost(load.n_tokens + n) - plain + n * offer.seconds_per_token;
-        return Draft{i, n, offer.source, offer.n_match, expected(offer, n), extra / per_token};
+        return Draft{i, n, offer.source, offer.n_match, expected(offer, n), caution * extra / per_token};
     };
     const auto gain = [&](double accepted, double price) {
         return (load.n_useful + accepted) / (load.n_useful + price);
