@@ -104,7 +104,7 @@ def test_pipes_and_unreadable_things_do_not_stop_the_search(tmp_path: Path) -> N
 
 
 def test_a_file_that_vanishes_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import shimmy.discovery.scan as module
+    import shimmy.discovery.facts_cache as module
 
     write_model(tmp_path / "a.gguf")
     gone = write_model(tmp_path / "b.gguf")
@@ -157,7 +157,7 @@ def test_a_part_under_another_name_is_explained(tmp_path: Path) -> None:
 
 
 def test_headers_of_unchanged_files_are_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import shimmy.discovery.scan as module
+    import shimmy.discovery.facts_cache as module
 
     kept = write_model(tmp_path / "kept.gguf")
     changed = write_model(tmp_path / "changed.gguf")
