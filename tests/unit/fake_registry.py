@@ -25,7 +25,7 @@ class FakeEntry:
     def model(self) -> LocalModel:
         return LocalModel(
             name=self.name,
-            files=(Path(self.path),),
+            files=(self.path,),
             size_bytes=self.size_bytes,
             mtime=self.created,
             kind="chat",

@@ -238,9 +238,9 @@ class _Cursor:
 
     def take(self, n: int) -> bytes:
         """The next `n` bytes."""
-        self._require(n)
         end = self._position + n
         if end > len(self._window):
+            self._require(n)
             self._refill(n)
             end = n
         taken = self._window[self._position : end]
@@ -248,7 +248,13 @@ class _Cursor:
         return taken
 
     def number(self, kind: struct.Struct) -> int:
-        value: int = kind.unpack(self.take(kind.size))[0]
+        position = self._position
+        if position + kind.size > len(self._window):
+            self._require(kind.size)
+            self._refill(kind.size)
+            position = 0
+        self._position = position + kind.size
+        value: int = kind.unpack_from(self._window, position)[0]
         return value
 
     def skip(self, n: int) -> None:

@@ -12,12 +12,12 @@ from shimmy.discovery.file_facts import FileFacts
 from shimmy.discovery.ollama_layers import OllamaLayers
 
 
-class LocalModel(msgspec.Struct, frozen=True, kw_only=True):
+class LocalModel(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A GGUF model (all files of a split one together), as its header describes it."""
 
     name: str
-    files: tuple[Path, ...]
-    """In the order of the split; one file for most models."""
+    files: tuple[str, ...]
+    """Absolute paths in the order of the split; one file for most models."""
     size_bytes: int
     mtime: float
     """Seconds since the epoch, of the newest file."""
@@ -44,15 +44,15 @@ class LocalModel(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def path(self) -> Path:
         """The file to load."""
-        return self.files[0]
+        return Path(self.files[0])
 
 
 def describe(
-    name: str, files: tuple[Path, ...], facts: Sequence[FileFacts], size_bytes: int, mtime: float
+    name: str, files: tuple[str, ...], facts: Sequence[FileFacts], size_bytes: int, mtime: float
 ) -> LocalModel:
     """The record of a model whose files have these facts; the first one carries the metadata."""
     first = facts[0]
-    n_params = sum(part.n_params for part in facts)
+    n_params = first.n_params if len(facts) == 1 else sum(part.n_params for part in facts)
     return LocalModel(
         name=name,
         files=files,

@@ -88,11 +88,11 @@ class Scanner:
 
     def _facts(self, parts: list[FoundFile]) -> list[FileFacts]:
         """Of all files of one model. Raises GgufError when some are missing."""
-        facts = [self._cache.facts(part) for part in parts]
-        name = parts[0].path.rpartition(os.sep)[2]
-        if split_stem(name) is not None:
+        if split_stem(parts[0].path.rpartition(os.sep)[2]) is not None:
             check_complete([part.path for part in parts])
-        elif facts[0].split_count > 1:
+            return [self._cache.facts(part) for part in parts]
+        facts = [self._cache.facts(parts[0])]
+        if facts[0].split_count > 1:
             raise GgufError(
                 "one file of a split model, under a name that hides the others; they must be called "
                 "NAME-00001-of-0000N.gguf"
@@ -109,7 +109,7 @@ class Scanner:
         except (GgufError, OSError) as error:
             problems.append(Problem(manifest, f"its model layer, {stored.file}: {_message(error, str(stored.file))}"))
             return
-        model = describe(stored.names[0], (stored.file,), [facts], file.size_bytes, mtime)
+        model = describe(stored.names[0], (file.path,), [facts], file.size_bytes, mtime)
         models.append(msgspec.structs.replace(model, aliases=stored.names[1:], ollama=stored.layers))
 
 
@@ -126,7 +126,7 @@ def _named_once(models: list[LocalModel], taken: set[str], problems: list[Proble
     for model in sorted(models, key=lambda model: "latest" in model.name.rpartition(":")[2]):
         assert model.ollama is not None
         key = msgspec.json.encode(
-            (model.path, msgspec.structs.replace(model.ollama, manifest=Path())), enc_hook=str, order="sorted"
+            (model.files, msgspec.structs.replace(model.ollama, manifest=Path())), enc_hook=str, order="sorted"
         )
         first = same.setdefault(key, model)
         if first is not model:
@@ -144,9 +144,12 @@ def _named_once(models: list[LocalModel], taken: set[str], problems: list[Proble
 
 
 def _model(name: str, parts: list[FoundFile], facts: list[FileFacts]) -> LocalModel:
+    first = parts[0]
+    if len(parts) == 1:
+        return describe(name, (first.path,), facts, first.size_bytes, first.mtime_ns / 1e9)
     size_bytes = sum(part.size_bytes for part in parts)
     mtime = max(part.mtime_ns for part in parts) / 1e9
-    return describe(name, tuple(Path(part.path) for part in parts), facts, size_bytes, mtime)
+    return describe(name, tuple(part.path for part in parts), facts, size_bytes, mtime)
 
 
 def _with_adapters(models: list[LocalModel]) -> list[LocalModel]:
