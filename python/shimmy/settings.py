@@ -46,7 +46,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     lora: tuple[Path, ...] = ()
     """LoRA adapter GGUFs for the model of `model_path`, each named by its stem."""
     model_dirs: tuple[Path, ...] = ()
-    """Folders to search for models, besides ./models."""
+    """Folders to search for models, besides ./models and those of `search_known`."""
+    search_known: bool = True
+    """Search where Hugging Face, Ollama, LM Studio, llama.cpp and shimmy itself keep models."""
+    model_settings: Path | None = None
+    """A TOML file with settings of single models; None: models.toml beside the config file, if there is one."""
+    watch: bool = False
+    """Follow changes in the folders while serving; needs the extra `watch`."""
     demo_model: bool = False
     """List the embedded shimmy-mini even when other models are found."""
     gpu_backend: GpuBackend = "auto"
@@ -131,6 +137,11 @@ def config_path() -> Path:
     return Path(platformdirs.user_config_dir("shimmy", appauthor=False)) / "config.toml"
 
 
+def model_settings_path() -> Path:
+    """Where the settings of single models are looked for when no option names a file; it need not exist."""
+    return config_path().parent / "models.toml"
+
+
 def load_settings(
     arguments: Mapping[str, Any] | None = None,
     *,
@@ -183,6 +194,7 @@ _VARIABLES: dict[str, tuple[str, Callable[[str], Any]]] = {
     "SHIMMY_BASE_GGUF": ("model_path", lambda text: Path(text).expanduser()),
     "SHIMMY_LORA_GGUF": ("lora", split_paths),
     "SHIMMY_MODEL_PATHS": ("model_dirs", split_paths),
+    "SHIMMY_MODEL_SETTINGS": ("model_settings", lambda text: Path(text).expanduser()),
     "SHIMMY_BIND_ADDRESS": ("bind", str),
     "SHIMMY_API_KEY": ("api_key", str),
     "SHIMMY_API_KEYS_FILE": ("api_keys", lambda text: Path(text).expanduser()),

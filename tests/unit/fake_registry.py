@@ -8,6 +8,7 @@ from pathlib import Path
 from shimmy.discovery.local_model import LocalModel
 from shimmy.errors import ModelNotFoundError
 from shimmy.model_info import LoadSpec
+from shimmy.request_defaults import RequestDefaults
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,8 @@ class FakeEntry:
     kind: str = "chat"
 
     adapters: dict[str, Path] = field(default_factory=dict)
+    aliases: tuple[str, ...] = ()
+    defaults: RequestDefaults = field(default_factory=RequestDefaults)
 
     @property
     def model(self) -> LocalModel:

@@ -57,7 +57,9 @@ def sibling_shards(path: Path) -> list[Path]:
     stem = split_stem(path.name)
     if stem is None:
         return [path]
-    candidates = [str(entry) for entry in path.parent.iterdir() if (split_stem(entry.name) or "").lower() == stem.lower()]
+    candidates = [
+        str(entry) for entry in path.parent.iterdir() if (split_stem(entry.name) or "").lower() == stem.lower()
+    ]
     return [Path(part) for part in next(group for group in group_shards(candidates) if str(path) in group)]
 
 

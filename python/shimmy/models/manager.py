@@ -14,7 +14,8 @@ import msgspec
 from shimmy.engine_client import EngineClient
 from shimmy.errors import ModelLoadError, ModelNotReadyError, ShimmyError
 from shimmy.model_info import EngineStats, LoadSpec, ModelInfo
-from shimmy.models.registry import ModelEntry, Registry
+from shimmy.models.entry import ModelEntry
+from shimmy.models.registry import Registry
 from shimmy.runner import RunnerClient
 
 Progress: TypeAlias = Callable[[float], None]

@@ -7,78 +7,27 @@ import os
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
 
 import msgspec
 
 from shimmy.demo_model import demo_adapter_paths, demo_model_path
-from shimmy.discovery.classify import GENERATIVE, Kind
+from shimmy.discovery.classify import GENERATIVE, LOADABLE
+from shimmy.discovery.facts_cache import FactsCache
 from shimmy.discovery.local_model import LocalModel
 from shimmy.discovery.names import stem_name
+from shimmy.discovery.roots import known_roots
 from shimmy.discovery.scan import Scan, Scanner
 from shimmy.discovery.walk import Problem, Root
 from shimmy.errors import ModelLoadError, ModelNotFoundError
-from shimmy.model_info import LoadSpec
-from shimmy.settings import Settings, SettingsError
-from shimmy.templates.choose import choose_template
+from shimmy.models.configure import configured, new_entry
+from shimmy.models.entry import ModelEntry
+from shimmy.models.model_settings import SettingsFile, load_model_settings
+from shimmy.settings import Settings, SettingsError, model_settings_path
 
 DEMO_NAME = "shimmy-mini"
-_LOADABLE: frozenset[Kind] = frozenset({"chat", "base", "embedding", "rerank"})
 
-
-class ModelEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """One model that can be loaded."""
-
-    name: str
-    source: Literal["registered", "discovered"]
-    """registered: given by an option, or the embedded demo model; discovered: found in a folder."""
-    model: LocalModel
-    adapters: dict[str, Path]
-    """LoRA adapters to load with it: name -> file."""
-    settings: Settings
-
-    @property
-    def path(self) -> Path:
-        return self.model.path
-
-    @property
-    def size_bytes(self) -> int:
-        return self.model.size_bytes
-
-    @property
-    def created(self) -> int:
-        """When the file was last changed, in seconds since the epoch."""
-        return int(self.model.mtime)
-
-    @property
-    def kind(self) -> Kind:
-        return self.model.kind
-
-    def load_spec(self) -> LoadSpec:
-        """How to load it, with the settings applied. Raises InvalidRequestError for a bad chat_template setting."""
-        settings = self.settings
-        template = choose_template(
-            self.model.architecture,
-            f"{self.name} {self.model.title or ''}",
-            settings.chat_template,
-            has_own=self.model.has_chat_template,
-        )
-        model: dict[str, Any] = {}
-        context: dict[str, Any] = {} if settings.ctx is None else {"n_ctx": settings.ctx}
-        if settings.gpu_backend == "cpu":
-            model["n_gpu_layers"] = 0
-            context["op_offload"] = False
-        if settings.devices:
-            model["devices"] = list(settings.devices)
-        return LoadSpec(
-            name=self.name,
-            path=str(self.path),
-            adapters={name: str(path) for name, path in self.adapters.items()},
-            chat_template=template,
-            model=model,
-            context=context,
-            engine={} if settings.max_waiting is None else {"max_waiting": settings.max_waiting},
-        )
+_NAMED = 100  # models in an error
+_COMPARED = 1000  # names among which a close one is looked for: that is slow
 
 
 class Registry:
@@ -88,96 +37,138 @@ class Registry:
     """
 
     def __init__(self, settings: Settings, *, roots: list[Root] | None = None) -> None:
-        """Search at once. `roots` replaces the folders that the settings name.
+        """Search at once. `roots` stands in for every folder of this machine, those of cache and settings file too.
 
-        Raises SettingsError when `settings.model_path` or a file of `settings.lora` does not exist, ModelLoadError
-        when it cannot be used.
+        Raises SettingsError when `settings.model_path`, a file of `settings.lora` or `settings.model_settings` does
+        not exist, or a settings file is wrong; ModelLoadError when a given file cannot be used.
         """
         self._settings = settings
         self._roots = search_roots(settings) if roots is None else roots
-        self._scanner = Scanner()
+        self._settings_path = settings.model_settings or (model_settings_path() if roots is None else None)
+        self._scanner = Scanner(FactsCache(cache_path() if roots is None else None))
         self._scanning = threading.Lock()
-        self._entries: Mapping[str, ModelEntry] = {}
-        self._scan = Scan([], [])
+        self._index = _Index({}, {}, Scan([], []))
         self.rescan()
+
+    @property
+    def roots(self) -> list[Root]:
+        """The folders that are searched, in order; not all of them need exist."""
+        return list(self._roots)
+
+    @property
+    def settings_path(self) -> Path | None:
+        """The file with settings of single models, which need not exist."""
+        return self._settings_path
 
     def names(self) -> list[str]:
         """The models that generate text: the one given first, then those found by name, shimmy-mini last."""
-        return [entry.name for entry in self._entries.values() if entry.kind in GENERATIVE]
+        return [entry.name for entry in self._index.entries.values() if entry.kind in GENERATIVE]
 
     def entries(self) -> list[ModelEntry]:
         """All models that can be loaded, embedding and rerank models too, in the order of `names`."""
-        return list(self._entries.values())
+        return list(self._index.entries.values())
 
     @property
     def problems(self) -> list[Problem]:
         """What the last search skipped, and why."""
-        return list(self._scan.problems)
+        return list(self._index.scan.problems)
 
     @property
     def found(self) -> list[LocalModel]:
         """Everything that the last search found: also adapters, projectors and unknown files."""
-        return list(self._scan.models)
+        return list(self._index.scan.models)
 
     def get(self, name: str) -> ModelEntry:
-        """The model called `name`. Raises ModelNotFoundError naming those that exist and the closest one."""
-        entry = self._entries.get(name) or self._demo_when_asked(name)
+        """The model called `name`, by its own name or another. Raises ModelNotFoundError naming those that exist and
+        the closest one.
+        """
+        index = self._index
+        entry = index.entries.get(name) or index.entries.get(index.aliases.get(name.lower(), ""))
+        if entry is None and name == DEMO_NAME:
+            entry = self._demo()
         if entry is None:
-            raise ModelNotFoundError(self._unknown(name))
+            raise ModelNotFoundError(_unknown(name, index))
         return entry
 
     def rescan(self) -> None:
-        """Search the folders again. Entries that were handed out stay as they are."""
+        """Search the folders again. Entries that were handed out stay as they are.
+
+        Raises SettingsError for a wrong settings file, and what the constructor raises for given files; then what was
+        known stays.
+        """
         with self._scanning:
+            file = self._settings_file()
             given = self._given()
             reserved = {DEMO_NAME} | ({given.name} if given else set())
             scan = self._scanner.scan(self._roots, reserved)
             entries: dict[str, ModelEntry] = {}
             models = sorted(scan.models, key=lambda model: model.name)
             if given:
-                twin = next((model for model in models if _same_file(model.path, given.path)), None)
+                twin = _twin(given, models)
                 models = [model for model in models if model is not twin]
-                adapters = {**(twin.adapters if twin else {}), **self._given_adapters(given)}
-                entries[given.name] = self._entry(given, "registered", adapters)
+                entries[given.name] = self._given_entry(given, twin.adapters if twin else {})
             for model in models:
-                if model.kind in _LOADABLE:
-                    entries[model.name] = self._entry(model, "discovered", model.adapters)
+                if model.kind in LOADABLE:
+                    entries[model.name] = new_entry(model, "discovered", self._settings, model.adapters)
             if self._settings.demo_model or not any(entry.kind in GENERATIVE for entry in entries.values()):
-                demo = self._demo()
-                entries[demo.name] = demo
-            self._entries, self._scan = entries, scan
+                entries[DEMO_NAME] = self._demo()
+            problems = list(scan.problems)
+            if file.models:
+                self._configure(entries, file, problems)
+            problems += [Problem(entry.path, entry.fault) for entry in entries.values() if entry.fault]
+            self._index = _Index(entries, _aliases(entries, problems), Scan(scan.models, problems))
 
-    def _entry(
-        self, model: LocalModel, source: Literal["registered", "discovered"], adapters: dict[str, Path]
-    ) -> ModelEntry:
-        return ModelEntry(name=model.name, source=source, model=model, adapters=adapters, settings=self._settings)
+    def _settings_file(self) -> SettingsFile:
+        if self._settings_path is None:
+            return SettingsFile(path=Path())
+        return load_model_settings(self._settings_path, required=self._settings.model_settings is not None)
+
+    def _configure(self, entries: dict[str, ModelEntry], file: SettingsFile, problems: list[Problem]) -> None:
+        """Apply the settings file to the entries that it names."""
+        known = _aliases(entries, [])
+
+        def find(name: str) -> Path | None:
+            entry = entries.get(name) or entries.get(known.get(name.lower(), ""))
+            return entry.path if entry else None
+
+        for name, own in file.models.items():
+            target = name if name in entries else known.get(name.lower())
+            if target is None:
+                problems.append(Problem(file.path, f"settings for {name!r}, which is not found"))
+            else:
+                entries[target] = configured(entries[target], file, own, find, self._check_adapter)
 
     def _given(self) -> LocalModel | None:
         path = self._settings.model_path
         if path is None:
             return None
         model = self._read(path, "model")
-        if model.kind not in _LOADABLE:
+        if model.kind not in LOADABLE:
             what = "a LoRA adapter" if model.kind == "adapter" else f"a file of kind {model.kind}"
             raise ModelLoadError(f"{path} is {what}, not a model that can be loaded")
         return model
 
-    def _given_adapters(self, model: LocalModel) -> dict[str, Path]:
-        adapters: dict[str, Path] = {}
+    def _given_entry(self, model: LocalModel, paired: dict[str, Path]) -> ModelEntry:
+        """The model given, whose given adapters apply to every request that names none."""
+        given = {stem_name(path): path.absolute() for path in self._settings.lora}
         for path in self._settings.lora:
-            if path.suffix.lower() == ".safetensors":
-                raise ModelLoadError(
-                    f"{path} is in safetensors format; convert the adapter with llama.cpp's convert_lora_to_gguf.py"
-                )
-            adapter = self._read(path, "LoRA adapter")
-            if adapter.kind != "adapter":
-                raise ModelLoadError(f"{path} is not a LoRA adapter but a file of kind {adapter.kind}")
-            if adapter.architecture != model.architecture:
-                raise ModelLoadError(
-                    f"{path} is a LoRA adapter for {adapter.architecture} models; {model.path} is {model.architecture}"
-                )
-            adapters[stem_name(path)] = path.absolute()
-        return adapters
+            self._check_adapter(path, model)
+        entry = new_entry(model, "registered", self._settings, {**paired, **given})
+        defaults = msgspec.structs.replace(entry.defaults, lora=dict.fromkeys(given, 1.0))
+        return msgspec.structs.replace(entry, defaults=defaults)
+
+    def _check_adapter(self, path: Path, model: LocalModel) -> None:
+        if path.suffix.lower() == ".safetensors":
+            raise ModelLoadError(
+                f"{path} is in safetensors format; convert the adapter with llama.cpp's convert_lora_to_gguf.py"
+            )
+        adapter = self._read(path, "LoRA adapter")
+        if adapter.kind != "adapter":
+            raise ModelLoadError(f"{path} is not a LoRA adapter but a file of kind {adapter.kind}")
+        if adapter.architecture != model.architecture:
+            raise ModelLoadError(
+                f"{path} is a LoRA adapter for {adapter.architecture} models; {model.path} is {model.architecture}"
+            )
 
     def _read(self, path: Path, what: str) -> LocalModel:
         try:
@@ -188,31 +179,79 @@ class Registry:
             raise ModelLoadError(f"cannot read the {what} {path}: {error.strerror}") from error
 
     def _demo(self) -> ModelEntry:
-        model = msgspec.structs.replace(self._scanner.read(demo_model_path()), name=DEMO_NAME)
-        return self._entry(model, "registered", demo_adapter_paths())
+        model = msgspec.structs.replace(Scanner().read(demo_model_path()), name=DEMO_NAME)
+        return new_entry(model, "registered", self._settings, demo_adapter_paths())
 
-    def _demo_when_asked(self, name: str) -> ModelEntry | None:
-        return self._demo() if name == DEMO_NAME else None
 
-    def _unknown(self, name: str) -> str:
-        known = [*self._entries, *([] if DEMO_NAME in self._entries else [DEMO_NAME])]
-        message = f"model {name!r} not found; available: {', '.join(known)}."
-        close = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.5)
-        if close:
-            message += f" Did you mean {close[0]!r}?"
-        other = next((model for model in self.found if model.name == name), None)
-        if other is not None:
-            message += f" {other.path} is of kind {other.kind} and cannot be loaded on its own."
-        return message
+class _Index(msgspec.Struct, frozen=True):
+    """What one search found; replaced as a whole."""
+
+    entries: Mapping[str, ModelEntry]
+    aliases: Mapping[str, str]
+    """Lower-case name -> name."""
+    scan: Scan
 
 
 def search_roots(settings: Settings) -> list[Root]:
-    """The folders to search, in order: ./models, the folder of `model_path`, `model_dirs`."""
+    """The folders to search, in order: ./models, the folder of `model_path`, `model_dirs`, and where other programs
+    and shimmy itself keep models.
+    """
     roots = [Root(Path("models"), required=False)]
     if settings.model_path is not None:
         roots.append(Root(settings.model_path.absolute().parent))
     roots += [Root(path) for path in settings.model_dirs]
+    if settings.search_known:
+        import platformdirs
+
+        data = Path(platformdirs.user_data_dir("shimmy", appauthor=False))
+        roots += known_roots(os.environ, _home(), data)
     return roots
+
+
+def cache_path() -> Path:
+    """Where the headers of models are remembered."""
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("shimmy", appauthor=False)) / "headers.msgpack"
+
+
+def _home() -> Path | None:
+    try:
+        return Path.home()
+    except RuntimeError:
+        return None
+
+
+def _aliases(entries: Mapping[str, ModelEntry], problems: list[Problem]) -> dict[str, str]:
+    """Lower-case names and other names -> names. A model's own name is never another's alias."""
+    aliases: dict[str, str] = {}
+    for name in entries:
+        aliases.setdefault(name.lower(), name)
+    for entry in entries.values():
+        for alias in entry.aliases:
+            owner = aliases.setdefault(alias.lower(), entry.name)
+            if owner != entry.name:
+                problems.append(Problem(entry.path, f"{alias!r} is a name of {owner!r} already, so no alias of this"))
+    return aliases
+
+
+def _twin(given: LocalModel, models: list[LocalModel]) -> LocalModel | None:
+    """The record of the same file among those found."""
+    same = next((model for model in models if model.files[0] == given.files[0]), None)
+    return same or next((model for model in models if _same_file(model.path, given.path)), None)
+
+
+def _unknown(name: str, index: _Index) -> str:
+    known = [*index.entries, *([] if DEMO_NAME in index.entries else [DEMO_NAME])]
+    more = f" and {len(known) - _NAMED} more" if len(known) > _NAMED else ""
+    message = f"model {name!r} not found; available: {', '.join(known[:_NAMED])}{more}."
+    close = difflib.get_close_matches(name.lower(), [*known, *index.aliases][:_COMPARED], n=1, cutoff=0.5)
+    if close:
+        message += f" Did you mean {close[0]!r}?"
+    other = next((model for model in index.scan.models if model.name == name), None)
+    if other is not None:
+        message += f" {other.path} is of kind {other.kind} and cannot be loaded on its own."
+    return message
 
 
 def _same_file(one: Path, other: Path) -> bool:

@@ -48,7 +48,7 @@ class AnthropicRoutes:
 
     async def _count_tokens(self, call: Call) -> Reply:
         body = decode(call.body, Conversation)
-        prompt = prompt_of(body)
+        prompt = self._backend.conversation(body.model, prompt_of(body))
         client = await call.stack.enter_async_context(self._manager.use(body.model))
         return Reply(msgspec.json.encode(TokenCount(len(await client.tokenize(prompt)))))
 

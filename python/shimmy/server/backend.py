@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import msgspec
 
 from shimmy.engine_client import EngineClient
 from shimmy.models.manager import ModelManager
 from shimmy.output import RequestOutput
-from shimmy.request import GenerateRequest
+from shimmy.request import ChatPrompt, GenerateRequest
 from shimmy.server.auth import tenant
 from shimmy.server.limits import Limiter
 from shimmy.server.metrics import Metrics
@@ -35,10 +36,25 @@ class Backend:
         self.metrics = Metrics()
         self.tracker = RequestTracker()
 
-    async def open(self, model: str, requests: Sequence[GenerateRequest], stack: AsyncExitStack) -> Running:
-        """Start `requests` on one model, loading it when needed; leaving `stack` cancels what still runs."""
+    async def open(
+        self,
+        model: str,
+        requests: Sequence[GenerateRequest],
+        stack: AsyncExitStack,
+        sampling: Mapping[str, Any] = MappingProxyType({}),
+    ) -> Running:
+        """Start `requests` on one model, loading it when needed; leaving `stack` cancels what still runs.
+
+        Where a request says nothing the model's own defaults apply, then `sampling`, those of its route.
+        """
         client = await stack.enter_async_context(self.manager.use(model))
+        defaults = self.manager.registry.get(model).defaults
+        requests = [defaults.request(request, sampling, index) for index, request in enumerate(requests)]
         return Running(client, [await self._start(client, request, stack) for request in requests])
+
+    def conversation(self, model: str, prompt: ChatPrompt) -> ChatPrompt:
+        """What a request for `prompt` is computed from: with the model's own system message, if it has one."""
+        return self.manager.registry.get(model).defaults.conversation(prompt)
 
     async def _start(
         self, client: EngineClient, request: GenerateRequest, stack: AsyncExitStack

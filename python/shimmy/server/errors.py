@@ -11,6 +11,7 @@ import msgspec
 from shimmy import errors
 from shimmy.errors import ShimmyError
 from shimmy.server import request_id
+from shimmy.settings import SettingsError
 
 
 class Row(NamedTuple):
@@ -51,6 +52,7 @@ TABLE = (
     Row(errors.QueueFullError, 429, "rate_limit_exceeded", "rate_limit_exceeded"),
     Row(errors.ModelLoadError, 502, "server_error", "model_load_failed", permanent=True),
     Row(errors.EngineDeadError, 502, "server_error", "engine_dead"),
+    Row(SettingsError, 500, "server_error", "bad_settings", permanent=True),
     Row(errors.ModelNotReadyError, 503, "unavailable_error", "model_not_ready"),
     Row(ShimmyError, 500, "server_error", None),
 )

@@ -70,7 +70,7 @@ class LlamaServerRoutes:
         client = await self._use(body.model, call)
         if body.messages is not None:
             prompt = ChatPrompt(messages=messages_of(body.messages), tools=functions_of(body.tools or []))
-            tokens = await client.tokenize(prompt)
+            tokens = await client.tokenize(self._backend.conversation(client.info.name, prompt))
         elif body.prompt is not None:
             tokens = await client.tokenize(body.prompt, add_special=body.add_special_tokens is not False)
         elif body.content is not None:
@@ -93,7 +93,9 @@ class LlamaServerRoutes:
         prompt = ChatPrompt(
             messages=messages_of(body.messages), tools=functions_of(body.tools or []), template_kwargs=kwargs
         )
-        return Reply(msgspec.json.encode({"prompt": await (await self._use(body.model, call)).render_chat(prompt)}))
+        client = await self._use(body.model, call)
+        prompt = self._backend.conversation(client.info.name, prompt)
+        return Reply(msgspec.json.encode({"prompt": await client.render_chat(prompt)}))
 
     async def _completion(self, call: Call) -> Reply | StreamReply:
         body = decode(call.body, RawCompletionRequest)

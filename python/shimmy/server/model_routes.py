@@ -10,8 +10,8 @@ from starlette.routing import BaseRoute, Route
 
 from shimmy.errors import InvalidRequestError
 from shimmy.model_info import EngineStats
+from shimmy.models.entry import ModelEntry
 from shimmy.models.manager import ModelManager, ModelStatus
-from shimmy.models.registry import ModelEntry
 from shimmy.server.endpoint import Call, Endpoint, Reply, reading
 from shimmy.server.errors import native_error
 from shimmy.server.schemas.decoding import decode

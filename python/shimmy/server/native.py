@@ -43,7 +43,7 @@ class NativeRoutes:
             return await self._ollama.generate(call)
         body = decode(call.body, NativeRequest)
         request = native_request(body)
-        (stream,) = (await self._backend.open(body.model, [request], call.stack)).streams
+        (stream,) = (await self._backend.open(body.model, [request], call.stack, NATIVE_DEFAULTS)).streams
         if body.stream is False:
             return Reply(native_response(body.model, await collect(stream)))
         lines = "application/x-ndjson" in call.headers.get("accept", "")
@@ -67,7 +67,7 @@ def native_request(body: NativeRequest) -> GenerateRequest:
     if body.max_tokens == 0:
         raise InvalidRequestError("max_tokens must be at least 1", "max_tokens")
     request_id = f"gen-{secrets.token_hex(12)}"
-    return generate_request(request_id, body, prompt, max_tokens=body.max_tokens, defaults=NATIVE_DEFAULTS)
+    return generate_request(request_id, body, prompt, max_tokens=body.max_tokens)
 
 
 def _conversation(messages: list[MessageIn], system: str | None) -> ChatPrompt:

@@ -18,7 +18,7 @@ from shimmy.server.endpoint import unexpected
 from shimmy.server.errors import native_error, problem_of
 from shimmy.server.native_answer import usage_of
 from shimmy.server.schemas.decoding import decode
-from shimmy.server.schemas.native import Control, NativeRequest
+from shimmy.server.schemas.native import NATIVE_DEFAULTS, Control, NativeRequest
 
 Translate: TypeAlias = Callable[[NativeRequest], GenerateRequest]
 
@@ -85,7 +85,7 @@ class NativeSocket:
             body = decode(frame, NativeRequest)
             async with AsyncExitStack() as stack:
                 stack.enter_context(self._backend.limiter.admit())
-                running = await self._backend.open(body.model, [self._translate(body)], stack)
+                running = await self._backend.open(body.model, [self._translate(body)], stack, NATIVE_DEFAULTS)
                 (stream,) = running.streams
                 async for output in stream:
                     n_tokens += len(output.token_ids)

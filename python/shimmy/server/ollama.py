@@ -13,7 +13,7 @@ from starlette.routing import BaseRoute, Route
 
 from shimmy.embedding import EmbedRequest
 from shimmy.errors import InvalidRequestError, ModelLoadError, ModelNotFoundError, ShimmyError
-from shimmy.models.registry import ModelEntry
+from shimmy.models.entry import ModelEntry
 from shimmy.request import ChatPrompt, GenerateRequest
 from shimmy.server.auth import check_scope
 from shimmy.server.backend import Backend
@@ -34,6 +34,7 @@ from shimmy.server.ollama_conversation import chat_request, conversation_of, eng
 from shimmy.server.ollama_models import described, process_of, shown
 from shimmy.server.schemas.decoding import decode
 from shimmy.server.schemas.ollama import (
+    OLLAMA_DEFAULTS,
     OllamaChatRequest,
     OllamaEmbeddings,
     OllamaEmbedRequest,
@@ -84,8 +85,9 @@ class OllamaRoutes:
                 text = await fill_in_prompt(client, body.prompt or "", body.suffix, "suffix")
             writer = LineWriter(body.model, generate_shape, load_seconds)
             return await self._answer(model, engine_request(body, text), writer, body.stream, call)
-        prompt: ChatPrompt | list[int] = conversation
+        conversation = self._backend.conversation(model, conversation)
         tokens = await client.tokenize(conversation)
+        prompt: ChatPrompt | list[int] = conversation
         if body.context:
             prompt = tokens = [*body.context, *tokens]
         writer = LineWriter(body.model, generate_shape, load_seconds, context=lambda answer: [*tokens, *answer])
@@ -105,7 +107,7 @@ class OllamaRoutes:
     async def _answer(
         self, model: str, request: GenerateRequest, writer: LineWriter, stream: bool | None, call: Call
     ) -> Reply | StreamReply:
-        (outputs,) = (await self._backend.open(model, [request], call.stack)).streams
+        (outputs,) = (await self._backend.open(model, [request], call.stack, OLLAMA_DEFAULTS)).streams
         if stream is False:
             return Reply(writer.whole(await collect(outputs)))
         return StreamReply(MEDIA_TYPE, parts_of(outputs, writer.write), lambda error: error + b"\n")

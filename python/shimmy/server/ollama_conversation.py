@@ -12,7 +12,6 @@ from shimmy.server.generation import generate_request
 from shimmy.server.schemas.chat import FunctionCallIn, MessageIn, ToolCallIn
 from shimmy.server.schemas.decoding import check_size
 from shimmy.server.schemas.ollama import (
-    OLLAMA_DEFAULTS,
     OllamaChatRequest,
     OllamaGenerateRequest,
     OllamaMessage,
@@ -67,7 +66,6 @@ def engine_request(body: OllamaRequest, prompt: str | list[int] | ChatPrompt) ->
         prompt,
         max_tokens=None if limit is None or limit < 0 else limit,
         logprobs=(body.top_logprobs or 0) if body.logprobs else None,
-        defaults=OLLAMA_DEFAULTS,
     )
 
 

@@ -7,8 +7,8 @@ from datetime import datetime, timezone
 from typing import Any
 
 from shimmy.discovery.gguf_header import Omitted, read_header
+from shimmy.models.entry import ModelEntry
 from shimmy.models.manager import ModelStatus
-from shimmy.models.registry import ModelEntry
 from shimmy.server.schemas.ollama import OllamaDetails, OllamaModel, OllamaProcess, OllamaShow
 
 _FOREVER = datetime(2318, 1, 1, tzinfo=timezone.utc).isoformat()  # as Ollama says it of models that stay

@@ -34,9 +34,7 @@ def test_further_folders_when_one_is_not_enough() -> None:
 
 
 def test_reserved_names_are_left_alone() -> None:
-    assert unique_names(["/m/shimmy-mini.gguf"], ["shimmy-mini"]) == {
-        "/m/shimmy-mini.gguf": "m/shimmy-mini"
-    }
+    assert unique_names(["/m/shimmy-mini.gguf"], ["shimmy-mini"]) == {"/m/shimmy-mini.gguf": "m/shimmy-mini"}
 
 
 def test_names_that_differ_in_case_only() -> None:
@@ -45,7 +43,9 @@ def test_names_that_differ_in_case_only() -> None:
 
 
 PART = st.sampled_from(["a", "A", "b_c", "b c", "x.q4", "x-00001-of-00001"])
-PATHS = st.lists(st.builds(lambda parts, stem: "/".join(["", *parts, f"{stem}.gguf"]), st.lists(PART, max_size=3), PART))
+PATHS = st.lists(
+    st.builds(lambda parts, stem: "/".join(["", *parts, f"{stem}.gguf"]), st.lists(PART, max_size=3), PART)
+)
 
 
 @given(PATHS, st.sets(st.sampled_from(["a", "b-c", "a/a", "x"])))
