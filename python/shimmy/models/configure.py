@@ -15,7 +15,7 @@ from shimmy.models.entry import ModelEntry, Source
 from shimmy.models.model_settings import ModelSettings, SettingsFile
 from shimmy.models.ollama_options import defaults_of, options_of
 from shimmy.request_defaults import RequestDefaults
-from shimmy.settings import Settings
+from shimmy.settings import Settings, SettingsError
 from shimmy.templates.choose import families
 
 FindModel = Callable[[str], Path | None]
@@ -67,7 +67,7 @@ def configured(
             name = stem_name(path)
             try:
                 check_adapter(path, entry.model)
-            except ModelLoadError as error:
+            except (ModelLoadError, SettingsError) as error:
                 faults.append(error.message)
                 continue
             adapters[name] = path

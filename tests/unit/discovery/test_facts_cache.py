@@ -52,7 +52,9 @@ def test_a_changed_file_is_read_again(folder: Path, tmp_path: Path, reads: list[
     assert reads == [changed]
 
 
-def test_a_file_of_the_same_size_and_another_time_is_read_again(folder: Path, tmp_path: Path, reads: list[Path]) -> None:
+def test_a_file_of_the_same_size_and_another_time_is_read_again(
+    folder: Path, tmp_path: Path, reads: list[Path]
+) -> None:
     scan(folder, tmp_path / "c")
     os.utime(folder / "two.gguf", ns=(1, 1))
     reads.clear()
@@ -77,7 +79,9 @@ def test_a_cache_that_is_damaged_or_of_another_version_is_replaced(folder: Path,
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(position=st.integers(0, 10_000), patch=st.binary(min_size=1, max_size=8), cut=st.integers(0, 300))
-def test_any_damage_leaves_a_working_search(folder: Path, tmp_path: Path, position: int, patch: bytes, cut: int) -> None:
+def test_any_damage_leaves_a_working_search(
+    folder: Path, tmp_path: Path, position: int, patch: bytes, cut: int
+) -> None:
     cache = tmp_path / "damaged"
     cache.unlink(missing_ok=True)
     names = [model.name for model in scan(folder, cache).models]

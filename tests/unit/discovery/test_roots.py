@@ -47,7 +47,9 @@ def test_empty_variables_say_nothing() -> None:
 
 
 def test_only_what_a_variable_names_outright_is_required() -> None:
-    required = [root.path for root in known_roots({"OLLAMA_MODELS": "/o", "HF_HOME": "/hf"}, HOME, DATA) if root.required]
+    required = [
+        root.path for root in known_roots({"OLLAMA_MODELS": "/o", "HF_HOME": "/hf"}, HOME, DATA) if root.required
+    ]
     assert required == [Path("/o")]
 
 

@@ -7,7 +7,7 @@ import json
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,11 @@ from shimmy.server.serve import uvicorn_config
 from shimmy.settings import Settings
 
 MODEL = "m"
+ENTRIES = (
+    FakeEntry(MODEL, "m.gguf", "registered"),
+    FakeEntry("org/chat:8b", "chat.gguf"),
+    FakeEntry("broken", "broken.gguf"),
+)
 
 
 class RunningServer:
@@ -59,18 +64,14 @@ class RunningServer:
 
 
 @contextmanager
-def run_server(settings: Settings | None = None) -> Iterator[RunningServer]:
+def run_server(settings: Settings | None = None, entries: Sequence[FakeEntry] | None = None) -> Iterator[RunningServer]:
     engines: list[ScriptedEngine] = []
 
     async def start(spec: LoadSpec, progress: Callable[[float], None] | None) -> ScriptedEngine:
         engines.append(await ScriptedEngine.load(spec, progress))
         return engines[-1]
 
-    registry = FakeRegistry(
-        FakeEntry(MODEL, "m.gguf", "registered"),
-        FakeEntry("org/chat:8b", "chat.gguf"),
-        FakeEntry("broken", "broken.gguf"),
-    )
+    registry = FakeRegistry(*(ENTRIES if entries is None else entries))
     manager = ModelManager(registry, start)
     settings = settings or Settings(bind="127.0.0.1:0")
     listener = listen(settings.bind)
