@@ -272,15 +272,19 @@ class _Cursor:
         self.strings_skipped += count
         read_length = _U64.unpack_from
         window, position = self._window, self._position
-        last = len(window) - 8
-        for _ in range(count):
-            if position > last:
+        done = 0
+        while done < count:
+            try:
+                # An error is cheaper than a comparison for each of a million.
+                for done in range(done, count):  # noqa: B007, B020 - goes on where it ended
+                    position += 8 + read_length(window, position)[0]
+                break
+            except (struct.error, OverflowError):
                 self._position = min(position, len(window))
                 self.skip(position - self._position)
                 self._require(8)
                 self._refill(8)
-                window, position, last = self._window, 0, len(self._window) - 8
-            position += 8 + read_length(window, position)[0]
+                window, position = self._window, 0
         self._position = min(position, len(window))
         self.skip(position - self._position)
 

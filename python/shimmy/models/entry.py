@@ -18,7 +18,7 @@ from shimmy.templates.choose import choose_template
 Source = Literal["registered", "discovered"]
 
 
-class ModelEntry(msgspec.Struct, frozen=True, kw_only=True):
+class ModelEntry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What the registry knows of a model under its name."""
 
     name: str

@@ -121,6 +121,7 @@ def _line(entry: ModelEntry, status: ModelStatus) -> ModelLine:
         quantization=entry.model.quantization,
         context_length=entry.model.n_ctx_train,
         adapters=sorted(entry.adapters),
+        aliases=list(entry.aliases),
         state=status.state,
     )
 
