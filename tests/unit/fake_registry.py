@@ -53,6 +53,9 @@ class FakeRegistry:
     def entries(self) -> list[FakeEntry]:
         return list(self._entries.values())
 
+    def fall_back(self, name: str, failed: str) -> bool:
+        return False
+
     def rescan(self) -> None:
         self.rescans += 1
 

@@ -181,6 +181,15 @@ class ModelManager:
         if self._closed:
             raise ModelNotReadyError("the server is shutting down")
         entry = self.registry.get(name)
+        try:
+            return await self._loaded_entry(entry)
+        except ModelLoadError as error:
+            if not self.registry.fall_back(name, entry.name):
+                raise
+            logger.warning("%s: falling back behind %s: %s", name, entry.name, error.message)
+            return await self._loaded(name)
+
+    async def _loaded_entry(self, entry: ModelEntry) -> tuple[_Slot, _Lease]:
         slot = self._slots.setdefault(entry.name, _Slot())
         if slot.lease is not None and slot.lease.client.alive:
             return slot, slot.lease

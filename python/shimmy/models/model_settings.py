@@ -1,4 +1,4 @@
-"""Settings of single models, from a TOML file with one table for each."""
+"""Settings of single models and names for several, from a TOML file with one table for each."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from shimmy.models.toml_lines import line_of
+from shimmy.models.virtual_names import VirtualName
 from shimmy.sampling_fields import SamplingFields
 from shimmy.settings import SettingsError
 
@@ -54,6 +55,7 @@ class SettingsFile(msgspec.Struct, frozen=True, kw_only=True):
 
     path: Path
     models: dict[str, ModelSettings] = {}
+    names: dict[str, VirtualName] = {}
 
     def file(self, text: str) -> Path:
         """A path in it, relative to its folder, with "~" expanded."""
@@ -83,13 +85,18 @@ def load_model_settings(path: Path, *, required: bool) -> SettingsFile:
     except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise SettingsError(f"model settings {path}: {error}") from error
     document = _Document(path, text)
-    document.check_keys(tables, ("models",), ())
+    document.check_keys(tables, ("models", "names"), ())
     models = document.table(tables.get("models", {}), ("models",))
+    names = document.table(tables.get("names", {}), ("names",))
     read = SettingsFile(
         path=path,
         models={name: document.struct(ModelSettings, table, ("models", name)) for name, table in models.items()},
+        names={name: document.struct(VirtualName, table, ("names", name)) for name, table in names.items()},
     )
     _check_aliases(document, read.models)
+    for name, virtual in read.names.items():
+        if (virtual.fallback is None) == (virtual.split is None):
+            raise document.error(("names", name), f"{_dotted(('names', name))} needs either fallback or split")
     return read
 
 

@@ -22,6 +22,7 @@ from shimmy.errors import ModelLoadError, ModelNotFoundError
 from shimmy.models.configure import configured, new_entry
 from shimmy.models.entry import ModelEntry
 from shimmy.models.model_settings import SettingsFile, load_model_settings
+from shimmy.models.virtual_names import VirtualName, remember, remembered
 from shimmy.settings import Settings, SettingsError, model_settings_path
 
 DEMO_NAME = "shimmy-mini"
@@ -83,12 +84,30 @@ class Registry:
         the closest one.
         """
         index = self._index
-        entry = index.entries.get(name) or index.entries.get(index.aliases.get(name.lower(), ""))
+        entry = index.find(name)
+        if entry is None and name in index.virtual:
+            entry = _chosen(name, index)
         if entry is None and name == DEMO_NAME:
             entry = self._demo()
         if entry is None:
             raise ModelNotFoundError(_unknown(name, index))
         return entry
+
+    def virtual_names(self) -> list[str]:
+        """The names that stand for one of several models; what `get` gives for one has a name of its own."""
+        return list(self._index.virtual)
+
+    def fall_back(self, name: str, failed: str) -> bool:
+        """When `name` is a list to fall back along, make it mean what comes after `failed` for the rest of this
+        request. False when there is nothing more.
+        """
+        index = self._index
+        virtual = None if index.find(name) else index.virtual.get(name)
+        if virtual is None:
+            return False
+        listed = next((one for one in virtual.models() if (found := index.find(one)) and found.name == failed), failed)
+        following = virtual.after(listed, index.usable)
+        return following is not None and remember(name, following)
 
     def rescan(self) -> None:
         """Search the folders again. Entries that were handed out stay as they are.
@@ -116,7 +135,11 @@ class Registry:
             if file.models:
                 self._configure(entries, file, problems)
             problems += [Problem(entry.path, entry.fault) for entry in entries.values() if entry.fault]
-            self._index = _Index(entries, _aliases(entries, problems), Scan(scan.models, problems))
+            aliases = _aliases(entries, problems)
+            index = _Index(entries, aliases, Scan(scan.models, problems), file.names)
+            for name, virtual in file.names.items():
+                problems += [Problem(file.path, message) for message in _complaints(name, virtual, index)]
+            self._index = index
 
     def _settings_file(self) -> SettingsFile:
         if self._settings_path is None:
@@ -190,6 +213,15 @@ class _Index(msgspec.Struct, frozen=True):
     aliases: Mapping[str, str]
     """Lower-case name -> name."""
     scan: Scan
+    virtual: Mapping[str, VirtualName] = {}
+
+    def find(self, name: str) -> ModelEntry | None:
+        """By its own name or an alias."""
+        return self.entries.get(name) or self.entries.get(self.aliases.get(name.lower(), ""))
+
+    def usable(self, name: str) -> bool:
+        entry = self.find(name)
+        return entry is not None and entry.fault is None
 
 
 def search_roots(settings: Settings) -> list[Root]:
@@ -235,6 +267,21 @@ def _aliases(entries: Mapping[str, ModelEntry], problems: list[Problem]) -> dict
     return aliases
 
 
+def _chosen(name: str, index: _Index) -> ModelEntry | None:
+    """What a virtual name means in this request."""
+    chosen = remembered(name) or index.virtual[name].choose(index.usable)
+    if chosen is None:
+        return None
+    remember(name, chosen)
+    return index.find(chosen)
+
+
+def _complaints(name: str, virtual: VirtualName, index: _Index) -> list[str]:
+    if index.find(name) is not None:
+        return [f"names.{name}: a model is called so, which is what the name means"]
+    return [f"names.{name}: {one!r} is not found" for one in virtual.models() if index.find(one) is None]
+
+
 def _twin(given: LocalModel, models: list[LocalModel]) -> LocalModel | None:
     """The record of the same file among those found."""
     same = next((model for model in models if model.files[0] == given.files[0]), None)
@@ -242,7 +289,7 @@ def _twin(given: LocalModel, models: list[LocalModel]) -> LocalModel | None:
 
 
 def _unknown(name: str, index: _Index) -> str:
-    known = [*index.entries, *([] if DEMO_NAME in index.entries else [DEMO_NAME])]
+    known = [*index.entries, *index.virtual, *([] if DEMO_NAME in index.entries else [DEMO_NAME])]
     more = f" and {len(known) - _NAMED} more" if len(known) > _NAMED else ""
     message = f"model {name!r} not found; available: {', '.join(known[:_NAMED])}{more}."
     close = difflib.get_close_matches(name.lower(), [*known, *index.aliases][:_COMPARED], n=1, cutoff=0.5)

@@ -12,6 +12,7 @@ import msgspec
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from shimmy.errors import EngineDeadError, InvalidRequestError, ShimmyError
+from shimmy.models.virtual_names import begin_choices
 from shimmy.request import GenerateRequest
 from shimmy.server.backend import Backend
 from shimmy.server.endpoint import unexpected
@@ -81,6 +82,7 @@ class NativeSocket:
 
     async def _answer(self, socket: WebSocket, frame: bytes) -> None:
         n_tokens = 0
+        choices = begin_choices()
         try:
             body = decode(frame, NativeRequest)
             async with AsyncExitStack() as stack:
@@ -95,7 +97,8 @@ class NativeSocket:
                         await socket.send_text(output.text)
                     if output.finished:
                         last = {"done": True, "done_reason": output.finish_reason, "usage": usage_of(output.usage)}
-                        await _send(socket, last)
+                        chosen = {"chosen_model": running.client.info.name} if choices else {}
+                        await _send(socket, {**last, **chosen})
         except asyncio.CancelledError:
             if socket.client_state is WebSocketState.DISCONNECTED:
                 raise

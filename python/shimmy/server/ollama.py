@@ -13,7 +13,6 @@ from starlette.routing import BaseRoute, Route
 
 from shimmy.embedding import EmbedRequest
 from shimmy.errors import InvalidRequestError, ModelLoadError, ModelNotFoundError, ShimmyError
-from shimmy.models.entry import ModelEntry
 from shimmy.request import ChatPrompt, GenerateRequest
 from shimmy.server.auth import check_scope
 from shimmy.server.backend import Backend
@@ -72,7 +71,7 @@ class OllamaRoutes:
     async def generate(self, call: Call) -> Reply | StreamReply:
         """POST /api/generate, as Ollama's clients mean it."""
         body = decode(call.body, OllamaGenerateRequest)
-        model = self._entry(body.model).name
+        model = self._name(body.model)
         if not body.prompt and not body.suffix:
             return await self._load(model, generate_shape, body.keep_alive)
         conversation = conversation_of(body)
@@ -95,7 +94,7 @@ class OllamaRoutes:
 
     async def _chat(self, call: Call) -> Reply | StreamReply:
         body = decode(call.body, OllamaChatRequest)
-        model = self._entry(body.model).name
+        model = self._name(body.model)
         if not body.messages:
             return await self._load(model, chat_shape, body.keep_alive)
         request = chat_request(body)
@@ -144,7 +143,7 @@ class OllamaRoutes:
 
     async def _embeddings(self, texts: list[str], body: OllamaEmbedRequest, call: Call) -> _Embedded:
         begin = time.perf_counter()
-        client = await call.stack.enter_async_context(self._manager.use(self._entry(body.model).name))
+        client = await call.stack.enter_async_context(self._manager.use(self._name(body.model)))
         load_seconds = time.perf_counter() - begin
         embeddings = await client.embed(EmbedRequest(input=texts, dimensions=body.dimensions))
         if embeddings.pooling == "none":
@@ -168,21 +167,23 @@ class OllamaRoutes:
         name = body.model or body.name
         if not name:
             raise InvalidRequestError("model is required", "model")
-        entry = self._entry(name)
+        entry = self._manager.registry.get(self._name(name))
         try:
             return Reply(msgspec.json.encode(await asyncio.to_thread(shown, entry)))
         except OSError as error:
             raise ModelLoadError(f"the file of model {name!r} cannot be read: {error.strerror}") from error
 
-    def _entry(self, name: str) -> ModelEntry:
+    def _name(self, name: str) -> str:
         """Ollama's clients add the tag that it takes for granted."""
         registry = self._manager.registry
         try:
-            return registry.get(name)
+            registry.get(name)
         except ModelNotFoundError:
             if not name.endswith(":latest"):
                 raise
-            return registry.get(name.removesuffix(":latest"))
+            name = name.removesuffix(":latest")
+            registry.get(name)
+        return name
 
 
 class _Embedded(NamedTuple):

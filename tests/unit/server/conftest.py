@@ -23,6 +23,7 @@ from scripted_engine import ScriptedEngine
 
 from shimmy.model_info import LoadSpec
 from shimmy.models.manager import ModelManager
+from shimmy.models.registry import Registry
 from shimmy.server.address import listen, url_of
 from shimmy.server.app import create_app
 from shimmy.server.serve import uvicorn_config
@@ -64,15 +65,18 @@ class RunningServer:
 
 
 @contextmanager
-def run_server(settings: Settings | None = None, entries: Sequence[FakeEntry] | None = None) -> Iterator[RunningServer]:
+def run_server(
+    settings: Settings | None = None,
+    entries: Sequence[FakeEntry] = ENTRIES,
+    registry: Registry | None = None,
+) -> Iterator[RunningServer]:
     engines: list[ScriptedEngine] = []
 
     async def start(spec: LoadSpec, progress: Callable[[float], None] | None) -> ScriptedEngine:
         engines.append(await ScriptedEngine.load(spec, progress))
         return engines[-1]
 
-    registry = FakeRegistry(*(ENTRIES if entries is None else entries))
-    manager = ModelManager(registry, start)
+    manager = ModelManager(FakeRegistry(*entries) if registry is None else registry, start)
     settings = settings or Settings(bind="127.0.0.1:0")
     listener = listen(settings.bind)
     server = uvicorn.Server(uvicorn_config(create_app(manager, settings), settings))

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from fake_registry import FakeEntry
+from tiny_gguf import write_model
 
+from shimmy.discovery.walk import Root
+from shimmy.models.registry import Registry
 from shimmy.request import ChatPrompt
 from shimmy.request_defaults import RequestDefaults
+from shimmy.settings import Settings
 
 DEFAULTS = RequestDefaults(
     sampling={"temperature": 0.25, "seed": 10},
@@ -107,6 +112,23 @@ def test_a_fork_is_not_completed_twice(configured: Any) -> None:
     request = asked(configured)
     assert isinstance(request.prompt, list)
     assert (request.sampling, request.lora) == (parent.sampling, parent.lora)
+
+
+def test_the_model_behind_a_name_is_told(tmp_path: Path) -> None:
+    from conftest import run_server
+
+    for name in ("broken", "m"):
+        write_model(tmp_path / f"{name}.gguf")
+    path = tmp_path / "models.toml"
+    path.write_text("[names.best]\nfallback = ['broken', 'm']")
+    registry = Registry(Settings(model_settings=path), roots=[Root(tmp_path)])
+    with run_server(registry=registry) as server:
+        body = {"model": "best", "messages": [HI]}
+        for route in ("/v1/chat/completions", "/api/chat", "/v1/messages"):
+            for stream in (False, True):
+                answer = server.http.post(route, json={**body, "max_tokens": 5, "stream": stream})
+                assert (answer.status_code, answer.headers["x-shimmy-model"]) == (200, "m")
+        assert "x-shimmy-model" not in server.chat("hi").headers
 
 
 def test_a_prompt_that_has_it_all_stays_as_it_is() -> None:
