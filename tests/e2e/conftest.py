@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 from openai import OpenAI
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
+
 MODEL = "shimmy-mini"
 
 
@@ -95,3 +97,9 @@ def client(server: ServerProcess) -> Iterator[OpenAI]:
 def start(home: Path) -> Callable[..., AbstractContextManager[ServerProcess]]:
     """Starts a server of the test's own: `with start("--ctx", "256") as server`."""
     return lambda *arguments: serve(home, *arguments)
+
+
+@pytest.fixture(scope="session")
+def start_in() -> Callable[..., AbstractContextManager[ServerProcess]]:
+    """The same with a home of the test's own: `with start_in(home, "--watch") as server`."""
+    return serve

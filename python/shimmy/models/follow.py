@@ -36,27 +36,30 @@ async def follow(registry: Registry, *, settle_ms: int = SETTLE_MS, look_ms: int
     A search that fails leaves the registry as it is and is logged. Where the system refuses to watch, that is logged
     and this returns.
     """
-    from watchfiles import awatch
+    from watchfiles import Change, awatch
 
     while True:
         folders = await asyncio.to_thread(_folders, registry)
         if not folders:
             await asyncio.sleep(look_ms / 1000)
-            if await asyncio.to_thread(_folders, registry):
-                await _rescan(registry)
             continue
+        watched = {str(folder) for folder in folders}
+        fresh = True  # what changed before the watch began is not told
         try:
             async for changes in awatch(
                 *folders,
-                watch_filter=_matters(registry),
+                watch_filter=_matters(registry, watched),
                 debounce=settle_ms,
                 rust_timeout=look_ms,
                 yield_on_timeout=True,
                 ignore_permission_denied=True,
             ):
-                moved = await asyncio.to_thread(_folders, registry) != folders
-                if changes or moved:
+                # A folder that was made anew is another one, although its path is the same.
+                moved = any(change is Change.deleted and path in watched for change, path in changes)
+                moved = moved or await asyncio.to_thread(_folders, registry) != folders
+                if changes or moved or fresh:
                     await _rescan(registry)
+                fresh = False
                 if moved:
                     break
         except FileNotFoundError:  # one that went before it was watched
@@ -90,13 +93,13 @@ def _is_folder(path: Path) -> bool:
         return False
 
 
-def _matters(registry: Registry) -> Callable[[Change, str], bool]:
+def _matters(registry: Registry, watched: set[str]) -> Callable[[Change, str], bool]:
     """Tells changes that can be of models: of GGUF files, adapters, manifests, the settings file, whole folders."""
     settings = str(registry.settings_path.absolute()) if registry.settings_path else ""
 
     def matters(change: Change, path: str) -> bool:
         name = Path(path).name.lower()
-        if path == settings or name.endswith((".gguf", ".safetensors")):
+        if path == settings or path in watched or name.endswith((".gguf", ".safetensors")):
             return True
         # Ollama's blobs come bit by bit, its manifest at the end.
         return "manifests" in Path(path).parts or ("." not in name and not name.startswith("sha256"))

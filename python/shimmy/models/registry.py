@@ -106,8 +106,8 @@ class Registry:
         if virtual is None:
             return False
         listed = next((one for one in virtual.models() if (found := index.find(one)) and found.name == failed), failed)
-        following = virtual.after(listed, index.usable)
-        return following is not None and remember(name, following)
+        following = index.find(virtual.after(listed, index.usable) or "")
+        return following is not None and remember(name, following.name)
 
     def rescan(self) -> None:
         """Search the folders again. Entries that were handed out stay as they are.
@@ -270,10 +270,10 @@ def _aliases(entries: Mapping[str, ModelEntry], problems: list[Problem]) -> dict
 def _chosen(name: str, index: _Index) -> ModelEntry | None:
     """What a virtual name means in this request."""
     chosen = remembered(name) or index.virtual[name].choose(index.usable)
-    if chosen is None:
-        return None
-    remember(name, chosen)
-    return index.find(chosen)
+    entry = index.find(chosen) if chosen is not None else None
+    if entry is not None:
+        remember(name, entry.name)
+    return entry
 
 
 def _complaints(name: str, virtual: VirtualName, index: _Index) -> list[str]:

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from ollama_files import add_model
 from tiny_gguf import write_adapter, write_model
 from typer.testing import Result
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "discovery"))
-
-from ollama_files import add_model
 
 Run = Callable[..., Result]
 

@@ -67,7 +67,7 @@ def test_folders_come_and_go(tmp_path: Path) -> None:
     registry = Registry(Settings(), roots=[Root(tmp_path / "later", required=False)])
 
     async def steps() -> None:
-        for _ in range(2):
+        for _ in range(4):
             write_model(tmp_path / "later" / "m.gguf")
             await until(lambda: registry.names() == ["m"])
             shutil.rmtree(tmp_path / "later")

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
-from tiny_gguf import write_adapter, write_model
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "discovery"))
-
 from ollama_files import HOST, add_model
+from tiny_gguf import adapter_bytes, model_bytes, write_adapter, write_model
 
 from shimmy.discovery.walk import Root
 from shimmy.errors import ModelLoadError, ModelNotFoundError
@@ -134,8 +130,6 @@ class TestAliases:
 
 class TestOllama:
     def test_layers_become_defaults(self, tmp_path: Path, file: Path) -> None:
-        from tiny_gguf import adapter_bytes
-
         params = {"temperature": 1, "stop": ["<|eot|>"], "num_ctx": 512, "num_predict": -1, "num_gpu": 3}
         messages = [{"role": "user", "content": "hi"}]
         add_model(
@@ -162,8 +156,6 @@ class TestOllama:
         assert registry(tmp_path, ctx=2048).get("m:latest").load_spec().context == {"n_ctx": 2048}
 
     def test_its_template_tells_the_family_when_the_file_has_none(self, tmp_path: Path) -> None:
-        from tiny_gguf import model_bytes
-
         go = b"{{ if .System }}<|start_header_id|>system<|end_header_id|>{{ .System }}{{ end }}"
         add_model(tmp_path, "own", template=go)
         add_model(tmp_path, "none", model_bytes({"tokenizer.chat_template": None}), template=go)

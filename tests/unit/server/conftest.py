@@ -110,7 +110,7 @@ def server(shared_server: RunningServer) -> RunningServer:
 
 
 @pytest.fixture
-def start_server() -> Callable[[Settings | None], Any]:
+def start_server() -> Callable[..., Any]:
     return run_server
 
 

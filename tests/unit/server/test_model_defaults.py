@@ -29,11 +29,9 @@ SHOT = {"role": "user", "content": "shot"}
 HI = {"role": "user", "content": "hi"}
 
 
-@pytest.fixture(scope="module")
-def configured() -> Iterator[Any]:
-    from conftest import run_server
-
-    with run_server(entries=[FakeEntry("m", "m.gguf", aliases=("also",), defaults=DEFAULTS)]) as server:
+@pytest.fixture
+def configured(start_server: Any) -> Iterator[Any]:
+    with start_server(entries=[FakeEntry("m", "m.gguf", aliases=("also",), defaults=DEFAULTS)]) as server:
         yield server
 
 
@@ -60,7 +58,6 @@ def test_what_a_request_says_wins(configured: Any) -> None:
 
 
 def test_a_seed_counts_on_over_several_answers(configured: Any) -> None:
-    configured.engine.requests.clear()
     assert configured.chat("hi", n=3).status_code == 200
     assert [request.sampling["seed"] for request in configured.engine.requests] == [10, 11, 12]
 
@@ -114,15 +111,13 @@ def test_a_fork_is_not_completed_twice(configured: Any) -> None:
     assert (request.sampling, request.lora) == (parent.sampling, parent.lora)
 
 
-def test_the_model_behind_a_name_is_told(tmp_path: Path) -> None:
-    from conftest import run_server
-
+def test_the_model_behind_a_name_is_told(start_server: Any, tmp_path: Path) -> None:
     for name in ("broken", "m"):
         write_model(tmp_path / f"{name}.gguf")
     path = tmp_path / "models.toml"
     path.write_text("[names.best]\nfallback = ['broken', 'm']")
     registry = Registry(Settings(model_settings=path), roots=[Root(tmp_path)])
-    with run_server(registry=registry) as server:
+    with start_server(registry=registry) as server:
         body = {"model": "best", "messages": [HI]}
         for route in ("/v1/chat/completions", "/api/chat", "/v1/messages"):
             for stream in (False, True):
@@ -136,3 +131,17 @@ def test_a_prompt_that_has_it_all_stays_as_it_is() -> None:
     once = DEFAULTS.conversation(prompt)
     assert DEFAULTS.conversation(once) == once
     assert RequestDefaults().conversation(prompt) is prompt
+
+
+def test_a_wrong_settings_file_is_named_and_changes_nothing(start_server: Any, tmp_path: Path) -> None:
+    write_model(tmp_path / "m.gguf")
+    path = tmp_path / "models.toml"
+    path.write_text("[models.m]\nsystem = 'Be brief.'")
+    registry = Registry(Settings(model_settings=path), roots=[Root(tmp_path)])
+    with start_server(registry=registry) as server:
+        path.write_text("[models.m]\nsytem = ''")
+        answer = server.http.post("/api/models/discover")
+        assert (answer.status_code, answer.headers["x-should-retry"]) == (500, "false")
+        assert f"{path}:2: unknown key 'sytem'" in answer.json()["error"]
+        assert server.chat("hi").status_code == 200
+        assert asked(server).prompt.messages == [SYSTEM, HI]
