@@ -17,7 +17,8 @@ class StreamedAnswer:
 
     Where the media type knows comments, one is sent when nothing was for `idle_seconds` since `begin` (time.monotonic)
     or the last part. That begins the answer too: whoever waits that long hears of an error by the stream's own event,
-    and is not taken for dead by a proxy meanwhile. `keep_alive` is what is sent after the first part instead; `told` are further headers.
+    and is not taken for dead by a proxy meanwhile. `keep_alive` is what is sent after the first part instead;
+    `told` are further headers.
     """
 
     def __init__(
