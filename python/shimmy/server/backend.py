@@ -48,7 +48,7 @@ class Backend:
         Where a request says nothing the model's own defaults apply, then `sampling`, those of its route.
         """
         client = await stack.enter_async_context(self.manager.use(model))
-        defaults = self.manager.registry.get(client.info.name).defaults
+        defaults = self.manager.registry.get(model).defaults
         requests = [defaults.request(request, sampling, index) for index, request in enumerate(requests)]
         return Running(client, [await self._start(client, request, stack) for request in requests])
 
