@@ -30,6 +30,8 @@ if TYPE_CHECKING:
         QueueFullError,
         ShimmyError,
         TemplateError,
+        ToolError,
+        ToolNotFoundError,
     )
     from shimmy.grammar import GrammarSpec
     from shimmy.llm import LLM
@@ -70,6 +72,8 @@ _HOME = {
     "TokenLogprob": "output",
     "ToolCall": "completion",
     "ToolCallDelta": "output",
+    "ToolError": "errors",
+    "ToolNotFoundError": "errors",
     "Usage": "output",
     "build_info": "_core",
     "demo_adapter_paths": "demo_model",
@@ -108,6 +112,8 @@ __all__ = [
     "TokenLogprob",
     "ToolCall",
     "ToolCallDelta",
+    "ToolError",
+    "ToolNotFoundError",
     "Usage",
     "build_info",
     "demo_adapter_paths",

@@ -11,6 +11,8 @@
     ├─ QueueFullError                        too many waiting requests; `retry_after` seconds is a fair guess
     ├─ ModelNotReadyError                    loading or shutting down; try again
     ├─ DecodeError                           the token-level API: one llama_decode/llama_encode call failed
+    ├─ ToolError                             a tool, or a step of a workflow, could not do its work
+    ├─ ToolNotFoundError (LookupError)       no tool of that name; the message lists what there is
     └─ EngineDeadError                       the engine or its process ended; sticky for that engine
 
 `shimmy._core` raises these classes, and the runner sends them over its pipe by class name. Nothing else escapes the
@@ -32,6 +34,8 @@ __all__ = [
     "QueueFullError",
     "ShimmyError",
     "TemplateError",
+    "ToolError",
+    "ToolNotFoundError",
 ]
 
 
@@ -95,6 +99,14 @@ class ModelNotReadyError(ShimmyError):
 
 class DecodeError(ShimmyError):
     """One llama_decode or llama_encode call failed."""
+
+
+class ToolError(ShimmyError):
+    """A tool, or a step of a workflow, could not do its work; the message is for whoever called it."""
+
+
+class ToolNotFoundError(ShimmyError, LookupError):
+    """No tool of that name."""
 
 
 class EngineDeadError(ShimmyError):

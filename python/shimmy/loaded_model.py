@@ -123,10 +123,13 @@ class LoadedModel:
 
     def chat_tokens(self, prompt: ChatPrompt) -> list[int]:
         """A conversation's tokens. Raises as `render`."""
-        return self._tokens_of(self.render(prompt))
+        return self._tokens_of(self.render(prompt), prompt.context)
 
-    def _tokens_of(self, chat: _core.RenderedChat) -> list[int]:
-        return self.tokenizer.encode(chat.prompt, add_special=not chat.starts_with_bos)
+    def _tokens_of(self, chat: _core.RenderedChat, context: list[int]) -> list[int]:
+        tokens = self.tokenizer.encode(chat.prompt, add_special=not chat.starts_with_bos)
+        if context and tokens[:1] == [self.tokenizer.bos]:
+            del tokens[0]  # a sequence begins once
+        return [*context, *tokens]
 
     def prepare(self, request: GenerateRequest) -> Generation:
         """Render and tokenize a request: everything before the engine. Takes milliseconds; any thread may do it."""
@@ -146,7 +149,7 @@ class LoadedModel:
                 prompt = msgspec.structs.replace(prompt, enable_thinking=False)
             chat = self.render(prompt)
             grammar = self._grammar(request.grammar, prompt, chat)
-            tokens = self._tokens_of(chat)
+            tokens = self._tokens_of(chat, prompt.context)
             stop += chat.stops
             for text in chat.preserved_tokens:
                 ids = self.tokenizer.encode(text, add_special=False)
@@ -241,6 +244,8 @@ def _check_numbers(request: GenerateRequest) -> None:
     fields = {"stop_token_ids": request.stop_token_ids}
     if isinstance(request.prompt, list):
         fields["prompt"] = request.prompt
+    elif isinstance(request.prompt, ChatPrompt):
+        fields["context"] = request.prompt.context
     for field in ("logprobs", "prompt_logprobs", "max_tokens", "min_tokens", "priority"):
         number = getattr(request, field)
         if number is not None:

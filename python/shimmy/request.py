@@ -26,6 +26,8 @@ class ChatPrompt(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     add_generation_prompt: bool = True
     enable_thinking: bool = True
     template_kwargs: dict[str, Any] = {}
+    context: list[int] = []
+    """Tokens that stand before what the template makes of `messages`: a conversation so far, which these go on."""
 
 
 class GenerateRequest(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):

@@ -42,16 +42,18 @@ class RequestDefaults(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def conversation(self, prompt: ChatPrompt) -> ChatPrompt:
-        """`prompt` with the system message and the messages that come first, unless it has them already."""
-        if not self.messages and self.system is None:
+        """`prompt` with the system message and the messages that come first, unless it has them already or goes on
+        from an earlier one.
+        """
+        if prompt.context or (not self.messages and self.system is None):
             return prompt
-        first = prompt.messages[:1] if _is_system(prompt.messages[:1]) else []
+        first = [message for message in prompt.messages[:1] if _is_system(message)]
         rest = prompt.messages[len(first) :]
-        if not first and self.system is not None:
+        if self.system is not None and not any(_is_system(message) for message in prompt.messages):
             first = [{"role": "system", "content": self.system}]
         shots = [] if rest[: len(self.messages)] == self.messages else self.messages
         return msgspec.structs.replace(prompt, messages=[*first, *shots, *rest])
 
 
-def _is_system(messages: list[dict[str, Any]]) -> bool:
-    return bool(messages) and messages[0].get("role") in ("system", "developer")
+def _is_system(message: dict[str, Any]) -> bool:
+    return message.get("role") in ("system", "developer")

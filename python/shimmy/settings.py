@@ -53,6 +53,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """A TOML file with settings of single models; None: models.toml beside the config file, if there is one."""
     watch: bool = False
     """Follow changes in the folders while serving; needs the extra `watch`."""
+    library: Path | None = None
+    """Folder for models that shimmy downloads or creates; None: `models` where shimmy keeps its data."""
+    registry_url: Annotated[str, msgspec.Meta(pattern=r"^https?://[^/@\s]+(/[^\s]*)?$")] = "https://registry.ollama.ai"
+    """Ollama registry that names without a host are pulled from."""
     demo_model: bool = False
     """List the embedded shimmy-mini even when other models are found."""
     gpu_backend: GpuBackend = "auto"
@@ -101,6 +105,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Most requests waiting for one model, more get 429; None: the engine's own limit."""
     max_body_bytes: Annotated[int, msgspec.Meta(ge=1024, le=1 << 40)] = 32 * 1024 * 1024
     """Largest request body; more gets 413."""
+    max_sessions: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 100
+    """Most sessions of one API key; a further one gets 429."""
+    session_idle_minutes: Annotated[float, msgspec.Meta(gt=0, le=525_600)] = 30.0
+    """A session that nobody used for that long is forgotten."""
+    data_dir: Path | None = None
+    """Where shimmy keeps what it is told to keep; None: `shimmy` in the platform's folder for data."""
 
     def __post_init__(self) -> None:
         bind_address(self.bind)
@@ -140,6 +150,18 @@ def config_path() -> Path:
 def model_settings_path() -> Path:
     """Where the settings of single models are looked for when no option names a file; it need not exist."""
     return config_path().parent / "models.toml"
+
+
+def data_path() -> Path:
+    """Where data is kept unless `data_dir` says otherwise; it need not exist."""
+    import platformdirs
+
+    return Path(platformdirs.user_data_dir("shimmy", appauthor=False))
+
+
+def library_path(settings: Settings) -> Path:
+    """Where the models lie that shimmy downloads or creates; it need not exist."""
+    return settings.library or (settings.data_dir or data_path()) / "models"
 
 
 def load_settings(
@@ -195,6 +217,8 @@ _VARIABLES: dict[str, tuple[str, Callable[[str], Any]]] = {
     "SHIMMY_LORA_GGUF": ("lora", split_paths),
     "SHIMMY_MODEL_PATHS": ("model_dirs", split_paths),
     "SHIMMY_MODEL_SETTINGS": ("model_settings", lambda text: Path(text).expanduser()),
+    "SHIMMY_LIBRARY": ("library", lambda text: Path(text).expanduser()),
+    "SHIMMY_REGISTRY_URL": ("registry_url", str),
     "SHIMMY_BIND_ADDRESS": ("bind", str),
     "SHIMMY_API_KEY": ("api_key", str),
     "SHIMMY_API_KEYS_FILE": ("api_keys", lambda text: Path(text).expanduser()),

@@ -42,11 +42,11 @@ class ServerProcess:
 
 
 @contextmanager
-def serve(home: Path, *arguments: str) -> Iterator[ServerProcess]:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("SHIMMY_", "HF_", "XDG_"))}
+def serve(home: Path, *arguments: str, environment: dict[str, str] | None = None) -> Iterator[ServerProcess]:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("SHIMMY_", "HF_", "XDG_"))}
     process = subprocess.Popen(
         [sys.executable, "-m", "shimmy", "serve", "--bind", "127.0.0.1:0", *arguments],
-        env={**environment, "HOME": str(home)},
+        env={**inherited, **(environment or {}), "HOME": str(home)},
         cwd=home,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -93,13 +93,13 @@ def client(server: ServerProcess) -> Iterator[OpenAI]:
         yield client
 
 
+@pytest.fixture(scope="session")
+def start_in() -> Callable[..., AbstractContextManager[ServerProcess]]:
+    """Starts a server in a home of the test's own: `with start_in(home, environment={...}) as server`."""
+    return serve
+
+
 @pytest.fixture
 def start(home: Path) -> Callable[..., AbstractContextManager[ServerProcess]]:
     """Starts a server of the test's own: `with start("--ctx", "256") as server`."""
     return lambda *arguments: serve(home, *arguments)
-
-
-@pytest.fixture(scope="session")
-def start_in() -> Callable[..., AbstractContextManager[ServerProcess]]:
-    """The same with a home of the test's own: `with start_in(home, "--watch") as server`."""
-    return serve

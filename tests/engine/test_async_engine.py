@@ -278,6 +278,8 @@ def test_tokens_text_and_templates() -> None:
             assert len(await engine.tokenize("<|im_end|>", parse_special=False)) > 1
             rendered = await engine.render_chat(ChatPrompt(messages=[{"role": "user", "content": WHO}]))
             assert await engine.tokenize(rendered) == chat(WHO)
+            again = ChatPrompt(messages=[{"role": "user", "content": WHO}], context=tokens)
+            assert await engine.tokenize(again) == tokens + chat(WHO)
             assert (engine.info.name, engine.info.n_seq_max) == ("shimmy-mini", 16)
             assert engine.alive
 

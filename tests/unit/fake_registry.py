@@ -7,6 +7,7 @@ from pathlib import Path
 
 from shimmy.discovery.local_model import LocalModel
 from shimmy.errors import ModelNotFoundError
+from shimmy.library.library import Library
 from shimmy.model_info import LoadSpec
 from shimmy.request_defaults import RequestDefaults
 
@@ -23,6 +24,12 @@ class FakeEntry:
     adapters: dict[str, Path] = field(default_factory=dict)
     aliases: tuple[str, ...] = ()
     defaults: RequestDefaults = field(default_factory=RequestDefaults)
+
+    record = None
+
+    @property
+    def engine(self) -> str:
+        return self.name
 
     @property
     def model(self) -> LocalModel:
@@ -46,6 +53,7 @@ class FakeRegistry:
     def __init__(self, *entries: FakeEntry) -> None:
         self._entries = {entry.name: entry for entry in entries}
         self.rescans = 0
+        self.library = Library(Path("no-library"))
 
     def names(self) -> list[str]:
         return list(self._entries)
@@ -60,6 +68,7 @@ class FakeRegistry:
         self.rescans += 1
 
     def get(self, name: str) -> FakeEntry:
+        name = name.removesuffix(":latest")
         if name not in self._entries:
             raise ModelNotFoundError(f"model {name!r} not found; available: {', '.join(self._entries)}.")
         return self._entries[name]

@@ -254,7 +254,8 @@ class ScriptedEngine:
     ) -> list[int]:
         self._check_alive()
         text = await self.render_chat(prompt) if isinstance(prompt, ChatPrompt) else prompt
-        return ([1] if add_special else []) + list(text.encode())
+        before = prompt.context if isinstance(prompt, ChatPrompt) else []
+        return (before or ([1] if add_special else [])) + list(text.encode())
 
     async def detokenize(self, tokens: list[int]) -> str:
         return bytes(tokens).decode("utf-8", "replace")
@@ -274,6 +275,10 @@ class ScriptedEngine:
                 self.cancelled.append("embed")
         if not all(request.input):
             raise errors.InvalidRequestError("an input is empty", "input")
+        for item in request.input:
+            n_tokens = len(item) + isinstance(item, str)
+            if n_tokens > N_CTX:
+                raise errors.PromptTooLongError(f"an input has {n_tokens} tokens", "input", n_tokens, N_CTX)
         data = [struct.pack("ff", len(item), index) for index, item in enumerate(request.input)]
         n_tokens = sum(len(item) for item in request.input)
         return Embeddings(data=data, dimensions=2, pooling="mean", prompt_tokens=n_tokens)

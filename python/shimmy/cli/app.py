@@ -12,9 +12,11 @@ from shimmy.cli.command import command, with_global_options
 from shimmy.cli.discover import discover
 from shimmy.cli.generate import generate
 from shimmy.cli.gpu_info import gpu_info
+from shimmy.cli.init import init
 from shimmy.cli.list_models import list_models
 from shimmy.cli.options import Options
 from shimmy.cli.probe import probe
+from shimmy.cli.pull import pull
 from shimmy.cli.serve import serve
 from shimmy.cli.version import version_text
 
@@ -81,4 +83,6 @@ app.command("discover")(command(discover))
 app.command("probe")(command(probe))
 app.command("generate")(command(generate))
 app.command("bench")(command(bench))
+app.command("pull")(command(pull))
 app.command("gpu-info")(command(gpu_info))
+app.command("init")(command(init))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any, get_type_hints
+from typing import Any
 
 import typer
 
@@ -72,10 +72,8 @@ class ExitCodes:
 
 
 def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
-    hints = get_type_hints(function, include_extras=True)
-    return [
-        parameter.replace(annotation=hints[name]) for name, parameter in inspect.signature(function).parameters.items()
-    ]
+    """With real annotations. Not get_type_hints: Python 3.10 wraps options whose default is None in an Optional."""
+    return list(inspect.signature(function, eval_str=True).parameters.values())
 
 
 def _one_line(text: str) -> str:

@@ -11,6 +11,7 @@ import msgspec
 from shimmy.discovery.local_model import LocalModel
 from shimmy.discovery.names import stem_name
 from shimmy.errors import ModelLoadError
+from shimmy.library.record import Record
 from shimmy.models.entry import ModelEntry, Source
 from shimmy.models.model_settings import ModelSettings, SettingsFile
 from shimmy.models.ollama_options import defaults_of, options_of
@@ -34,7 +35,7 @@ def new_entry(model: LocalModel, source: Source, settings: Settings, adapters: d
         return entry
     own = {f"adapter-{i}" if i > 1 else "adapter": path for i, path in enumerate(layers.adapters, 1)}
     try:
-        options = options_of(layers)
+        options = options_of(layers.params)
     except msgspec.ValidationError as error:
         return msgspec.structs.replace(entry, fault=f"the parameters in {layers.manifest}: {error}")
     if settings.ctx is None and options.num_ctx is not None and options.num_ctx >= 16:
@@ -44,6 +45,37 @@ def new_entry(model: LocalModel, source: Source, settings: Settings, adapters: d
         settings=settings,
         adapters={**adapters, **own},
         defaults=defaults_of(layers, options, dict.fromkeys(own, 1.0)),
+    )
+
+
+def recorded(entry: ModelEntry, record: Record) -> ModelEntry:
+    """`entry` under the name of a record of the library, asked with what that says."""
+    below = entry.defaults
+    try:
+        options = options_of(record.parameters)
+    except msgspec.ValidationError as error:
+        return msgspec.structs.replace(
+            entry, name=record.name, record=record, aliases=(), fault=f"the parameters of its record: {error}"
+        )
+    settings = entry.settings
+    if options.num_ctx is not None:
+        settings = msgspec.structs.replace(settings, ctx=options.num_ctx)
+    defaults = RequestDefaults(
+        sampling={**below.sampling, **options.sampling()},
+        stop=options.stop_strings() or below.stop,
+        max_tokens=below.max_tokens if options.max_tokens is None else options.max_tokens,
+        system=record.system or below.system,
+        messages=list(record.messages) or below.messages,
+        lora=below.lora,
+    )
+    return msgspec.structs.replace(
+        entry,
+        name=record.name,
+        record=record,
+        source="discovered",
+        aliases=(),
+        settings=settings,
+        defaults=defaults,
     )
 
 

@@ -10,6 +10,7 @@ import msgspec
 from shimmy.discovery.classify import Kind
 from shimmy.discovery.local_model import LocalModel
 from shimmy.errors import ModelLoadError
+from shimmy.library.record import Record
 from shimmy.model_info import LoadSpec
 from shimmy.request_defaults import RequestDefaults
 from shimmy.settings import Settings
@@ -35,8 +36,17 @@ class ModelEntry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What applies to requests that say nothing."""
     draft: Path | None = None
     """A model that proposes tokens for it."""
+    record: Record | None = None
+    """How shimmy came by it, and what it is asked with; None for what was found or given."""
+    shared: str | None = None
+    """The model whose engine answers for it, where that one would be loaded in the same way."""
     fault: str | None = None
     """Why it cannot be loaded as its settings say."""
+
+    @property
+    def engine(self) -> str:
+        """The name of the engine that answers."""
+        return self.shared or self.name
 
     @property
     def path(self) -> Path:
@@ -62,7 +72,7 @@ class ModelEntry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         if self.fault is not None:
             raise ModelLoadError(f"model {self.name!r}: {self.fault}")
         settings = self.settings
-        template = choose_template(
+        template = (self.record and self.record.template) or choose_template(
             self.model.architecture,
             f"{self.name} {self.model.title or ''}",
             settings.chat_template,
@@ -77,7 +87,7 @@ class ModelEntry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         if settings.devices:
             model["devices"] = list(settings.devices)
         return LoadSpec(
-            name=self.name,
+            name=self.engine,
             path=str(self.path),
             adapters={name: str(path) for name, path in self.adapters.items()},
             draft=None if self.draft is None else str(self.draft),

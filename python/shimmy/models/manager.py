@@ -157,7 +157,7 @@ class ModelManager:
     def status(self, name: str) -> ModelStatus:
         """Raises ModelNotFoundError for a name that the registry does not have."""
         entry = self.registry.get(name)
-        return _status(entry.name, self._slots.get(entry.name) or _Slot())
+        return _status(entry.name, self._slots.get(entry.engine) or _Slot())
 
     def statuses(self) -> list[ModelStatus]:
         """Every model that was used since the start."""
@@ -175,7 +175,7 @@ class ModelManager:
 
     def _slot(self, name: str) -> _Slot | None:
         """Also of a model whose file has gone since it was loaded. ModelNotFoundError for one that never was."""
-        return self._slots.get(name) or self._slots.get(self.registry.get(name).name)
+        return self._slots.get(name) or self._slots.get(self.registry.get(name).engine)
 
     async def _loaded(self, name: str) -> tuple[_Slot, _Lease]:
         if self._closed:
@@ -190,7 +190,7 @@ class ModelManager:
             return await self._loaded(name)
 
     async def _loaded_entry(self, entry: ModelEntry) -> tuple[_Slot, _Lease]:
-        slot = self._slots.setdefault(entry.name, _Slot())
+        slot = self._slots.setdefault(entry.engine, _Slot())
         if slot.lease is not None and slot.lease.client.alive:
             return slot, slot.lease
         if slot.loading is None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from shimmy.discovery.ollama_layers import OllamaLayers
@@ -17,22 +19,26 @@ class OllamaOptions(SamplingFields, kw_only=True):
     """Negative: until the context is full."""
     num_ctx: int | None = None
 
+    @property
+    def max_tokens(self) -> int | None:
+        limit = self.num_predict
+        return limit if limit is not None and limit > 0 else None
+
     def stop_strings(self) -> list[str]:
         return [text for text in ([self.stop] if isinstance(self.stop, str) else self.stop or []) if text]
 
 
-def options_of(layers: OllamaLayers) -> OllamaOptions:
-    """Its parameters. Raises msgspec.ValidationError for one of a wrong type."""
-    return msgspec.convert(layers.params, OllamaOptions, strict=False, str_keys=True)
+def options_of(parameters: dict[str, Any]) -> OllamaOptions:
+    """Raises msgspec.ValidationError for one of a wrong type."""
+    return msgspec.convert(parameters, OllamaOptions, strict=False, str_keys=True)
 
 
 def defaults_of(layers: OllamaLayers, options: OllamaOptions, lora: dict[str, float]) -> RequestDefaults:
     """What applies to its requests; `lora` are the adapters that it was made with."""
-    limit = options.num_predict
     return RequestDefaults(
         sampling=options.sampling(),
         stop=options.stop_strings(),
-        max_tokens=limit if limit is not None and limit > 0 else None,
+        max_tokens=options.max_tokens,
         system=layers.system,
         messages=[dict(message) for message in layers.messages],
         lora=lora,

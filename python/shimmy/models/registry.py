@@ -19,11 +19,14 @@ from shimmy.discovery.roots import known_roots
 from shimmy.discovery.scan import Scan, Scanner
 from shimmy.discovery.walk import Problem, Root
 from shimmy.errors import ModelLoadError, ModelNotFoundError
+from shimmy.library.library import Library
+from shimmy.library.record import Record
 from shimmy.models.configure import configured, new_entry
 from shimmy.models.entry import ModelEntry
 from shimmy.models.model_settings import SettingsFile, load_model_settings
+from shimmy.models.shelf import Shelf, check_loadable, sharing
 from shimmy.models.virtual_names import VirtualName, remember, remembered
-from shimmy.settings import Settings, SettingsError, model_settings_path
+from shimmy.settings import Settings, SettingsError, data_path, library_path, model_settings_path
 
 DEMO_NAME = "shimmy-mini"
 
@@ -37,8 +40,9 @@ class Registry:
     Readers see one complete search: `rescan` may run on another thread and swaps its result in at the end.
     """
 
-    def __init__(self, settings: Settings, *, roots: list[Root] | None = None) -> None:
-        """Search at once. `roots` stands in for every folder of this machine, those of cache and settings file too.
+    def __init__(self, settings: Settings, *, roots: list[Root] | None = None, library: Library | None = None) -> None:
+        """Search at once. `roots` stands in for every folder of this machine, those of cache and settings file too;
+        `library` for that of the settings.
 
         Raises SettingsError when `settings.model_path`, a file of `settings.lora` or `settings.model_settings` does
         not exist, or a settings file is wrong; ModelLoadError when a given file cannot be used.
@@ -46,6 +50,7 @@ class Registry:
         self._settings = settings
         self._roots = search_roots(settings) if roots is None else roots
         self._settings_path = settings.model_settings or (model_settings_path() if roots is None else None)
+        self.library = library or Library(library_path(settings))
         self._scanner = Scanner(FactsCache(cache_path() if roots is None else None))
         self._scanning = threading.Lock()
         self._index = _Index({}, {}, Scan([], []))
@@ -84,14 +89,17 @@ class Registry:
         the closest one.
         """
         index = self._index
-        entry = index.find(name)
-        if entry is None and name in index.virtual:
-            entry = _chosen(name, index)
-        if entry is None and name == DEMO_NAME:
-            entry = self._demo()
-        if entry is None:
-            raise ModelNotFoundError(_unknown(name, index))
-        return entry
+        # Ollama's clients add the tag that it takes for granted, or leave it out.
+        untagged = name.removesuffix(":latest")
+        for known in dict.fromkeys((name, untagged, f"{untagged}:latest")):
+            entry = index.find(known)
+            if entry is None and known in index.virtual:
+                entry = _chosen(known, index)
+            if entry is None and known == DEMO_NAME:
+                entry = self._demo()
+            if entry is not None:
+                return entry
+        raise ModelNotFoundError(_unknown(name, index))
 
     def virtual_names(self) -> list[str]:
         """The names that stand for one of several models; what `get` gives for one has a name of its own."""
@@ -102,6 +110,7 @@ class Registry:
         request. False when there is nothing more.
         """
         index = self._index
+        name = name if name in index.virtual else name.removesuffix(":latest")
         virtual = None if index.find(name) else index.virtual.get(name)
         if virtual is None:
             return False
@@ -129,11 +138,14 @@ class Registry:
             for model in models:
                 if model.kind in LOADABLE:
                     entries[model.name] = new_entry(model, "discovered", self._settings, model.adapters)
+            shelf = Shelf(self.library)
+            entries = shelf.arrange(entries, self._recorded, lambda name: self._demo() if name == DEMO_NAME else None)
             if self._settings.demo_model or not any(entry.kind in GENERATIVE for entry in entries.values()):
                 entries[DEMO_NAME] = self._demo()
-            problems = list(scan.problems)
+            problems = [*scan.problems, *shelf.problems]
             if file.models:
                 self._configure(entries, file, problems)
+            entries = sharing(entries)
             problems += [Problem(entry.path, entry.fault) for entry in entries.values() if entry.fault]
             aliases = _aliases(entries, problems)
             index = _Index(entries, aliases, Scan(scan.models, problems), file.names)
@@ -201,6 +213,10 @@ class Registry:
         except OSError as error:
             raise ModelLoadError(f"cannot read the {what} {path}: {error.strerror}") from error
 
+    def _recorded(self, record: Record) -> ModelEntry:
+        model = check_loadable(self._scanner.read(self.library.file(record.files[0])))
+        return new_entry(model, "discovered", self._settings, model.adapters)
+
     def _demo(self) -> ModelEntry:
         model = msgspec.structs.replace(Scanner().read(demo_model_path()), name=DEMO_NAME)
         return new_entry(model, "registered", self._settings, demo_adapter_paths())
@@ -233,10 +249,8 @@ def search_roots(settings: Settings) -> list[Root]:
         roots.append(Root(settings.model_path.absolute().parent))
     roots += [Root(path) for path in settings.model_dirs]
     if settings.search_known:
-        import platformdirs
-
-        data = Path(platformdirs.user_data_dir("shimmy", appauthor=False))
-        roots += known_roots(os.environ, _home(), data)
+        roots += known_roots(os.environ, _home(), settings.data_dir or data_path())
+    roots.append(Root(library_path(settings), required=False))
     return roots
 
 

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
 import msgspec
 from starlette.routing import BaseRoute, Route
 
 from shimmy.errors import InvalidRequestError
+from shimmy.output import RequestOutput
 from shimmy.request import GenerateRequest
 from shimmy.server import sse
 from shimmy.server.anthropic_answer import EventWriter, message, new_id
-from shimmy.server.anthropic_conversation import prompt_of, schema_of
+from shimmy.server.anthropic_conversation import messages_of, prompt_of, schema_of
+from shimmy.server.anthropic_session import remembered
 from shimmy.server.backend import Backend
 from shimmy.server.endpoint import Call, Endpoint, Reply, StreamReply
 from shimmy.server.errors import anthropic_error
 from shimmy.server.generation import collect, generate_request, parts_of
 from shimmy.server.schemas.anthropic import Conversation, MessagesRequest, TokenCount
 from shimmy.server.schemas.decoding import decode
+from shimmy.server.session_store import SessionStore
 
 PING = sse.named_event("ping", b'{"type":"ping"}')
 
@@ -23,8 +29,9 @@ PING = sse.named_event("ping", b'{"type":"ping"}')
 class AnthropicRoutes:
     """The handlers, and the list of routes that lead to them."""
 
-    def __init__(self, backend: Backend, max_body_bytes: int) -> None:
+    def __init__(self, backend: Backend, sessions: SessionStore, max_body_bytes: int) -> None:
         self._backend = backend
+        self._sessions = sessions
         self._manager = backend.manager
         self._max_body_bytes = max_body_bytes
 
@@ -39,25 +46,37 @@ class AnthropicRoutes:
     async def _messages(self, call: Call) -> Reply | StreamReply:
         body = decode(call.body, MessagesRequest)
         message_id = new_id("msg")
-        request = message_request(message_id, body)
-        (stream,) = (await self._backend.open(body.model, [request], call.stack)).streams
+        stream = await self._open(message_id, body, call)
         if not body.stream:
-            return Reply(message(message_id, body.model, await collect(stream), body.max_tokens))
-        writer = EventWriter(message_id, body.model, body.max_tokens)
+            whole = await collect(stream)
+            return Reply(message(message_id, body.model, whole, body.max_tokens, body.session_id))
+        writer = EventWriter(message_id, body.model, body.max_tokens, body.session_id)
         return StreamReply(sse.MEDIA_TYPE, parts_of(stream, writer.write), _error_event, PING)
+
+    async def _open(self, message_id: str, body: MessagesRequest, call: Call) -> AsyncIterator[RequestOutput]:
+        """The outputs of the answer, which the session remembers when there is one."""
+        if body.session_id is None:
+            request = message_request(message_id, body)
+            (stream,) = (await self._backend.open(body.model, [request], call.stack)).streams
+            return stream
+        session = await call.stack.enter_async_context(self._sessions.use(body.session_id))
+        request = message_request(message_id, body, session.messages)
+        (stream,) = (await self._backend.open(body.model, [request], call.stack)).streams
+        return remembered(stream, session, messages_of(body), message_id)
 
     async def _count_tokens(self, call: Call) -> Reply:
         body = decode(call.body, Conversation)
-        prompt = self._backend.conversation(body.model, prompt_of(body))
+        history = [] if body.session_id is None else self._sessions.history(body.session_id)
+        prompt = self._backend.conversation(body.model, prompt_of(body, history))
         client = await call.stack.enter_async_context(self._manager.use(body.model))
         return Reply(msgspec.json.encode(TokenCount(len(await client.tokenize(prompt)))))
 
 
-def message_request(request_id: str, body: MessagesRequest) -> GenerateRequest:
-    """What the engine gets. InvalidRequestError for what it cannot do."""
+def message_request(request_id: str, body: MessagesRequest, history: Sequence[dict[str, Any]] = ()) -> GenerateRequest:
+    """What the engine gets, with the messages of the session before. InvalidRequestError for what it cannot do."""
     if body.max_tokens == 0:
         raise InvalidRequestError("max_tokens must be at least 1", "max_tokens")
-    prompt = prompt_of(body)
+    prompt = prompt_of(body, history)
     if (schema := schema_of(body)) is not None:
         if body.json_schema is not None:
             raise InvalidRequestError("json_schema and output_config.format exclude each other", "json_schema")

@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 import msgspec
+from msgspec import UNSET
 
 from shimmy.models.entry import ModelEntry
 from shimmy.output import RequestOutput, ToolCallDelta, Usage
@@ -23,16 +24,24 @@ def new_id(prefix: str) -> str:
     return f"{prefix}_{secrets.token_hex(12)}"
 
 
-def message(message_id: str, model: str, output: RequestOutput, max_tokens: int) -> bytes:
+def tool_use_id(message_id: str, index: int) -> str:
+    """The id of a message's call, the same wherever it is told."""
+    return f"toolu_{message_id.removeprefix('msg_')}{index:02d}"
+
+
+def message(
+    message_id: str, model: str, output: RequestOutput, max_tokens: int, session_id: str | None = None
+) -> bytes:
     """The whole answer as JSON."""
     blocks: list[Block] = []
     if output.reasoning:
         blocks.append(Block(type="thinking", thinking=output.reasoning, signature=""))
     if output.text:
         blocks.append(Block(type="text", text=output.text))
-    for call in calls_of(output.tool_calls):
+    for index, call in enumerate(calls_of(output.tool_calls)):
         name = call.function.name or ""
-        blocks.append(Block(type="tool_use", id=new_id("toolu"), name=name, input=arguments_of(call)))
+        block_id = tool_use_id(message_id, index)
+        blocks.append(Block(type="tool_use", id=block_id, name=name, input=arguments_of(call)))
     reason, stopped_by = stop_reason_of(output, max_tokens)
     usage = _usage(output.usage)
     return _ENCODER.encode(
@@ -43,6 +52,7 @@ def message(message_id: str, model: str, output: RequestOutput, max_tokens: int)
             stop_reason=reason,
             stop_sequence=stopped_by,
             usage=usage,
+            session_id=session_id or UNSET,
         )
     )
 
@@ -77,8 +87,9 @@ class EventWriter:
     the next is opened.
     """
 
-    def __init__(self, message_id: str, model: str, max_tokens: int) -> None:
+    def __init__(self, message_id: str, model: str, max_tokens: int, session_id: str | None = None) -> None:
         self._id = message_id
+        self._session_id = session_id
         self._model = model
         self._max_tokens = max_tokens
         self._index = -1
@@ -113,13 +124,14 @@ class EventWriter:
             stop_reason=None,
             stop_sequence=None,
             usage=usage,
+            session_id=self._session_id or UNSET,
         )
         return _event("message_start", message=empty)
 
     def _call(self, call: ToolCallDelta) -> list[bytes]:
         events: list[bytes] = []
         if self._open != call.index:
-            block = Block(type="tool_use", id=new_id("toolu"), name=call.name or "", input={})
+            block = Block(type="tool_use", id=tool_use_id(self._id, call.index), name=call.name or "", input={})
             events = self._enter(call.index, block)
         if call.arguments:
             events.append(self._delta({"type": "input_json_delta", "partial_json": call.arguments}))

@@ -19,15 +19,20 @@ _BILLING = "x-anthropic-billing-header"
 _CHOICES = {"auto": "auto", "any": "required", "tool": "required", "none": "none"}
 
 
-def prompt_of(body: Conversation) -> ChatPrompt:
-    """The conversation for the model's template. InvalidRequestError names the message, block or tool at fault."""
+def messages_of(body: Conversation) -> list[dict[str, Any]]:
+    """The turns of the request. InvalidRequestError names the message or block at fault."""
     if not body.messages:
         raise InvalidRequestError("messages must hold at least one message", "messages")
-    messages: list[dict[str, Any]] = []
+    return [message for index, turn in enumerate(body.messages) for message in _turn(turn, f"messages[{index}]")]
+
+
+def prompt_of(body: Conversation, history: Sequence[dict[str, Any]] = ()) -> ChatPrompt:
+    """The conversation for the model's template, after the `history` of its session. InvalidRequestError names the
+    message, block or tool at fault.
+    """
+    messages = [*history, *messages_of(body)]
     if system := _system(body.system):
-        messages.append({"role": "system", "content": system})
-    for index, turn in enumerate(body.messages):
-        messages += _turn(turn, f"messages[{index}]")
+        messages.insert(0, {"role": "system", "content": system})
     selection = _tools(body)
     choice = body.tool_choice
     return ChatPrompt(

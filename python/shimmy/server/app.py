@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from shimmy import __version__
+from shimmy.agent.tool_registry import ToolRegistry
 from shimmy.errors import InvalidRequestError, ShimmyError
 from shimmy.models.manager import ModelManager
 from shimmy.server.access_log import AccessLog
@@ -23,6 +24,8 @@ from shimmy.server.backend import Backend
 from shimmy.server.embeddings import EmbeddingRoutes
 from shimmy.server.endpoint import unexpected
 from shimmy.server.errors import HttpError, problem_of, shape_for
+from shimmy.server.feedback import FeedbackRoutes
+from shimmy.server.feedback_store import FeedbackStore
 from shimmy.server.guard import LOOPBACK_ORIGIN, Guard
 from shimmy.server.health import HealthRoutes
 from shimmy.server.limits import Limiter, Limits
@@ -30,18 +33,24 @@ from shimmy.server.llama_server import LlamaServerRoutes
 from shimmy.server.model_routes import ModelRoutes
 from shimmy.server.native import NativeRoutes
 from shimmy.server.ollama import OllamaRoutes
+from shimmy.server.ollama_library import OllamaLibraryRoutes
 from shimmy.server.openai import OpenAiRoutes
 from shimmy.server.page import PageRoutes
 from shimmy.server.request_id import RequestId
 from shimmy.server.request_record import Observer, Recorder, note_error
 from shimmy.server.requests import RequestRoutes
 from shimmy.server.responses import ResponsesRoutes
+from shimmy.server.session_store import SessionStore
+from shimmy.server.sessions import SessionRoutes
+from shimmy.server.tools import ToolRoutes
 from shimmy.server.traces import Traces, open_traces
-from shimmy.settings import Settings, bind_address
+from shimmy.server.workflows import WorkflowRoutes
+from shimmy.settings import Settings, bind_address, data_path
 
 
-def create_app(manager: ModelManager, settings: Settings) -> FastAPI:
-    """An ASGI app that serves `manager`'s models and closes it at the end of its lifespan.
+def create_app(manager: ModelManager, settings: Settings, tools: ToolRegistry | None = None) -> FastAPI:
+    """An ASGI app that serves `manager`'s models, which it closes at the end of its lifespan, and `tools`: by default
+    those built in and installed.
 
     No OpenAPI document: bodies are decoded by msgspec, and a schema that does not show them would lie.
     """
@@ -53,7 +62,10 @@ def create_app(manager: ModelManager, settings: Settings) -> FastAPI:
     limiter = Limiter(settings, keys)
     backend = Backend(manager, limiter)
     responses = ResponsesRoutes(backend, most)
+    sessions = SessionStore(settings.max_sessions, settings.session_idle_minutes * 60)
     ollama = OllamaRoutes(backend, most)
+    tools = tools or ToolRegistry()
+    library = OllamaLibraryRoutes(manager, settings.registry_url, most)
     traces = open_traces(version) if settings.traces else None
     observers: list[Observer] = [AccessLog(prompts=settings.log_prompts)] if settings.access_log else []
     observers += [traces] if traces is not None else []
@@ -64,13 +76,18 @@ def create_app(manager: ModelManager, settings: Settings) -> FastAPI:
         routes=[
             *OpenAiRoutes(backend, version, most).routes(),
             *responses.routes(),
-            *AnthropicRoutes(backend, most).routes(),
+            *AnthropicRoutes(backend, sessions, most).routes(),
+            *SessionRoutes(manager, sessions, version).routes(),
             *EmbeddingRoutes(manager, most).routes(),
             *ollama.routes(),
+            *library.routes(),
             *LlamaServerRoutes(backend, version, most).routes(),
             *NativeRoutes(backend, most, ollama).routes(),
+            *ToolRoutes(tools, most).routes(),
+            *WorkflowRoutes(backend, tools, most).routes(),
             *ModelRoutes(manager, most).routes(),
             *RequestRoutes(backend, most).routes(),
+            *FeedbackRoutes(FeedbackStore(settings.data_dir or data_path()), most).routes(),
             *HealthRoutes(backend, version).routes(),
             *PageRoutes().routes(),
         ],
@@ -95,7 +112,7 @@ def create_app(manager: ModelManager, settings: Settings) -> FastAPI:
             ShimmyError: _shimmy_error,
             Exception: _unexpected_error,
         },
-        lifespan=lambda _: _closing(responses, manager, traces),
+        lifespan=lambda _: _closing(responses, library, manager, traces),
         redirect_slashes=False,
     )
     app.state.settings = settings  # for every Endpoint
@@ -103,10 +120,13 @@ def create_app(manager: ModelManager, settings: Settings) -> FastAPI:
 
 
 @asynccontextmanager
-async def _closing(responses: ResponsesRoutes, manager: ModelManager, traces: Traces | None) -> AsyncIterator[None]:
+async def _closing(
+    responses: ResponsesRoutes, library: OllamaLibraryRoutes, manager: ModelManager, traces: Traces | None
+) -> AsyncIterator[None]:
     try:
         yield
     finally:
+        library.close()
         await responses.close()
         await manager.close()
         if traces is not None:

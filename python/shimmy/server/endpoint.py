@@ -138,7 +138,7 @@ class Endpoint:
 
 
 def reading(work: Callable[[Request], Awaitable[Any]], shape: ErrorShape) -> Callable[[Request], Awaitable[Response]]:
-    """A handler for a route without a body: what `work` returns, as JSON."""
+    """A handler for a route without a body: what `work` returns, as JSON; 204 when that is None."""
 
     async def handle(request: Request) -> Response:
         try:
@@ -147,6 +147,8 @@ def reading(work: Callable[[Request], Awaitable[Any]], shape: ErrorShape) -> Cal
             problem = problem_of(error)
             note_error(problem)
             return Response(shape(problem), problem.status, problem.headers, "application/json")
+        if answer is None:
+            return Response(status_code=204)
         return Response(msgspec.json.encode(answer), media_type="application/json")
 
     return handle

@@ -10,6 +10,7 @@ import msgspec
 
 from shimmy import errors
 from shimmy.errors import ShimmyError
+from shimmy.library.egress import DownloadError, UnreachableError
 from shimmy.server import request_id
 from shimmy.settings import SettingsError
 
@@ -49,10 +50,13 @@ TABLE = (
     Row(errors.InvalidRequestError, 400, "invalid_request_error", None),
     Row(errors.TemplateError, 400, "invalid_request_error", "template_error"),
     Row(errors.ModelNotFoundError, 404, "not_found_error", "model_not_found"),
+    Row(errors.ToolNotFoundError, 404, "not_found_error", "tool_not_found"),
     Row(errors.QueueFullError, 429, "rate_limit_exceeded", "rate_limit_exceeded"),
     Row(errors.ModelLoadError, 502, "server_error", "model_load_failed", permanent=True),
     Row(errors.EngineDeadError, 502, "server_error", "engine_dead"),
     Row(SettingsError, 500, "server_error", "bad_settings", permanent=True),
+    Row(UnreachableError, 503, "unavailable_error", "host_unreachable"),
+    Row(DownloadError, 502, "server_error", "download_failed", permanent=True),
     Row(errors.ModelNotReadyError, 503, "unavailable_error", "model_not_ready"),
     Row(ShimmyError, 500, "server_error", None),
 )

@@ -6,14 +6,17 @@ import os
 import platform
 import time
 from collections import Counter
+from datetime import datetime, timezone
+from importlib.util import find_spec
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from shimmy.model_info import EngineStats
+from shimmy.model_info import EngineStats, ModelInfo
 from shimmy.server.backend import Backend
+from shimmy.server.machine import gpu_vendors, memory, os_name
 
 
 class HealthRoutes:
@@ -48,7 +51,7 @@ class HealthRoutes:
                 "generate": "/api/generate",
             },
             "compatibility": {"openai": True, "cors": True},
-            "timestamp": int(time.time()),
+            "timestamp": _now(),
             "uptime_seconds": round(time.monotonic() - self._start, 3),
         }
         return Response(msgspec.json.encode(health), media_type="application/json")
@@ -57,7 +60,7 @@ class HealthRoutes:
         """Prometheus' text; JSON for whoever asks for that."""
         engines = await self._engines()
         if "application/json" in request.headers.get("accept", ""):
-            return Response(msgspec.json.encode(self._summary(engines)), media_type="application/json")
+            return Response(msgspec.json.encode(self._summary(engines, request)), media_type="application/json")
         return Response(self._metrics.text(engines), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     async def _engines(self) -> dict[str, EngineStats]:
@@ -68,28 +71,46 @@ class HealthRoutes:
                 found[status.name] = stats
         return found
 
-    def _summary(self, engines: dict[str, EngineStats]) -> dict[str, object]:
+    def _infos(self) -> list[ModelInfo]:
+        """Of the models that are loaded."""
+        return [status.info for status in self._manager.statuses() if status.info is not None]
+
+    def _summary(self, engines: dict[str, EngineStats], request: Request) -> dict[str, object]:
         entries = self._manager.registry.entries()
-        infos = [status.info for status in self._manager.statuses() if status.info is not None]
-        gpus = sorted({info.backend for info in infos if info.n_gpu_layers > 0})
+        kinds: Counter[str] = Counter(entry.kind for entry in entries)
+        n_discovered = sum(entry.source == "discovered" for entry in entries)
+        gpus = gpu_vendors()
+        mib = memory()
         return {
             "service": "shimmy",
             "version": self._version,
             "gpu_detected": bool(gpus),
             "gpu_vendor": gpus[0] if gpus else None,
+            "gpu_used": sorted({info.backend for info in self._infos() if info.n_gpu_layers > 0}),
             "models": {
                 "total_count": len(entries),
                 "total_size_mb": sum(entry.size_bytes for entry in entries) >> 20,
-                "by_type": Counter(entry.kind for entry in entries),
+                "by_type": {
+                    "discovered": n_discovered,
+                    "manual": len(entries) - n_discovered,
+                    **kinds,
+                },
             },
-            "system": {"memory_total_mb": _memory_mb()},
+            "system": {
+                "memory_total_mb": mib.total,
+                "memory_free_mb": mib.free,
+                "memory_available_mb": mib.available,
+            },
+            "features": {"huggingface": find_spec("huggingface_hub") is not None},
+            "endpoints": sorted({route.path for route in request.app.routes}),
             "requests_total": self._metrics.n_requests,
             "running": sum(stats.running for stats in engines.values()),
             "waiting": sum(stats.waiting for stats in engines.values()),
-            "timestamp": int(time.time()),
+            "timestamp": _now(),
         }
 
     async def _diag(self, request: Request) -> Response:
+        infos = self._infos()
         models = [
             {
                 "name": status.name,
@@ -104,10 +125,18 @@ class HealthRoutes:
         diag = {
             "service": "shimmy",
             "version": self._version,
-            "os": platform.platform(),
+            "os": os_name(),
+            "platform": platform.platform(),
             "python": platform.python_version(),
             "cores": os.cpu_count(),
-            "mem_total_mb": _memory_mb(),
+            "mem_total_mb": memory().total,
+            "gpus": gpu_vendors(),
+            # What only a model's process knows: null and empty until one is loaded.
+            "llama_cpp_commit": infos[0].llama_cpp_commit if infos else None,
+            "cpu_features": infos[0].cpu_features if infos else None,
+            "devices": sorted({device for info in infos for device in info.devices}),
+            "backends_used": sorted({info.backend for info in infos}),
+            "layers_offloaded": {info.name: info.n_gpu_layers for info in infos},
             "models": models,
         }
         return Response(msgspec.json.encode(diag), media_type="application/json")
@@ -118,9 +147,6 @@ def _described(info: msgspec.Struct) -> dict[str, object]:
     return {name: getattr(info, name) for name in info.__struct_fields__ if name != "path"}
 
 
-def _memory_mb() -> int | None:
-    """Physical memory in MiB; None where the system does not tell."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // (1 << 20)
-    except (AttributeError, OSError, ValueError):
-        return None
+def _now() -> str:
+    """RFC 3339."""
+    return datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -20,7 +20,7 @@ from shimmy.settings import Settings
 WINDOW_SECONDS = 60.0
 
 _CODE = "rate_limit_exceeded"
-_FREE = re.compile(r"/api/show|/(v1/)?responses/[^/]+/cancel")
+_FREE = re.compile(r"/api/show|/(v1/)?responses/[^/]+/cancel|/v1/training/status")
 """What is posted and asks no model for anything."""
 
 

@@ -12,8 +12,9 @@ from shimmy.errors import InvalidRequestError
 from shimmy.model_info import EngineStats
 from shimmy.models.entry import ModelEntry
 from shimmy.models.manager import ModelManager, ModelStatus
-from shimmy.server.endpoint import Call, Endpoint, Reply, reading
+from shimmy.server.endpoint import Call, Endpoint, Reply, StreamReply, reading
 from shimmy.server.errors import native_error
+from shimmy.server.load_progress import load_events
 from shimmy.server.schemas.decoding import decode
 from shimmy.server.schemas.model_routes import Discovered, Loaded, LoadRequest, ModelLine, ModelLines, ModelState
 
@@ -26,7 +27,7 @@ class ModelRoutes:
         self._max_body_bytes = max_body_bytes
 
     def routes(self) -> list[BaseRoute]:
-        load = Endpoint(self._load_named, native_error, self._max_body_bytes)
+        load = Endpoint(self._load, native_error, self._max_body_bytes)
         unload = Endpoint(self._unload_named, native_error, self._max_body_bytes)
         return [
             Route("/api/models", reading(self._list, native_error), methods=["GET"]),
@@ -34,7 +35,7 @@ class ModelRoutes:
             Route("/api/models/status", reading(self._statuses, native_error), methods=["GET"]),
             Route("/api/models/load", load, methods=["POST"]),
             Route("/api/models/unload", unload, methods=["POST"]),
-            Route("/api/models/{name:path}/load", reading(self._load, native_error), methods=["POST"]),
+            Route("/api/models/{name:path}/load", load, methods=["POST"]),
             Route("/api/models/{name:path}/unload", reading(self._unload, native_error), methods=["POST"]),
             Route("/api/models/{name:path}/status", reading(self._status, native_error), methods=["GET"]),
             Route("/api/models/{name:path}", reading(self._unload, native_error), methods=["DELETE"]),
@@ -51,14 +52,15 @@ class ModelRoutes:
     def _lines(self) -> list[ModelLine]:
         return [_line(entry, self._manager.status(entry.name)) for entry in self._manager.registry.entries()]
 
-    async def _load_named(self, call: Call) -> Reply:
-        return Reply(msgspec.json.encode(await self._loaded(_named(call))))
+    async def _load(self, call: Call) -> Reply | StreamReply:
+        """With its progress as events for whoever asks for those."""
+        name = call.params.get("name") or _named(call)
+        if "text/event-stream" in call.headers.get("accept", ""):
+            return await load_events(self._manager, name, self._loaded(name))
+        return Reply(msgspec.json.encode(await self._loaded(name)))
 
     async def _unload_named(self, call: Call) -> Reply:
         return Reply(msgspec.json.encode(await self._unloaded(_named(call))))
-
-    async def _load(self, request: Request) -> msgspec.Struct:
-        return await self._loaded(request.path_params["name"])
 
     async def _unload(self, request: Request) -> msgspec.Struct:
         force = request.query_params.get("force", "false").lower()

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import NamedTuple
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from shimmy.embedding import EmbedRequest
-from shimmy.errors import InvalidRequestError, ModelLoadError, ModelNotFoundError, ShimmyError
+from shimmy.engine_client import EngineClient
+from shimmy.errors import InvalidRequestError, ModelLoadError, ShimmyError
 from shimmy.request import ChatPrompt, GenerateRequest
 from shimmy.server.auth import check_scope
 from shimmy.server.backend import Backend
@@ -20,7 +19,7 @@ from shimmy.server.endpoint import Call, Endpoint, Reply, StreamReply
 from shimmy.server.errors import native_error
 from shimmy.server.fill_in import fill_in_prompt
 from shimmy.server.generation import collect, parts_of
-from shimmy.server.native_answer import nanoseconds
+from shimmy.server.keep_alive import keep_alive_seconds
 from shimmy.server.ollama_answer import (
     MEDIA_TYPE,
     LineWriter,
@@ -28,14 +27,15 @@ from shimmy.server.ollama_answer import (
     chat_shape,
     generate_shape,
     loaded,
+    remembering,
 )
 from shimmy.server.ollama_conversation import chat_request, conversation_of, engine_request
+from shimmy.server.ollama_embeddings import Embedded, embed, embeddings_answer
 from shimmy.server.ollama_models import described, process_of, shown
 from shimmy.server.schemas.decoding import decode
 from shimmy.server.schemas.ollama import (
     OLLAMA_DEFAULTS,
     OllamaChatRequest,
-    OllamaEmbeddings,
     OllamaEmbedRequest,
     OllamaGenerateRequest,
     OllamaMarks,
@@ -53,6 +53,7 @@ class OllamaRoutes:
         self._backend = backend
         self._manager = backend.manager
         self._max_body_bytes = max_body_bytes
+        self._freeing: set[asyncio.Future[bool]] = set()
 
     def routes(self) -> list[BaseRoute]:
         def post(path: str, endpoint: Endpoint) -> BaseRoute:
@@ -76,21 +77,16 @@ class OllamaRoutes:
             return await self._load(model, generate_shape, body.keep_alive)
         conversation = conversation_of(body)
         begin = time.perf_counter()
-        client = await call.stack.enter_async_context(self._manager.use(model))
-        load_seconds = time.perf_counter() - begin
-        if conversation is None or body.suffix:
-            text: str | list[int] = body.prompt or ""
-            if body.suffix:
-                text = await fill_in_prompt(client, body.prompt or "", body.suffix, "suffix")
-            writer = LineWriter(body.model, generate_shape, load_seconds)
-            return await self._answer(model, engine_request(body, text), writer, body.stream, call)
-        conversation = self._backend.conversation(model, conversation)
-        tokens = await client.tokenize(conversation)
-        prompt: ChatPrompt | list[int] = conversation
-        if body.context:
-            prompt = tokens = [*body.context, *tokens]
-        writer = LineWriter(body.model, generate_shape, load_seconds, context=lambda answer: [*tokens, *answer])
-        return await self._answer(model, engine_request(body, prompt), writer, body.stream, call)
+        client = await self._use(model, body.keep_alive, call)
+        writer = LineWriter(body.model, generate_shape, time.perf_counter() - begin)
+        if conversation is not None:
+            request = engine_request(body, conversation)
+            remembered = conversation if body.context else self._backend.conversation(model, conversation)
+            return await self._answer(model, request, writer, body.stream, call, remember=(client, remembered))
+        text: str | list[int] = body.prompt or ""
+        if body.suffix:
+            text = await fill_in_prompt(client, body.prompt or "", body.suffix, "suffix")
+        return await self._answer(model, engine_request(body, text), writer, body.stream, call)
 
     async def _chat(self, call: Call) -> Reply | StreamReply:
         body = decode(call.body, OllamaChatRequest)
@@ -99,21 +95,43 @@ class OllamaRoutes:
             return await self._load(model, chat_shape, body.keep_alive)
         request = chat_request(body)
         begin = time.perf_counter()
-        await call.stack.enter_async_context(self._manager.use(model))
+        await self._use(model, body.keep_alive, call)
         writer = LineWriter(body.model, chat_shape, time.perf_counter() - begin)
         return await self._answer(model, request, writer, body.stream, call)
 
     async def _answer(
-        self, model: str, request: GenerateRequest, writer: LineWriter, stream: bool | None, call: Call
+        self,
+        model: str,
+        request: GenerateRequest,
+        writer: LineWriter,
+        stream: bool | None,
+        call: Call,
+        remember: tuple[EngineClient, ChatPrompt] | None = None,
     ) -> Reply | StreamReply:
+        """`remember`: the last line tells the tokens of this conversation, with the answer in it."""
         (outputs,) = (await self._backend.open(model, [request], call.stack, OLLAMA_DEFAULTS)).streams
+        if remember is not None:
+            outputs = remembering(outputs, *remember, writer)
         if stream is False:
             return Reply(writer.whole(await collect(outputs)))
         return StreamReply(MEDIA_TYPE, parts_of(outputs, writer.write), lambda error: error + b"\n")
 
+    async def _use(self, model: str, keep_alive: str | float | None, call: Call) -> EngineClient:
+        """The model for the length of this call. With a keep_alive of 0 it is freed then, unless others use it."""
+        if keep_alive_seconds(keep_alive) == 0:
+            check_scope("admin")
+            call.stack.callback(self._free, model)
+        return await call.stack.enter_async_context(self._manager.use(model))
+
+    def _free(self, model: str) -> None:
+        if self._manager.status(model).in_use == 0:
+            freeing = asyncio.ensure_future(self._manager.unload(model))
+            self._freeing.add(freeing)
+            freeing.add_done_callback(self._freeing.discard)
+
     async def _load(self, model: str, shape: Shape, keep_alive: str | float | None) -> Reply:
         """An empty request loads the model, or frees it when it is not to be kept."""
-        if _is_zero(keep_alive):
+        if keep_alive_seconds(keep_alive) == 0:
             check_scope("admin")
             await self._manager.unload(model)
             return Reply(loaded(model, shape, "unload"))
@@ -124,38 +142,31 @@ class OllamaRoutes:
         body = decode(call.body, OllamaEmbedRequest)
         if body.input is None:
             raise InvalidRequestError("input is required", "input")
-        embedded = await self._embeddings([body.input] if isinstance(body.input, str) else body.input, body, call)
-        answer = OllamaEmbeddings(
-            model=body.model,
-            embeddings=embedded.rows,
-            total_duration=nanoseconds(embedded.seconds),
-            load_duration=nanoseconds(embedded.load_seconds),
-            prompt_eval_count=embedded.n_tokens,
-        )
-        return Reply(msgspec.json.encode(answer))
+        texts = [body.input] if isinstance(body.input, str) else body.input
+        embedded, seconds, load_seconds = await self._embedded([] if texts == [""] else texts, body, call)
+        answer = await asyncio.to_thread(embeddings_answer, embedded, body.model, seconds, load_seconds)
+        return Reply(answer)
 
     async def _embed_one(self, call: Call) -> Reply:
         body = decode(call.body, OllamaEmbedRequest)
         if body.prompt is None:
             raise InvalidRequestError("prompt is required", "prompt")
-        (row,) = (await self._embeddings([body.prompt], body, call)).rows
-        return Reply(msgspec.json.encode({"embedding": row}))
+        embedded, _, _ = await self._embedded([body.prompt] if body.prompt else [], body, call)
+        return Reply(msgspec.json.encode({"embedding": next(iter(embedded.rows()), [])}))
 
-    async def _embeddings(self, texts: list[str], body: OllamaEmbedRequest, call: Call) -> _Embedded:
+    async def _embedded(self, texts: list[str], body: OllamaEmbedRequest, call: Call) -> tuple[Embedded, float, float]:
+        """With the seconds that all of it and that loading took. No texts load the model."""
         begin = time.perf_counter()
-        client = await call.stack.enter_async_context(self._manager.use(self._name(body.model)))
+        client = await self._use(self._name(body.model), body.keep_alive, call)
         load_seconds = time.perf_counter() - begin
-        embeddings = await client.embed(EmbedRequest(input=texts, dimensions=body.dimensions))
-        if embeddings.pooling == "none":
-            raise InvalidRequestError(f"{body.model} embeds each token, not a text: use /v1/embeddings", "model")
-        rows = [embeddings.floats(index) for index in range(len(embeddings))]
-        return _Embedded(rows, embeddings.prompt_tokens, load_seconds, time.perf_counter() - begin)
+        return await embed(client, texts, body), time.perf_counter() - begin, load_seconds
 
     async def _version(self, request: Request) -> Response:
         return _json({"version": API_VERSION})
 
     async def _tags(self, request: Request) -> Response:
-        return _json({"models": [described(entry) for entry in self._manager.registry.entries()]})
+        entries = self._manager.registry.entries()
+        return _json({"models": await asyncio.to_thread(lambda: [described(entry) for entry in entries])})
 
     async def _ps(self, request: Request) -> Response:
         known = {entry.name: entry for entry in self._manager.registry.entries()}
@@ -169,28 +180,14 @@ class OllamaRoutes:
             raise InvalidRequestError("model is required", "model")
         entry = self._manager.registry.get(self._name(name))
         try:
-            return Reply(msgspec.json.encode(await asyncio.to_thread(shown, entry)))
+            return Reply(msgspec.json.encode(await asyncio.to_thread(shown, entry, verbose=bool(body.verbose))))
         except OSError as error:
             raise ModelLoadError(f"the file of model {name!r} cannot be read: {error.strerror}") from error
 
     def _name(self, name: str) -> str:
-        """Ollama's clients add the tag that it takes for granted."""
-        registry = self._manager.registry
-        try:
-            registry.get(name)
-        except ModelNotFoundError:
-            if not name.endswith(":latest"):
-                raise
-            name = name.removesuffix(":latest")
-            registry.get(name)
+        """Raises ModelNotFoundError before anything is done."""
+        self._manager.registry.get(name)
         return name
-
-
-class _Embedded(NamedTuple):
-    rows: list[list[float]]
-    n_tokens: int
-    load_seconds: float
-    seconds: float
 
 
 def is_ollama(call: Call) -> bool:
@@ -202,12 +199,6 @@ def is_ollama(call: Call) -> bool:
     except ShimmyError:
         return False  # whoever decodes it next says what is wrong
     return any(getattr(marks, name) is not msgspec.UNSET for name in OllamaMarks.__struct_fields__)
-
-
-def _is_zero(keep_alive: str | float | None) -> bool:
-    if isinstance(keep_alive, str):
-        return keep_alive.strip().rstrip("hmsnuµ") in ("0", "0.0")
-    return keep_alive == 0
 
 
 def _json(value: object) -> Response:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, AsyncIterator
 from datetime import datetime, timezone
 from typing import Protocol
 
 import msgspec
 from msgspec import UNSET
 
+from shimmy.engine_client import EngineClient
+from shimmy.errors import TemplateError
 from shimmy.output import RequestOutput, ToolCallDelta, Usage
+from shimmy.request import ChatPrompt
 from shimmy.server.chat_answer import arguments_of, calls_of, logprobs_of
 from shimmy.server.native_answer import nanoseconds
 from shimmy.server.schemas.ollama import FunctionUseOut, OllamaLine, OllamaMessageOut, ToolUseOut
@@ -49,23 +53,19 @@ def loaded(model: str, shape: Shape, reason: str) -> bytes:
 
 class LineWriter:
     """Turns the outputs of one request into lines, or a whole answer into one. Calls come whole, as Ollama's do.
-
-    `context` is asked for the conversation's tokens with those of the answer, when the last line tells them.
+    `context`, when it is set, is told by the last line.
     """
 
-    def __init__(
-        self, model: str, shape: Shape, load_seconds: float, *, context: Callable[[list[int]], list[int]] | None = None
-    ) -> None:
+    def __init__(self, model: str, shape: Shape, load_seconds: float) -> None:
         self._model = model
         self._shape = shape
         self._load_seconds = load_seconds
-        self._context = context
         self._calls: list[ToolCallDelta] = []
-        self._tokens: list[int] = []
+        self.context: list[int] | None = None
 
     def write(self, output: RequestOutput) -> bytes:
         """The lines of one output; the last one of all has no text of its own."""
-        self._take(output)
+        self._calls += output.tool_calls
         lines: list[OllamaLine] = []
         calls = self._whole_calls() if output.finished else []
         if output.text or output.reasoning or output.logprobs or calls:
@@ -81,16 +81,11 @@ class LineWriter:
 
     def whole(self, output: RequestOutput) -> bytes:
         """The answer that is not streamed."""
-        self._take(output)
+        self._calls += output.tool_calls
         line = self._line(output, done=True)
         self._shape(line, output.text, output.reasoning, self._whole_calls())
         self._end(line, output)
         return _ENCODER.encode(line)
-
-    def _take(self, output: RequestOutput) -> None:
-        self._calls += output.tool_calls
-        if self._context is not None:
-            self._tokens += output.token_ids
 
     def _line(self, output: RequestOutput | None, *, done: bool) -> OllamaLine:
         scores = logprobs_of(output.logprobs).content if output and output.logprobs else UNSET
@@ -116,5 +111,26 @@ class LineWriter:
         line.prompt_eval_duration = nanoseconds(usage.prefill_seconds)
         line.eval_count = usage.completion_tokens
         line.eval_duration = nanoseconds(usage.decode_seconds)
-        if self._context is not None:
-            line.context = self._context(self._tokens)
+        if self.context is not None:
+            line.context = self.context
+
+
+async def remembering(
+    outputs: AsyncIterator[RequestOutput], client: EngineClient, conversation: ChatPrompt, writer: LineWriter
+) -> AsyncGenerator[RequestOutput, None]:
+    """The same outputs; before the last one `writer` gets the tokens of the conversation with the answer in it.
+
+    It is without the reasoning, as any conversation that goes on. A template that takes no answer as the last message
+    leaves it out.
+    """
+    parts: list[str] = []
+    async for output in outputs:
+        parts.append(output.text)
+        if output.finished:
+            answer = {"role": "assistant", "content": "".join(parts)}
+            whole = msgspec.structs.replace(
+                conversation, messages=[*conversation.messages, answer], add_generation_prompt=False
+            )
+            with contextlib.suppress(TemplateError):
+                writer.context = await client.tokenize(whole)
+        yield output

@@ -20,6 +20,8 @@ from shimmy.server.schemas.ollama import (
 )
 from shimmy.server.schemas.structure import ResponseFormat
 
+_EFFORTS = ("low", "medium", "high", "max")
+
 
 def chat_request(body: OllamaChatRequest) -> GenerateRequest:
     """InvalidRequestError for what cannot be done; it names the message at fault."""
@@ -39,14 +41,20 @@ def conversation_of(body: OllamaGenerateRequest) -> ChatPrompt | None:
     if body.template:
         raise InvalidRequestError("template is not supported: the model's own is used, or raw: true", "template")
     _refuse_images(body.images, "images")
-    if body.raw:
-        if body.system or body.context:
-            raise InvalidRequestError("raw takes the prompt alone, without system and context", "raw")
-        return None
+    for name in ("suffix", "raw"):
+        if getattr(body, name):
+            if body.system or body.context:
+                raise InvalidRequestError(f"{name} takes the prompt alone, without system and context", name)
+            return None
     messages = [{"role": "system", "content": body.system}] if body.system else []
     messages.append({"role": "user", "content": body.prompt or ""})
     thinks, effort = _thinking(body)
-    return ChatPrompt(messages=messages, enable_thinking=thinks, template_kwargs=effort_kwargs(effort))
+    return ChatPrompt(
+        messages=messages,
+        enable_thinking=thinks,
+        template_kwargs=effort_kwargs(effort),
+        context=body.context or [],
+    )
 
 
 def engine_request(body: OllamaRequest, prompt: str | list[int] | ChatPrompt) -> GenerateRequest:
@@ -70,6 +78,8 @@ def engine_request(body: OllamaRequest, prompt: str | list[int] | ChatPrompt) ->
 
 
 def _thinking(body: OllamaRequest) -> tuple[bool, str | None]:
+    if isinstance(body.think, str) and body.think not in _EFFORTS:
+        raise InvalidRequestError(f"think must be true, false, {', '.join(_EFFORTS)}, got {body.think!r}", "think")
     return body.think is not False, body.think if isinstance(body.think, str) else None
 
 

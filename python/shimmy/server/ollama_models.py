@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import json
+from collections.abc import Mapping
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
 
-from shimmy.discovery.gguf_header import Omitted, read_header
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from shimmy.discovery.classify import Kind
+from shimmy.discovery.gguf_header import GgufError, Omitted, read_header
+from shimmy.library.record import Record
 from shimmy.models.entry import ModelEntry
 from shimmy.models.manager import ModelStatus
-from shimmy.server.schemas.ollama import OllamaDetails, OllamaModel, OllamaProcess, OllamaShow
+from shimmy.server.schemas.ollama import OllamaDetails, OllamaMessage, OllamaModel, OllamaProcess, OllamaShow
 
 _FOREVER = datetime(2318, 1, 1, tzinfo=timezone.utc).isoformat()  # as Ollama says it of models that stay
 
 _TEMPLATE = "tokenizer.chat_template"
+_FILL_IN = ("tokenizer.ggml.fim_mid_token_id", "tokenizer.ggml.middle_token_id")
 
 
 def described(entry: ModelEntry) -> OllamaModel:
-    """One line of /api/tags."""
+    """One line of /api/tags. May read the header of the file, once for each version of it."""
     return OllamaModel(
         name=entry.name,
         model=entry.name,
@@ -25,7 +35,7 @@ def described(entry: ModelEntry) -> OllamaModel:
         size=entry.size_bytes,
         digest=digest(entry),
         details=_details(entry),
-        capabilities=capabilities(entry, None),
+        capabilities=_capabilities(entry),
     )
 
 
@@ -45,31 +55,86 @@ def process_of(entry: ModelEntry, status: ModelStatus) -> OllamaProcess:
     )
 
 
-def shown(entry: ModelEntry) -> OllamaShow:
-    """/api/show: the file's metadata but for what is long, and the template."""
+def shown(entry: ModelEntry, *, verbose: bool = False) -> OllamaShow:
+    """/api/show: the file's metadata and what the model is asked with. Lists are told when `verbose`, up to 64 items.
+
+    Raises OSError and GgufError when the file cannot be read.
+    """
     metadata = read_header(entry.path).metadata
-    template = metadata.get(_TEMPLATE)
+    record = entry.record or Record(name=entry.name, created=0)
+    own = metadata.get(_TEMPLATE)
+    template = record.template or (own if isinstance(own, str) else "")
     info: dict[str, Any] = {
-        key: None if isinstance(value, (tuple, Omitted)) else value
+        key: None if isinstance(value, Omitted) or (isinstance(value, tuple) and not verbose) else value
         for key, value in metadata.items()
         if key != _TEMPLATE
     }
-    text = template if isinstance(template, str) else None
+    license_text = "\n".join(record.license) or metadata.get("general.license")
     return OllamaShow(
-        template=text or "",
+        modelfile=_modelfile(entry, record),
+        parameters="\n".join(f"{name:<30} {value}" for name, value in _parameters(record)),
+        template=template,
+        system=record.system or UNSET,
+        license=license_text if isinstance(license_text, str) and license_text else UNSET,
+        messages=msgspec.convert(record.messages, list[OllamaMessage]) or UNSET,
         details=_details(entry),
         model_info={"general.parameter_count": entry.model.n_params, **info},
-        capabilities=capabilities(entry, text),
+        capabilities=_told_by(entry.kind, metadata, template),
         modified_at=_modified(entry),
     )
 
 
-def capabilities(entry: ModelEntry, template: str | None) -> list[str]:
-    """What it can do, in Ollama's words. Tools and thinking are known from the file's own template only."""
-    if entry.kind in ("embedding", "rerank"):
+def _modelfile(entry: ModelEntry, record: Record) -> str:
+    """Ollama's file format; FROM names a model, as no path of this machine is told."""
+    lines = [f"FROM {record.base or entry.name}"]
+    if record.template:
+        lines.append(f'TEMPLATE """{record.template}"""')
+    if record.system:
+        lines.append(f'SYSTEM """{record.system}"""')
+    lines += [f"PARAMETER {name} {value}" for name, value in _parameters(record)]
+    lines += [f"MESSAGE {message['role']} {message['content']}" for message in record.messages]
+    lines += [f'LICENSE """{text}"""' for text in record.license]
+    return "\n".join(lines) + "\n"
+
+
+def _parameters(record: Record) -> list[tuple[str, str]]:
+    """Each value as JSON; lists as several of the same name."""
+    return [
+        (name, json.dumps(item, ensure_ascii=False))
+        for name, value in record.parameters.items()
+        for item in (value if isinstance(value, list) else [value])
+    ]
+
+
+def _capabilities(entry: ModelEntry) -> list[str] | UnsetType:
+    """Left out for a file that cannot be read."""
+    try:
+        words = _of_file(entry.model.path, entry.size_bytes, entry.model.mtime, entry.kind)
+    except (OSError, GgufError):
+        return UNSET
+    record = entry.record
+    return list(words) if record is None or record.template is None else _told_by(entry.kind, {}, record.template)
+
+
+@functools.lru_cache(maxsize=4096)
+def _of_file(path: Path, size: int, mtime: float, kind: Kind) -> tuple[str, ...]:
+    metadata = read_header(path).metadata
+    template = metadata.get(_TEMPLATE)
+    return tuple(_told_by(kind, metadata, template if isinstance(template, str) else ""))
+
+
+def _told_by(kind: Kind, metadata: Mapping[str, object], template: str) -> list[str]:
+    """What a model can do, in Ollama's words; tools and thinking are known from its template only."""
+    if kind in ("embedding", "rerank"):
         return ["embedding"]
-    words = {"tools": "tools", "thinking": "enable_thinking"}
-    return ["completion", *(name for name, word in words.items() if template and word in template)]
+    able = ["completion"]
+    if "tools" in template:
+        able.append("tools")
+    if any(key in metadata for key in _FILL_IN):
+        able.append("insert")
+    if any(word in template for word in ("enable_thinking", "reasoning_effort", "<think>")):
+        able.append("thinking")
+    return able
 
 
 def digest(entry: ModelEntry) -> str:
@@ -84,8 +149,10 @@ def _modified(entry: ModelEntry) -> str:
 def _details(entry: ModelEntry) -> OllamaDetails:
     family = entry.model.architecture or "unknown"
     return OllamaDetails(
+        parent_model=(entry.record and entry.record.base) or "",
         family=family,
         families=[family],
         parameter_size=entry.model.size_label,
         quantization_level=entry.model.quantization or "unknown",
+        context_length=entry.model.n_ctx_train or UNSET,
     )

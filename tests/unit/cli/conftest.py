@@ -28,6 +28,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
         monkeypatch.delenv(variable)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setattr("shimmy.settings.config_path", lambda: tmp_path / "config.toml")
+    monkeypatch.setenv("SHIMMY_LIBRARY", str(tmp_path / "library"))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(fake_llm.FakeLLM, "loaded", [], raising=False)
     monkeypatch.setattr(fake_llm.FakeLLM, "calls", [], raising=False)

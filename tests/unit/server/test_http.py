@@ -7,6 +7,7 @@ import random
 import socket
 import time
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import httpx
@@ -200,7 +201,8 @@ def test_one_model(server: Any) -> None:
 
 def test_health(server: Any) -> None:
     health = server.http.get("/health").json()
-    assert abs(health.pop("timestamp") - time.time()) < 5
+    told = datetime.fromisoformat(health.pop("timestamp").replace("Z", "+00:00"))
+    assert abs(told.timestamp() - time.time()) < 5
     assert 0 <= health.pop("uptime_seconds") < 600
     assert health.pop("version")
     assert health == {
@@ -223,6 +225,9 @@ def test_diag_tells_the_loaded_models_but_no_paths(server: Any) -> None:
     diag = response.json()
     assert diag["cores"] >= 1
     assert diag["mem_total_mb"] > 100
+    assert diag["os"] in ("linux", "macos", "windows")
+    assert (diag["devices"], diag["backends_used"], diag["layers_offloaded"]["m"]) == (["CPU"], ["CPU"], 0)
+    assert (diag["llama_cpp_commit"], diag["cpu_features"]) == ("", [])
     loaded = next(model for model in diag["models"] if model["name"] == "m")
     assert loaded["state"] == "loaded"
     assert (loaded["info"]["backend"], loaded["info"]["n_gpu_layers"]) == ("CPU", 0)

@@ -120,6 +120,8 @@ def test_what_is_refused_does_not_count() -> None:
         ("POST", "/v1/responses/x/cancel", False),
         ("POST", "/api/models/m/load", False),
         ("POST", "/api/show", False),
+        ("POST", "/api/workflows/execute", True),
+        ("POST", "/v1/training/status", False),
         ("GET", "/v1/models", False),
         ("DELETE", "/v1/requests/x", False),
     ],

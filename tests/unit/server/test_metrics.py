@@ -45,8 +45,18 @@ def test_engine_counters_of_what_is_loaded(start_server: Any) -> None:
 
 def test_the_json_form(server: Any) -> None:
     found = server.http.get("/metrics", headers={"accept": "application/json"}).json()
-    assert (found["service"], found["models"]["total_count"], found["gpu_detected"]) == ("shimmy", 3, False)
-    assert found["models"]["by_type"] == {"chat": 3}
+    assert found["service"] == "shimmy"
+    assert found["models"] == {
+        "total_count": 3,
+        "total_size_mb": 0,
+        "by_type": {"discovered": 2, "manual": 1, "chat": 3},
+    }
+    assert set(found) >= {"version", "gpu_detected", "gpu_vendor", "system", "features", "endpoints", "timestamp"}
+    assert found["gpu_detected"] is bool(found["gpu_vendor"])
+    assert found["gpu_used"] == []
+    assert found["system"]["memory_total_mb"] >= found["system"]["memory_available_mb"] > 0
+    assert {"/health", "/metrics", "/v1/chat/completions", "/api/models"} <= set(found["endpoints"])
+    assert isinstance(found["features"]["huggingface"], bool)
 
 
 def test_a_histogram() -> None:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import threading
 from typing import Any
 
 import pytest
+from scripted_engine import ScriptedEngine
+
+from shimmy.errors import ModelLoadError
+from shimmy.model_info import LoadSpec
 
 
 def state_of(server: Any, name: str) -> Any:
@@ -51,6 +57,46 @@ def test_loading_and_unloading(start_server: Any, in_path: bool) -> None:
         assert not server.engine.alive
         assert "was not loaded" in post("unload").json()["message"]
         assert server.http.delete(f"/api/models/{name}").json()["status"] == "unloaded"
+
+
+def events_of(response: Any) -> list[tuple[str, Any]]:
+    parts = [part.split("\n") for part in response.text.strip().split("\n\n")]
+    return [(name.removeprefix("event: "), json.loads(data.removeprefix("data: "))) for name, data in parts]
+
+
+def test_the_progress_of_a_load(start_server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    fails = False
+
+    async def slowly(spec: LoadSpec, progress: Any) -> ScriptedEngine:
+        for step in range(1, 4):
+            progress(step / 3)
+            await asyncio.sleep(0.15)
+        if fails:
+            raise ModelLoadError("the file ends early")
+        return ScriptedEngine(spec.name)
+
+    monkeypatch.setattr(ScriptedEngine, "load", slowly)
+    with start_server() as server:
+        stream = {"accept": "text/event-stream"}
+        *told, last = events_of(server.http.post("/api/models/m/load", headers=stream))
+        assert {name for name, _ in told} == {"progress"}
+        fractions = [event["progress"] for _, event in told]
+        assert fractions == sorted(set(fractions))
+        assert told[0][1] == {"model": "m", "status": "loading", "progress": fractions[0]}
+        assert (last[0], last[1]["status"], last[1]["model"]) == ("loaded", "loaded", "m")
+        (only,) = events_of(server.http.post("/api/models/load", json={"model": "m"}, headers=stream))
+        assert only[0] == "loaded"
+        fails = True
+        server.http.post("/api/models/m/unload")
+        *_, failed = events_of(server.http.post("/api/models/m/load", headers=stream))
+        assert failed == ("error", {"error": "the file ends early"})
+        assert server.http.post("/api/models/none/load", headers=stream).status_code == 404
+
+
+def test_a_load_that_fails_at_once_is_a_plain_error(server: Any) -> None:
+    answer = server.http.post("/api/models/broken/load", headers={"accept": "text/event-stream"})
+    assert answer.status_code == 502
+    assert "bad magic" in answer.json()["error"]
 
 
 def test_unloading_waits_unless_forced(start_server: Any) -> None:

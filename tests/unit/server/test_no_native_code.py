@@ -13,3 +13,11 @@ def test_importing_the_server_does_not_import_the_extension() -> None:
         "assert 'shimmy.async_engine' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+
+
+def test_what_pulling_needs_is_imported_when_something_is_pulled() -> None:
+    program = (
+        "import sys, shimmy.server.app, shimmy.cli.pull, shimmy.library.pull\n"
+        "assert not {'httpx', 'huggingface_hub', 'tomli_w'} & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)

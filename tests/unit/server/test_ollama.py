@@ -105,6 +105,15 @@ def test_options_are_mapped_and_nulls_ignored(server: Any) -> None:
     assert lines(chat(server, "count 9", options={"num_predict": 2}))[-1]["done_reason"] == "length"
 
 
+def test_options_that_mean_nothing_here_change_nothing(server: Any) -> None:
+    assert chat(server, "hi", stream=False).status_code == 200
+    loaded = len(server.engines)
+    for options in (None, {}, {"num_ctx": 1 << 20, "num_gpu": 1, "num_thread": 2, "nonsense": [1]}):
+        assert chat(server, "hi", options=options, tools=None, stream=False).status_code == 200
+        assert last_request(server).sampling["temperature"] == 0.8
+    assert len(server.engines) == loaded
+
+
 def test_formats(server: Any) -> None:
     chat(server, "hi", format="json")
     assert last_request(server).grammar.json_object
@@ -126,10 +135,19 @@ def test_generate_makes_a_conversation_of_the_prompt(server: Any) -> None:
     assert "".join(line["response"] for line in said) == "hello there"
     assert isinstance(last_request(server).prompt, ChatPrompt)
     assert last_request(server).prompt.messages[0] == {"role": "system", "content": "Be brief."}
-    assert last["context"][-2:] == [0, 1]  # the answer's tokens
+    told = bytes(last["context"][1:]).decode()  # the scripted engine's tokens are bytes
+    assert told == "<system>Be brief.<user>hello there<assistant>hello there"
     answer = generate(server, prompt="more", context=last["context"], stream=False).json()
-    assert last_request(server).prompt[: len(last["context"])] == last["context"]
+    assert last_request(server).prompt.context == last["context"]
     assert answer["context"][: len(last["context"])] == last["context"]
+
+
+def test_the_context_of_a_model_that_thinks(server: Any) -> None:
+    answer = generate(server, prompt="think", stream=False).json()
+    assert (answer["response"], answer["thinking"]) == ("so it is", "hmm ")
+    assert bytes(answer["context"][1:]).decode() == "<user>think<assistant>so it is"
+    again = generate(server, prompt="think", context=answer["context"], stream=False).json()
+    assert (again["response"], again["thinking"]) == ("so it is", "hmm ")
 
 
 def test_raw_goes_to_the_model_as_it_is(server: Any) -> None:
@@ -158,13 +176,51 @@ def test_empty_requests_load_and_unload(start_server: Any) -> None:
         assert generate(server, keep_alive="0s").json()["done_reason"] == "unload"
 
 
+def test_a_model_that_is_not_to_be_kept_goes_after_its_answer(start_server: Any) -> None:
+    with start_server() as server:
+        assert chat(server, "hello", keep_alive=0, stream=False).json()["done"]
+        server.wait_until(lambda: not server.engine.alive)
+        for kept in ("5m", -1, "-1", 300, "1h30m", None, ""):
+            assert chat(server, "hello", keep_alive=kept, stream=False).json()["done"]
+            assert server.engine.alive
+        embedded = server.http.post("/api/embed", json={"model": "m", "input": "x", "keep_alive": "0"})
+        assert embedded.json()["embeddings"]
+        server.wait_until(lambda: not server.engine.alive)
+
+
+def test_a_model_that_others_use_stays(start_server: Any) -> None:
+    with start_server() as server:
+        body = {"model": "m", "messages": [{"role": "user", "content": "slow 900"}]}
+        with server.http.stream("POST", "/api/chat", json=body) as stream:
+            told = stream.iter_lines()  # a generator that is dropped closes its response
+            next(told)
+            assert chat(server, "hello", keep_alive=0, stream=False).json()["done"]
+            assert chat(server, "hello", stream=False).json()["done"]
+            assert len(server.engines) == 1
+
+
 def test_embeddings(server: Any) -> None:
     answer = server.http.post("/api/embed", json={"model": "m", "input": ["abc", "d"]}).json()
     assert (answer["embeddings"], answer["prompt_eval_count"]) == ([[3, 0], [1, 1]], 4)
     assert server.http.post("/api/embed", json={"model": "m", "input": "abc"}).json()["embeddings"] == [[3, 0]]
     assert server.http.post("/api/embeddings", json={"model": "m", "prompt": "abc"}).json() == {"embedding": [3, 0]}
+    assert server.http.post("/api/embed", json={"model": "m", "input": []}).json()["embeddings"] == []
+    assert server.http.post("/api/embed", json={"model": "m", "input": ""}).json()["embeddings"] == []
+    assert server.http.post("/api/embeddings", json={"model": "m", "prompt": ""}).json() == {"embedding": []}
     for path in ("/api/embed", "/api/embeddings"):
         assert server.http.post(path, json={"model": "m"}).status_code == 400
+
+
+def test_inputs_that_are_too_long(server: Any) -> None:
+    long, short = "x" * 300, "y"  # the scripted engine reads 256 bytes, its BOS among them
+    for truncate in (None, False):
+        answer = server.http.post("/api/embed", json={"model": "m", "input": [short, long], "truncate": truncate})
+        assert answer.status_code == 400
+        assert "301" in answer.json()["error"]
+        assert "truncate: true" in answer.json()["error"]
+    answer = server.http.post("/api/embed", json={"model": "m", "input": [short, long], "truncate": True}).json()
+    assert answer["embeddings"] == [[1, 0], [256, 1]]
+    assert answer["truncated"] == [1]
 
 
 def test_the_tag_that_clients_take_for_granted(server: Any) -> None:
@@ -178,6 +234,9 @@ def test_the_tag_that_clients_take_for_granted(server: Any) -> None:
         ({"messages": [{"role": "robot", "content": ""}]}, 400, "messages[0].role"),
         ({"messages": [{"role": "user", "content": "", "images": ["aGk="]}]}, 400, "messages[0].images"),
         ({"format": "xml"}, 400, "format must be json"),
+        ({"think": "hard"}, 400, "think must be true, false, low"),
+        ({"keep_alive": "soon"}, 400, "keep_alive must be a number of seconds"),
+        ({"keep_alive": {}}, 400, "keep_alive must be"),
         ({"options": {"temperature": "hot"}}, 400, "options.temperature"),
         ({"tools": [{"type": "web"}]}, 400, "tools[0].type"),
         ({"messages": [{"role": "user", "content": "fail QueueFullError"}]}, 429, "as asked"),
@@ -191,7 +250,15 @@ def test_errors_are_one_text(server: Any, fields: dict[str, Any], status: int, n
     assert named in answer.json()["error"]
 
 
-@pytest.mark.parametrize("fields", [{"template": "{{ .Prompt }}"}, {"images": ["aGk="]}, {"raw": True, "system": "x"}])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"template": "{{ .Prompt }}"},
+        {"images": ["aGk="]},
+        {"raw": True, "system": "x"},
+        {"suffix": "y", "context": [1]},
+    ],
+)
 def test_what_generate_cannot_do_is_refused(server: Any, fields: dict[str, Any]) -> None:
     answer = generate(server, prompt="hi", **fields)
     assert answer.status_code == 400
@@ -212,6 +279,7 @@ def test_what_is_there_and_what_runs(server: Any) -> None:
         "families": ["scripted"],
         "parameter_size": "1K",
         "quantization_level": "F32",
+        "context_length": 256,
     }
     assert len({model["digest"] for model in models}) == 3
     chat(server, "hi")

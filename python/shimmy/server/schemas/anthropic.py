@@ -81,6 +81,8 @@ class Conversation(GenerationFields, kw_only=True):
     tool_choice: ToolChoiceIn | None = None
     thinking: Thinking | None = None
     output_config: OutputConfig | None = None
+    session_id: Annotated[str, Meta(min_length=1, max_length=256)] | None = None
+    """shimmy's extension: `messages` continue what this session holds, and are kept in it with the answer."""
 
 
 class MessagesRequest(Conversation, kw_only=True):
@@ -137,6 +139,7 @@ class Message(msgspec.Struct, kw_only=True):
     stop_reason: str | None
     stop_sequence: str | None
     usage: MessageUsage
+    session_id: str | UnsetType = UNSET
 
 
 class TokenCount(msgspec.Struct):

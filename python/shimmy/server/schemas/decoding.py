@@ -10,6 +10,7 @@ import msgspec
 from shimmy.errors import InvalidRequestError
 
 Body = TypeVar("Body", bound=msgspec.Struct)
+Value = TypeVar("Value")
 
 MAX_DEPTH = 64
 MAX_NODES = 200_000
@@ -20,6 +21,11 @@ _KINDS |= {"array": "a list", "object": "an object", "null": "null"}
 
 def decode(body: bytes, kind: type[Body]) -> Body:
     """`body` as `kind`. InvalidRequestError for bad UTF-8, bad JSON, and fields of a wrong type or out of range."""
+    return decode_value(body, kind)
+
+
+def decode_value(body: bytes, kind: type[Value]) -> Value:
+    """As `decode`, for any type of JSON value."""
     try:
         return msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError as error:
@@ -30,6 +36,14 @@ def decode(body: bytes, kind: type[Body]) -> Body:
         raise InvalidRequestError("the request body is not valid UTF-8") from error
     except RecursionError as error:
         raise InvalidRequestError(f"the request body is nested more than {MAX_DEPTH} levels deep") from error
+
+
+def convert(value: Any, kind: type[Body]) -> Body:
+    """JSON that was decoded already, as `kind`. InvalidRequestError as `decode`."""
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        raise _invalid_field(str(error)) from error
 
 
 def check_size(value: Any, param: str) -> None:

@@ -46,6 +46,14 @@ class Loaded(msgspec.Struct, kw_only=True):
     load_seconds: float | None = None
 
 
+class Loading(msgspec.Struct, kw_only=True):
+    """An event of a load under way. `progress` is 0 to 1."""
+
+    model: str
+    status: str
+    progress: float
+
+
 class ModelState(msgspec.Struct, kw_only=True):
     """Times are seconds since the epoch."""
 

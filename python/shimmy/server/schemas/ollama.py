@@ -40,7 +40,7 @@ class ToolUse(msgspec.Struct):
     id: str | None = None
 
 
-class OllamaMessage(msgspec.Struct):
+class OllamaMessage(msgspec.Struct, omit_defaults=True):
     role: str
     content: str | None = None
     images: list[str] | None = None
@@ -99,6 +99,8 @@ class OllamaEmbedRequest(msgspec.Struct, kw_only=True):
     input: str | Annotated[list[str], Meta(max_length=MAX_INPUTS)] | None = None
     prompt: str | None = None
     """Of the older /api/embeddings."""
+    truncate: bool | None = None
+    """True cuts an input that is too long; else it is an error, also where nothing is said."""
     dimensions: Int32 | None = None
     keep_alive: str | float | None = None
 
@@ -106,6 +108,7 @@ class OllamaEmbedRequest(msgspec.Struct, kw_only=True):
 class OllamaModelName(msgspec.Struct):
     model: str | None = None
     name: str | None = None
+    verbose: bool | None = None
 
 
 class FunctionUseOut(msgspec.Struct, kw_only=True):
@@ -152,6 +155,8 @@ class OllamaEmbeddings(msgspec.Struct, kw_only=True):
     total_duration: int
     load_duration: int
     prompt_eval_count: int
+    truncated: list[int] | UnsetType = UNSET
+    """Of shimmy's own: the places of the inputs that were cut."""
 
 
 class OllamaDetails(msgspec.Struct, kw_only=True):
@@ -161,6 +166,7 @@ class OllamaDetails(msgspec.Struct, kw_only=True):
     families: list[str]
     parameter_size: str
     quantization_level: str
+    context_length: int | UnsetType = UNSET
 
 
 class OllamaModel(msgspec.Struct, kw_only=True):
@@ -171,7 +177,7 @@ class OllamaModel(msgspec.Struct, kw_only=True):
     digest: str
     """Names this version of the file; it is not the hash of its bytes."""
     details: OllamaDetails
-    capabilities: list[str]
+    capabilities: list[str] | UnsetType
 
 
 class OllamaProcess(msgspec.Struct, kw_only=True):
@@ -189,6 +195,9 @@ class OllamaShow(msgspec.Struct, kw_only=True):
     modelfile: str = ""
     parameters: str = ""
     template: str = ""
+    system: str | UnsetType = UNSET
+    license: str | UnsetType = UNSET
+    messages: list[OllamaMessage] | UnsetType = UNSET
     details: OllamaDetails
     model_info: dict[str, Any]
     capabilities: list[str]

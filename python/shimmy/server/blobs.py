@@ -1,0 +1,115 @@
+"""HEAD and POST /api/blobs/DIGEST: files that clients bring, for models made of them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import os
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from shimmy.errors import InvalidRequestError, ShimmyError
+from shimmy.library.blob import blob_file
+from shimmy.library.download import check_space
+from shimmy.library.egress import DownloadError
+from shimmy.library.library import Library
+from shimmy.server.errors import native_error, problem_of
+from shimmy.server.request_record import note_error
+
+_BATCH = 4 * 1024 * 1024
+"""Bytes that are written at once, on another thread than the event loop's."""
+
+
+class BlobRoutes:
+    """The handlers, and the list of routes that lead to them. A body may be as large as the disk has room for."""
+
+    def __init__(self, library: Library) -> None:
+        self._library = library
+
+    def routes(self) -> list[BaseRoute]:
+        return [
+            Route("/api/blobs/{digest}", self._has, methods=["HEAD"]),
+            Route("/api/blobs/{digest}", self._take, methods=["POST"]),
+        ]
+
+    async def _has(self, request: Request) -> Response:
+        try:
+            path = self._path(request)
+        except ShimmyError as error:
+            return Response(status_code=problem_of(error).status)
+        return Response(status_code=200 if path.is_file() else 404)
+
+    async def _take(self, request: Request) -> Response:
+        """201 once it is there whole, 200 when it was before."""
+        try:
+            path = self._path(request)
+            if path.is_file():
+                return Response(status_code=200)
+            await self._store(request, path)
+        except ClientDisconnect:
+            return Response(status_code=499)
+        except (ShimmyError, OSError) as error:
+            known = error if isinstance(error, ShimmyError) else _unwritable(error)
+            problem = problem_of(known)
+            note_error(problem)
+            return Response(native_error(problem), problem.status, problem.headers, "application/json")
+        return Response(status_code=201)
+
+    def _path(self, request: Request) -> Path:
+        return self._library.file(blob_file(request.path_params["digest"]))
+
+    async def _store(self, request: Request, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        announced = request.headers.get("content-length", "")
+        check_space(path.parent, int(announced) if announced.isdigit() else _BATCH)
+        with _temporary(path) as file:
+            digest = hashlib.sha256()
+
+            def write(batch: bytes) -> None:
+                check_space(path.parent, len(batch))
+                digest.update(batch)
+                file.write(batch)
+
+            async for batch in _batches(request):
+                await asyncio.to_thread(write, batch)
+            if f"sha256-{digest.hexdigest()}" != path.name:
+                raise InvalidRequestError(
+                    f"the body has the digest sha256:{digest.hexdigest()}, not the one it was sent as", "digest"
+                )
+            file.flush()
+            await asyncio.to_thread(os.replace, file.name, path)
+
+
+@contextlib.contextmanager
+def _temporary(path: Path) -> Iterator[tempfile._TemporaryFileWrapper[bytes]]:
+    """A new file beside `path`, which is gone afterwards unless it was renamed."""
+    file = tempfile.NamedTemporaryFile(dir=path.parent, prefix=".new-", delete=False)  # noqa: SIM115 - closed below
+    try:
+        with file:
+            yield file
+    finally:
+        Path(file.name).unlink(missing_ok=True)
+
+
+def _unwritable(error: OSError) -> ShimmyError:
+    return DownloadError(f"the library cannot be written: {error.strerror or error}")
+
+
+async def _batches(request: Request) -> AsyncIterator[bytes]:
+    """The body in pieces of some megabytes."""
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in request.stream():
+        chunks.append(chunk)
+        size += len(chunk)
+        if size >= _BATCH:
+            yield b"".join(chunks)
+            chunks, size = [], 0
+    if chunks:
+        yield b"".join(chunks)

@@ -1,0 +1,124 @@
+"""Conversations that the server remembers for clients that send only what is new."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+
+from shimmy.errors import QueueFullError
+from shimmy.server.auth import tenant
+from shimmy.server.errors import HttpError
+
+MAX_BYTES = 64 * 1024 * 1024
+"""Of all conversations of one API key, as JSON."""
+
+
+class Session:
+    """One conversation. Times are seconds since the epoch."""
+
+    def __init__(self, session_id: str, now: float) -> None:
+        self.id = session_id
+        self.created_at = now
+        self.last_activity = now
+        self.messages: list[dict[str, Any]] = []
+        """As `ChatPrompt` holds them, without a system prompt."""
+        self.n_bytes = 0
+        self.users = 0
+        self.turn = asyncio.Lock()
+
+    def add(self, messages: Sequence[dict[str, Any]]) -> None:
+        self.messages += messages
+        self.n_bytes += len(msgspec.json.encode(messages))
+
+
+class SessionStore:
+    """In memory. Each API key has its own sessions, at most `most` of them and MAX_BYTES; one that nobody used for
+    `idle_seconds` is forgotten. What was said is never dropped to make room: a new session is refused instead.
+    """
+
+    def __init__(self, most: int, idle_seconds: float, now: Callable[[], float] = time.time) -> None:
+        self._most = most
+        self._idle_seconds = idle_seconds
+        self._now = now
+        self._tenants: dict[str, dict[str, Session]] = {}
+
+    @asynccontextmanager
+    async def use(self, session_id: str) -> AsyncIterator[Session]:
+        """The session for the length of a block, made when there is none; requests of one session take turns.
+
+        QueueFullError when there are too many or they hold too much. A session to which nothing was added is dropped.
+        """
+        sessions = self._own()
+        while True:
+            session = sessions.get(session_id) or self._new(sessions, session_id)
+            session.users += 1
+            try:
+                async with session.turn:
+                    if sessions.get(session_id) is not session:  # deleted while this request waited
+                        continue
+                    self._check_bytes(sessions)
+                    yield session
+                    return
+            finally:
+                session.users -= 1
+                session.last_activity = self._now()
+                if not session.messages and not session.users and sessions.get(session_id) is session:
+                    del sessions[session_id]
+
+    def get(self, session_id: str) -> Session:
+        """HttpError 404 for one that is not there (any more), or is another key's."""
+        session = self._own().get(session_id)
+        if session is None:
+            raise _unknown(session_id)
+        return session
+
+    def history(self, session_id: str) -> list[dict[str, Any]]:
+        """The messages so far; none of a session that does not exist."""
+        session = self._own().get(session_id)
+        return [] if session is None else session.messages
+
+    def delete(self, session_id: str) -> None:
+        """A request that uses it goes on; what it adds is lost. HttpError as `get`."""
+        if self._own().pop(session_id, None) is None:
+            raise _unknown(session_id)
+
+    def count(self) -> int:
+        """How many the caller's key has."""
+        return len(self._own())
+
+    def _own(self) -> dict[str, Session]:
+        """The sessions of this request's key, without those that were idle for too long."""
+        sessions = self._tenants.setdefault(tenant.get(), {})
+        oldest = self._now() - self._idle_seconds
+        for session in list(sessions.values()):
+            if not session.users and session.last_activity <= oldest:
+                del sessions[session.id]
+        return sessions
+
+    def _new(self, sessions: dict[str, Session], session_id: str) -> Session:
+        if len(sessions) >= self._most:
+            raise self._full(sessions, f"there are {len(sessions)} sessions, the limit")
+        session = sessions[session_id] = Session(session_id, self._now())
+        return session
+
+    def _check_bytes(self, sessions: dict[str, Session]) -> None:
+        n_bytes = sum(session.n_bytes for session in sessions.values())
+        if n_bytes >= MAX_BYTES:
+            raise self._full(sessions, f"the sessions hold {n_bytes} bytes, the limit is {MAX_BYTES}")
+
+    def _full(self, sessions: dict[str, Session], what: str) -> QueueFullError:
+        oldest = min((session.last_activity for session in sessions.values()), default=self._now())
+        wait = max(0.0, oldest + self._idle_seconds - self._now())
+        idle = f"{self._idle_seconds / 60:g} min"
+        return QueueFullError(f"{what}: DELETE /v1/session/ID for one, or wait until one was idle for {idle}", wait)
+
+
+def _unknown(session_id: str) -> HttpError:
+    return HttpError(
+        404, f"session {session_id!r} was not found: unknown, deleted or idle for long", "session_not_found"
+    )

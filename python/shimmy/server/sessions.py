@@ -1,0 +1,70 @@
+"""GET and DELETE /v1/session/{id}, and GET /v1/status: what a client that keeps sessions asks."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime, timezone
+
+from starlette.requests import Request
+from starlette.routing import BaseRoute, Route
+
+from shimmy.models.manager import ModelManager, ModelStatus
+from shimmy.server.endpoint import reading
+from shimmy.server.errors import openai_error
+from shimmy.server.schemas.sessions import GeneratorStatus, ServerStatus, SessionInfo
+from shimmy.server.session_store import SessionStore
+
+
+class SessionRoutes:
+    """The handlers, and the list of routes that lead to them."""
+
+    def __init__(self, manager: ModelManager, sessions: SessionStore, version: str) -> None:
+        self._manager = manager
+        self._sessions = sessions
+        self._version = version
+        self._start = time.monotonic()
+
+    def routes(self) -> list[BaseRoute]:
+        return [
+            Route("/v1/session/{id:path}", reading(self._get, openai_error), methods=["GET"]),
+            Route("/v1/session/{id:path}", reading(self._delete, openai_error), methods=["DELETE"]),
+            Route("/v1/status", reading(self._status, openai_error), methods=["GET"]),
+        ]
+
+    async def _get(self, request: Request) -> SessionInfo:
+        session = self._sessions.get(request.path_params["id"])
+        return SessionInfo(
+            session.id, _rfc3339(session.created_at), _rfc3339(session.last_activity), len(session.messages)
+        )
+
+    async def _delete(self, request: Request) -> None:
+        self._sessions.delete(request.path_params["id"])
+
+    async def _status(self, request: Request) -> ServerStatus:
+        return ServerStatus(
+            version=self._version,
+            uptime_seconds=round(time.monotonic() - self._start, 3),
+            generator=generator_status(self._manager.statuses(), self._manager.registry.names()),
+            active_sessions=self._sessions.count(),
+        )
+
+
+def generator_status(statuses: list[ModelStatus], names: list[str]) -> GeneratorStatus:
+    """The best that any model can offer now: one that is loaded, else one on its way, else why the last one failed."""
+    for state, word in (("loaded", "ready"), ("loading", "loading"), ("failed", "failed"), ("dead", "failed")):
+        found = [status for status in statuses if status.state == state]
+        if found:
+            latest = max(found, key=lambda status: status.last_used or 0.0)
+            return GeneratorStatus(
+                state=word,
+                model=latest.name,
+                progress=latest.progress if word == "loading" else None,
+                error=(latest.load_error or "its process ended; the next request starts it again")
+                if word == "failed"
+                else None,
+            )
+    return GeneratorStatus(state="initializing" if names else "not_available")
+
+
+def _rfc3339(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, timezone.utc).isoformat().replace("+00:00", "Z")
