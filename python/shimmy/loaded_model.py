@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from shimmy import _core, native_log
+from shimmy.call_grammar import calls_at_once, check_names
 from shimmy.embedder import Embedder
 from shimmy.errors import InvalidRequestError
 from shimmy.generation import Generation
@@ -105,12 +106,14 @@ class LoadedModel:
         return EngineStats(**{name: getattr(stats, name) for name in EngineStats.__struct_fields__})
 
     def render(self, prompt: ChatPrompt) -> _core.RenderedChat:
-        """Raises InvalidRequestError (shape of the messages) and TemplateError."""
+        """Raises InvalidRequestError (shape of the messages, names of the tools) and TemplateError."""
         tools = prompt.tools
         if prompt.tool_name is not None:
             tools = [tool for tool in tools if tool.get("function", {}).get("name") == prompt.tool_name]
             if not tools:
                 raise InvalidRequestError(f"there is no tool named '{prompt.tool_name}'", "tool_choice")
+        if prompt.tool_choice != "none":
+            check_names(tools)
         return self.chat_format.render(
             msgspec.json.encode(prompt.messages),
             tools=msgspec.json.encode(tools) if tools else "",
@@ -171,14 +174,15 @@ class LoadedModel:
             raise InvalidRequestError(
                 "this model's chat template has no format for tool calls, so none can be required", "tool_choice"
             )
-        if prompt.tool_choice == "required":
+        parallel = prompt.parallel_tool_calls
+        if prompt.tool_choice == "required" and calls_at_once(chat.grammar) is None:
             optional = self.render(msgspec.structs.replace(prompt, tool_choice="auto"))
             thinks = prompt.enable_thinking and chat.supports_thinking  # before it calls
             if optional.grammar_lazy and not thinks:
-                return self.grammars.for_calls_only(optional)
+                return self.grammars.for_calls_only(optional, parallel=parallel)
         if spec is None or prompt.tool_choice == "required":
-            return self.grammars.for_tools(chat)
-        return self.grammars.for_either(spec, chat)
+            return self.grammars.for_tools(chat, parallel=parallel)
+        return self.grammars.for_either(spec, chat, parallel=parallel)
 
     def _with_token_bias(self, sampling: dict[str, Any]) -> dict[str, Any]:
         bias = sampling.get("logit_bias")

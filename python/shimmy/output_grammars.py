@@ -7,6 +7,7 @@ import re
 import threading
 
 from shimmy import _core
+from shimmy.call_grammar import calls_at_once, whole_calls
 from shimmy.errors import InvalidRequestError
 from shimmy.grammar import GrammarSpec, llguidance_library
 
@@ -36,35 +37,37 @@ class OutputGrammars:
         kind, text = spec.kind(), spec.text()
         return self._compiler().compile(kind, text, choices=spec.choice or [], any_whitespace=spec.any_whitespace)
 
-    def for_tools(self, chat: _core.RenderedChat) -> _core.Grammar | None:
-        """The calls of the tools that `chat` was rendered with, as its tool_choice wants them: optional ones from the
-        dialect's own trigger on. None for a dialect without a grammar, and for optional calls that are too many to
-        compile.
+    def for_tools(self, chat: _core.RenderedChat, *, parallel: bool) -> _core.Grammar | None:
+        """Calls of the tools that `chat` was rendered with, one or, if `parallel`, several, as its tool_choice wants
+        them: required ones from the first token on or after the reasoning, optional ones from the dialect's own trigger
+        on. None for a dialect without a grammar, and for optional calls that are too many to compile.
         """
         if not chat.grammar:
             return None
+        calls = whole_calls(chat.grammar, parallel=parallel)
         if not chat.grammar_lazy:
             return self._compiler().compile(
                 "gbnf",
-                chat.grammar,
+                calls_at_once(calls) or calls,
                 prefill=chat.generation_prompt,
                 preserved_tokens=chat.preserved_tokens,
             )
         try:
             return self._compiler().compile(
-                "gbnf", chat.grammar, lazy=True, triggers=chat.triggers, preserved_tokens=chat.preserved_tokens
+                "gbnf", calls, lazy=True, triggers=chat.triggers, preserved_tokens=chat.preserved_tokens
             )
         except InvalidRequestError as error:
             logger.info("calls of the tools are not enforced: %s", error)
             return None
 
-    def for_calls_only(self, optional: _core.RenderedChat) -> _core.Grammar:
+    def for_calls_only(self, optional: _core.RenderedChat, *, parallel: bool) -> _core.Grammar:
         """Calls of tools from the first token on; `optional` was rendered with tool_choice auto and has a lazy grammar,
         which begins with the call.
         """
-        return self._compiler().compile("gbnf", optional.grammar, preserved_tokens=optional.preserved_tokens)
+        calls = whole_calls(optional.grammar, parallel=parallel)
+        return self._compiler().compile("gbnf", calls, preserved_tokens=optional.preserved_tokens)
 
-    def for_either(self, spec: GrammarSpec, optional: _core.RenderedChat) -> _core.Grammar:
+    def for_either(self, spec: GrammarSpec, optional: _core.RenderedChat, *, parallel: bool) -> _core.Grammar:
         """An output of `spec`, or calls of the tools that `optional` was rendered with."""
         if spec.kind() not in ("json_schema", "json_object"):
             raise InvalidRequestError(
@@ -74,7 +77,8 @@ class OutputGrammars:
         if not optional.grammar_lazy:
             return self.for_output(spec)
         schema = _core.llguidance_schema(spec.text() or '{"type": "object"}', spec.any_whitespace)
-        calls = re.sub(r"^start:", "tool_calls:", _core.gbnf_to_lark(optional.grammar), flags=re.MULTILINE)
+        lark = _core.gbnf_to_lark(whole_calls(optional.grammar, parallel=parallel))
+        calls = re.sub(r"^start:", "tool_calls:", lark, flags=re.MULTILINE)
         return self._compiler().compile(
             "lark",
             f"start: tool_calls | content\ncontent: %json {schema}\n{calls}",

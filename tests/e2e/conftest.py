@@ -21,14 +21,15 @@ MODEL = "shimmy-mini"
 
 
 class ServerProcess:
-    """`python -m shimmy serve`, started; `url` is where it listens."""
+    """`python -m shimmy serve`, started; `url` is where it listens, `key` what it demands."""
 
     def __init__(self, process: subprocess.Popen[str], url: str) -> None:
         self.process = process
         self.url = url
+        self.key = "none"
 
     def openai(self) -> OpenAI:
-        return OpenAI(base_url=f"{self.url}/v1", api_key="none", max_retries=0, timeout=60)
+        return OpenAI(base_url=f"{self.url}/v1", api_key=self.key, max_retries=0, timeout=60)
 
     def runners(self) -> list[int]:
         """Process ids of the server's children."""
@@ -99,7 +100,18 @@ def start_in() -> Callable[..., AbstractContextManager[ServerProcess]]:
     return serve
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """A server that demands a key, and lets one request wait."""
+    home = tmp_path_factory.mktemp("guarded")
+    (home / ".config" / "shimmy").mkdir(parents=True)
+    (home / ".config" / "shimmy" / "config.toml").write_text('api_key = "a-key-for-tests"\nmax_waiting = 1\n')
+    with serve(home) as process:
+        process.key = "a-key-for-tests"
+        yield process
+
+
+@pytest.fixture(scope="session")
 def start(home: Path) -> Callable[..., AbstractContextManager[ServerProcess]]:
     """Starts a server of the test's own: `with start("--ctx", "256") as server`."""
     return lambda *arguments: serve(home, *arguments)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -14,6 +15,7 @@ from shimmy import LLM, ChatPrompt, GrammarSpec
 from shimmy.completion import Completion
 from shimmy.errors import InvalidRequestError
 
+TEMPLATES = Path(__file__).resolve().parents[1] / "data" / "chat_templates"
 PARAMETERS = {
     "type": "object",
     "properties": {"city": {"enum": ["Paris", "Rome"]}, "unit": {"enum": ["C", "F"]}},
@@ -81,6 +83,19 @@ def test_required_calls_to_whatever_was_asked(llm: LLM) -> None:
     check_calls(ask(llm, messages=messages, tool_choice="required", parallel_tool_calls=False))
 
 
+@pytest.mark.parametrize("dialect", ["qwen3", "llama3"])
+def test_nothing_is_said_before_required_calls(dialect: str) -> None:
+    """In the formats of templates that this model does not know, so it would say anything; qwen3 may reason."""
+    template = (TEMPLATES / f"{dialect}.jinja").read_text()
+    with LLM(spec(chat_template=template)) as llm:
+        for seed in range(4):
+            options = {"temperature": 2.0, "seed": seed, "max_tokens": 200}
+            answer = ask(llm, tool_choice="required", parallel_tool_calls=False, **options)
+            assert answer.text == ""
+            if not answer.reasoning:
+                check_calls(answer)
+
+
 @pytest.mark.parametrize("name", ["get_weather", "add"])
 def test_named_calls(llm: LLM, name: str) -> None:
     answer = ask(llm, tool_choice="required", tool_name=name, parallel_tool_calls=False)
@@ -109,6 +124,16 @@ def test_a_schema_beside_optional_tools(llm: LLM) -> None:
             check_calls(answer)
         else:
             jsonschema.validate(json.loads(answer.text), PERSON)
+
+
+@pytest.mark.parametrize("name", ["call", "calls"])
+def test_a_name_that_the_grammar_needs_is_refused(llm: LLM, name: str) -> None:
+    tools = [{"type": "function", "function": {"name": name, "parameters": PARAMETERS}}]
+    for choice in ("required", "auto"):
+        with pytest.raises(InvalidRequestError, match=f"cannot be named '{name}'") as refused:
+            ask(llm, tools=tools, tool_choice=choice)
+        assert refused.value.param == "tools"
+    assert ask(llm, tools=tools, tool_choice="none").tool_calls == []
 
 
 def test_a_schema_with_tool_choice_none(llm: LLM) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import struct
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -126,6 +127,18 @@ def call_tool(request: GenerateRequest, name: str) -> Iterator[Step]:
     )
 
 
+def spell(request: GenerateRequest) -> Iterator[Step]:
+    """Letters, each the token of its byte, slowly; large ones when it is cold. A token prompt is gone on with."""
+    told = bytes(request.prompt[1:]).decode() if isinstance(request.prompt, list) else text_of(request)
+    count, begun = re.fullmatch(r"spell (\d+)(\D*)", told).groups()  # type: ignore[union-attr]
+    cold = request.sampling["temperature"] < 0.5
+    letters = [chr(97 + (len(begun) + k) % 26) for k in range(int(count) - len(begun))]
+    for step in say(request, [letter.upper() if cold else letter for letter in letters], pause=0.01):
+        if isinstance(step, RequestOutput) and step.text:
+            step = msgspec.structs.replace(step, token_ids=[ord(step.text)])
+        yield step
+
+
 def end_early(request: GenerateRequest, why: str, arguments: list[str]) -> Iterator[Step]:
     """One word; then it is "stopped" by a stop string, or its context is "full"."""
     yield RequestOutput(request_id=request.request_id, text="word", token_ids=[1])
@@ -140,7 +153,11 @@ def end_early(request: GenerateRequest, why: str, arguments: list[str]) -> Itera
 def obey(request: GenerateRequest) -> Iterator[Step]:
     """The script of the prompt: its first word chooses, the rest are arguments; anything else is echoed."""
     command, *arguments = text_of(request).split() or [""]
+    if isinstance(request.prompt, list) and request.prompt[1:6] == list(b"spell"):
+        command = "spell"
     match command:
+        case "spell":
+            yield from spell(request)
         case "count":
             yield from say(request, [f"{i} " for i in range(int(arguments[0]))])
         case "slow":

@@ -48,6 +48,7 @@ VALUES = {
 NATIVE = {
     "_core",
     "async_engine",
+    "call_grammar",
     "embedder",
     "generation",
     "llm",

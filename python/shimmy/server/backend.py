@@ -48,9 +48,14 @@ class Backend:
         Where a request says nothing the model's own defaults apply, then `sampling`, those of its route.
         """
         client = await stack.enter_async_context(self.manager.use(model))
-        defaults = self.manager.registry.get(model).defaults
-        requests = [defaults.request(request, sampling, index) for index, request in enumerate(requests)]
+        requests = [self.completed(model, request, sampling, index) for index, request in enumerate(requests)]
         return Running(client, [await self._start(client, request, stack) for request in requests])
+
+    def completed(
+        self, model: str, request: GenerateRequest, sampling: Mapping[str, Any], index: int = 0
+    ) -> GenerateRequest:
+        """`request` as `open` starts it, the one at `index` of several."""
+        return self.manager.registry.get(model).defaults.request(request, sampling, index)
 
     def conversation(self, model: str, prompt: ChatPrompt) -> ChatPrompt:
         """What a request for `prompt` is computed from: with the model's own system message, if it has one."""

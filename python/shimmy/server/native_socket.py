@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from contextlib import AsyncExitStack
 from typing import TypeAlias
 
 import msgspec
@@ -19,7 +18,8 @@ from shimmy.server.endpoint import unexpected
 from shimmy.server.errors import native_error, problem_of
 from shimmy.server.native_answer import usage_of
 from shimmy.server.schemas.decoding import decode
-from shimmy.server.schemas.native import NATIVE_DEFAULTS, Control, NativeRequest
+from shimmy.server.schemas.native import Control, NativeRequest
+from shimmy.server.steered_answer import SteeredAnswer
 
 Translate: TypeAlias = Callable[[NativeRequest], GenerateRequest]
 
@@ -30,9 +30,28 @@ logger = logging.getLogger("shimmy.server")
 _ENCODER = msgspec.json.Encoder()
 
 
+class _Running:
+    """A generation, and the temperature that was asked for meanwhile."""
+
+    def __init__(self) -> None:
+        self.task: asyncio.Task[None] | None = None
+        self.temperature: float | None = None
+
+    @property
+    def done(self) -> bool:
+        return self.task is None or self.task.done()
+
+    async def stop(self) -> None:
+        if self.task is not None:
+            self.task.cancel()
+            await asyncio.wait([self.task])
+
+
 class NativeSocket:
-    """Frames in: a request, or while one runs `{"stop": true}`. Frames out: text as it comes, then a JSON object
-    with `done` or `error`; reasoning comes as `{"thinking": text}`.
+    """Frames in: a request, or while one runs `{"stop": true}` or `{"temperature": number}`. Frames out: text as it
+    comes, then a JSON object with `done` or `error`; reasoning comes as `{"thinking": text}`. What a change of the
+    temperature cannot do is an `error` too, and the answer goes on; `done` tells the changes, each with `at`, the
+    number of tokens before it.
     """
 
     def __init__(self, backend: Backend, translate: Translate) -> None:
@@ -41,34 +60,35 @@ class NativeSocket:
 
     async def serve(self, socket: WebSocket) -> None:
         await socket.accept()
-        running: asyncio.Task[None] | None = None
+        running = _Running()
         try:
             while True:
                 frame = await _receive(socket)
-                if running is not None and not running.done():
-                    if await self._control(socket, frame):
-                        await _stop(running)
+                if not running.done:
+                    await self._control(socket, frame, running)
                 else:
-                    running = asyncio.ensure_future(self._generate(socket, frame))
+                    running = _Running()
+                    running.task = asyncio.ensure_future(self._generate(socket, frame, running))
         except WebSocketDisconnect:
             pass
         finally:
-            if running is not None:
-                await _stop(running)
+            await running.stop()
 
-    async def _control(self, socket: WebSocket, frame: bytes) -> bool:
-        """True when the frame asks to stop."""
+    async def _control(self, socket: WebSocket, frame: bytes, running: _Running) -> None:
         try:
-            if decode(frame, Control).stop:
-                return True
-            raise InvalidRequestError('a generation is running: wait for it, or send {"stop": true} first')
+            control = decode(frame, Control)
+            if control.stop:
+                await running.stop()
+            elif control.temperature is not None and control.model is None:
+                running.temperature = control.temperature
+            else:
+                raise InvalidRequestError('a generation is running: wait for it, or send {"stop": true} first')
         except InvalidRequestError as error:
             await _send_error(socket, error)
-            return False
 
-    async def _generate(self, socket: WebSocket, frame: bytes) -> None:
+    async def _generate(self, socket: WebSocket, frame: bytes, running: _Running) -> None:
         try:
-            await self._answer(socket, frame)
+            await self._answer(socket, frame, running)
         except WebSocketDisconnect:
             pass
         except EngineDeadError as error:
@@ -80,31 +100,53 @@ class NativeSocket:
             logger.exception("a generation failed unexpectedly")
             await _send_error(socket, unexpected())
 
-    async def _answer(self, socket: WebSocket, frame: bytes) -> None:
-        n_tokens = 0
+    async def _answer(self, socket: WebSocket, frame: bytes, running: _Running) -> None:
+        answer: SteeredAnswer | None = None
         choices = begin_choices()
         try:
             body = decode(frame, NativeRequest)
-            async with AsyncExitStack() as stack:
-                stack.enter_context(self._backend.limiter.admit())
-                running = await self._backend.open(body.model, [self._translate(body)], stack, NATIVE_DEFAULTS)
-                (stream,) = running.streams
-                async for output in stream:
-                    n_tokens += len(output.token_ids)
-                    if output.reasoning:
-                        await _send(socket, {"thinking": output.reasoning})
-                    if output.text:
-                        await socket.send_text(output.text)
-                    if output.finished:
-                        last = {"done": True, "done_reason": output.finish_reason, "usage": usage_of(output.usage)}
-                        chosen = {"chosen_model": running.client.info.name} if choices else {}
-                        await _send(socket, {**last, **chosen})
+            with self._backend.limiter.admit():
+                async with SteeredAnswer(self._backend, body.model, self._translate(body)) as answer:
+                    async for output in answer:
+                        if output.reasoning:
+                            await _send(socket, {"thinking": output.reasoning})
+                        if output.text:
+                            await socket.send_text(output.text)
+                        if output.finished:
+                            await _send(socket, _last(output.finish_reason, usage_of(output.usage), answer, choices))
+                        elif running.temperature is not None:
+                            await _steer(socket, answer, running)
         except asyncio.CancelledError:
             if socket.client_state is WebSocketState.DISCONNECTED:
                 raise
             # The engine was left before it could count the prompt, so only what came is told.
-            usage = {"completion_tokens": n_tokens}
-            await _send(socket, {"done": True, "done_reason": "cancelled", "usage": usage})
+            usage = {"completion_tokens": answer.n_tokens if answer else 0}
+            await _send(socket, _last("cancelled", usage, answer, choices))
+
+
+def _last(
+    reason: str | None, usage: object, answer: SteeredAnswer | None, choices: dict[str, str]
+) -> dict[str, object]:
+    last: dict[str, object] = {"done": True, "done_reason": reason, "usage": usage}
+    if answer is not None and answer.changes:
+        last["temperatures"] = [{"at": at, "temperature": temperature} for at, temperature in answer.changes]
+    if choices:
+        last["chosen_model"] = ", ".join(choices.values())
+    return last
+
+
+async def _steer(socket: WebSocket, answer: SteeredAnswer, running: _Running) -> None:
+    wanted, running.temperature = running.temperature, None
+    assert wanted is not None
+    try:
+        changed = await answer.set_temperature(wanted)
+    except EngineDeadError:
+        raise
+    except ShimmyError as error:
+        await _send_error(socket, error)
+        return
+    if not changed and running.temperature is None:
+        running.temperature = wanted
 
 
 async def _receive(socket: WebSocket) -> bytes:
@@ -113,11 +155,6 @@ async def _receive(socket: WebSocket) -> bytes:
         raise WebSocketDisconnect(message.get("code", 1000))
     text = message.get("text")
     return text.encode() if text is not None else message.get("bytes") or b""
-
-
-async def _stop(running: asyncio.Task[None]) -> None:
-    running.cancel()
-    await asyncio.wait([running])
 
 
 async def _send(socket: WebSocket, value: object) -> None:

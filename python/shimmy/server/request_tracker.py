@@ -37,7 +37,7 @@ class TrackedRequest:
         self._texts: list[str] = []
         self._thoughts: list[str] = []
         self.token_ids: list[int] = []
-        self.usage = Usage()
+        self._usage = Usage()
         self.finish_reason: str | None = None
         self.error: str | None = None
         self.done = asyncio.Event()
@@ -59,6 +59,15 @@ class TrackedRequest:
     @property
     def reasoning(self) -> str:
         return "".join(self._thoughts)
+
+    @property
+    def usage(self) -> Usage:
+        """What the engine counted last. It counts an answer at its end, so before that, and when nobody waited for it,
+        the tokens are those that came.
+        """
+        if self.finish_reason is not None:
+            return self._usage
+        return msgspec.structs.replace(self._usage, completion_tokens=len(self.token_ids))
 
     @cached_property
     def size(self) -> int:
@@ -93,7 +102,7 @@ class TrackedRequest:
         if output.reasoning:
             self._thoughts.append(output.reasoning)
         self.token_ids += output.token_ids
-        self.usage = output.usage or self.usage
+        self._usage = output.usage or self._usage
         if output.finish_reason is not None:
             self.finish_reason = output.finish_reason
             self._end("cancelled" if output.finish_reason == "cancelled" else "finished", output.finish_reason)

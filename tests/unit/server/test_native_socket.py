@@ -85,6 +85,64 @@ def test_errors_keep_the_socket_open(socket: ClientConnection, frame: str, words
     assert frames(socket)[0] == ["fine"]
 
 
+def test_the_temperature_changes_on_the_way(server: Any, socket: ClientConnection) -> None:
+    ask(socket, "spell 60", temperature=1.0, max_tokens=50)
+    heard = [socket.recv(timeout=5) for _ in range(3)]
+    socket.send('{"temperature": 0.2}')
+    while (frame := str(socket.recv(timeout=5))).islower():
+        heard.append(frame)
+    socket.send('{"temperature": 1.5}')
+    texts, last = frames(socket)
+    text = "".join([*heard, frame, *texts])
+    assert text.lower() == "".join(chr(97 + k % 26) for k in range(50))
+    assert last["done_reason"] == "length"
+    first, second = last["temperatures"]
+    assert (first["temperature"], second["temperature"]) == (0.2, 1.5)
+    cold = text[first["at"] : second["at"]]
+    assert (text[: first["at"]].islower(), cold.isupper(), text[second["at"] :].islower()) == (True, True, True)
+    assert (last["usage"]["prompt_tokens"], last["usage"]["completion_tokens"]) == (2, 50)
+    assert [request.max_tokens for request in server.engine.requests] == [50, 50 - first["at"], 50 - second["at"]]
+    assert len(server.engine.cancelled) == 2
+    server.wait_until(lambda: server.engine.running == 0)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "fields", "temperature", "words"),
+    [
+        ("spell 30", {}, "-1", "temperature must be at least 0"),
+        ("spell 30", {"guided_choice": ["a", "b"]}, "0.2", "follows a grammar"),
+        ("spell 30", {}, '"hot"', "temperature"),
+    ],
+)
+def test_a_temperature_that_cannot_be_changes_nothing(
+    socket: ClientConnection, prompt: str, fields: dict[str, Any], temperature: str, words: str
+) -> None:
+    ask(socket, prompt, temperature=1.0, **fields)
+    heard = [str(socket.recv(timeout=5))]
+    socket.send(f'{{"temperature": {temperature}}}')
+    texts, error = frames(socket)
+    assert words in error["error"]
+    more, last = frames(socket)
+    assert "".join([*heard, *texts, *more]) == "".join(chr(97 + k % 26) for k in range(30))
+    assert (last["done_reason"], "temperatures" in last) == ("stop", False)
+
+
+def test_the_temperature_waits_for_whole_text(socket: ClientConnection) -> None:
+    ask(socket, "slow 20")  # whose tokens are not those of its text
+    assert socket.recv(timeout=5) == "0 "
+    socket.send('{"temperature": 0.2}')
+    texts, last = frames(socket)
+    assert len(texts) == 19
+    assert "temperatures" not in last
+
+
+def test_pings_are_answered_while_it_generates(socket: ClientConnection) -> None:
+    ask(socket, "slow 50")
+    assert socket.recv(timeout=5) == "0 "
+    assert socket.ping().wait(5)
+    assert len(frames(socket)[0]) == 49
+
+
 def test_a_dead_engine_closes_with_1011(socket: ClientConnection) -> None:
     ask(socket, "break")
     assert socket.recv(timeout=5) == "partial"

@@ -47,6 +47,21 @@ def test_cancelling_keeps_what_came(own: Any) -> None:
     assert own.http.delete(f"/v1/requests/{ended['id']}").json()["state"] == "cancelled"  # again
 
 
+def test_an_answer_that_was_left_counts_what_came(own: Any) -> None:
+    body = {"model": "m", "messages": [{"role": "user", "content": "slow 500"}], "stream": True}
+    with own.http.stream("POST", "/v1/chat/completions", json=body) as answer:
+        lines = answer.iter_lines()
+        while '"3 "' not in next(lines):
+            pass
+        under_way = only(own, "running")
+        assert under_way["usage"]["completion_tokens"] == under_way["n_tokens"] >= 4
+    own.wait_until(lambda: bool(own.http.get("/v1/requests?state=cancelled").json()["data"]))
+    left = only(own, "cancelled")
+    assert left["usage"]["completion_tokens"] == left["n_tokens"] >= 4
+    (counted,) = [line for line in own.http.get("/metrics").text.splitlines() if "completion_tokens_total{" in line]
+    assert float(counted.split()[-1]) == left["n_tokens"]
+
+
 def test_what_waits_says_at_which_place(own: Any) -> None:
     threads = [threading.Thread(target=lambda: own.chat("hang")) for _ in range(2)]
     for thread in threads:

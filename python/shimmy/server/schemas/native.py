@@ -33,9 +33,11 @@ class NativeRequest(GenerationFields, kw_only=True):
 
 
 class Control(msgspec.Struct):
-    """A frame of a socket on which a generation runs."""
+    """A frame of a socket on which a generation runs. One with a `model` is a request."""
 
     stop: bool | None = None
+    temperature: float | None = None
+    model: Any = None
 
 
 class NativeUsage(msgspec.Struct, kw_only=True):

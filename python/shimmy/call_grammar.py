@@ -1,0 +1,53 @@
+"""llama.cpp's grammars of tool calls, held to what was asked for: calls and nothing else, and as many as may be."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from shimmy.errors import InvalidRequestError
+
+# Its parser takes text before a call, so its grammar of required calls allows it too, without end.
+_ROOT = re.compile(
+    r'^(?P<prompt>root ::= (?:"(?:[^"\\]|\\.)*" )?)'
+    r"(?:(?P<reasoning>space \(.*\)\? )|space )?until-\d+\? (?=tool-calls?$)",
+    re.MULTILINE,
+)
+# Of dialects that mark each call: their list may be empty, and long.
+_LIST = re.compile(r"^tool-calls ::= \(tool-call\??( space)?\)\+$", re.MULTILINE)
+
+# The rule of a tool is called "tool-" and its name, and these two are rules of the calls themselves.
+_TAKEN = ("call", "calls")
+# What names of rules cannot hold: llama.cpp writes "-" for it.
+_UNWRITABLE = re.compile(r"[^a-zA-Z0-9-]+")
+
+
+def check_names(tools: Sequence[dict[str, Any]]) -> None:
+    """InvalidRequestError for tools that the grammar could not tell from its own rules, whose calls would begin over
+    and over, or from each other: of these only one could be called.
+    """
+    written: dict[str, str] = {}
+    for tool in tools:
+        function = tool.get("function")
+        name = function.get("name") if isinstance(function, dict) else None
+        if not isinstance(name, str):
+            continue  # whoever renders them says what is wrong
+        if name in _TAKEN:
+            raise InvalidRequestError(f"a tool cannot be named {name!r}: give it a longer name", "tools")
+        other = written.setdefault(_UNWRITABLE.sub("-", name), name)
+        if other != name:
+            raise InvalidRequestError(
+                f"the tools {other!r} and {name!r} differ only in what is no ASCII letter or digit: rename one", "tools"
+            )
+
+
+def calls_at_once(gbnf: str) -> str | None:
+    """A grammar of required calls without the text before them; reasoning stays. None for a grammar of another form."""
+    changed, found = _ROOT.subn(lambda root: root["prompt"] + (root["reasoning"] or ""), gbnf)
+    return changed if found else None
+
+
+def whole_calls(gbnf: str, *, parallel: bool) -> str:
+    """The grammar with at least one call where it lists calls, and with exactly one unless `parallel`."""
+    return _LIST.sub(r"tool-calls ::= (tool-call\1)+" if parallel else r"tool-calls ::= tool-call\1", gbnf)

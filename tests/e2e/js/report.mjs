@@ -1,0 +1,61 @@
+// What every matrix shares: where the servers are, what is asked, and how what was seen is told.
+
+const [, , server, guarded, key] = process.argv;
+
+/** The server without keys; the one with a key and a queue of one; that key. */
+export { server, guarded, key };
+
+export const MODEL = "shimmy-mini";
+export const QUESTION = [{ role: "user", content: "What is the capital of France?" }];
+export const ASK_WEATHER = [{ role: "user", content: "What is the weather in Paris?" }];
+export const TOO_LONG = [{ role: "user", content: "word ".repeat(50_000) }];
+export const SCHEMA = {
+  type: "object",
+  properties: { city: { type: "string", maxLength: 12 } },
+  required: ["city"],
+  additionalProperties: false,
+};
+export const WEATHER = { name: "get_weather", description: "Get the current weather in a city" };
+
+/** Runs `looks`, one after the other, and prints {name: what it returned, or the error that it threw}. */
+export async function report(looks) {
+  const seen = {};
+  for (const [name, look] of Object.entries(looks)) {
+    try {
+      seen[name] = await look();
+    } catch (error) {
+      seen[name] = told(error);
+    }
+  }
+  process.stdout.write(JSON.stringify(seen));
+}
+
+export function told(error) {
+  const { status, status_code, statusCode, code, param, requestID, message, stack } = error;
+  const said = { status: status ?? status_code ?? statusCode, code, param, requestID, message, stack };
+  return { error: error.constructor.name, ...said };
+}
+
+/** How many of 48 requests at once were answered, and the errors of the others. */
+export async function crowd(ask) {
+  const settled = await Promise.allSettled(Array.from({ length: 48 }, () => ask()));
+  const refused = settled.filter(({ status }) => status === "rejected").map(({ reason }) => told(reason));
+  return { answered: settled.length - refused.length, refused };
+}
+
+/** The newest request, as the server tells it once nothing runs any more. */
+export async function lastRequest() {
+  for (let tries = 0; tries < 400; tries++) {
+    const { data } = await (await fetch(`${server}/v1/requests`)).json();
+    if (data.every(({ ended }) => ended !== null)) return data.at(-1);
+    await new Promise((resolve) => setTimeout(resolve, 25));
+  }
+  throw new Error("a request still runs although its client left");
+}
+
+/** What an async iterable gives, as a list. */
+export async function all(iterable) {
+  const items = [];
+  for await (const item of iterable) items.push(item);
+  return items;
+}
