@@ -46,7 +46,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     lora: tuple[Path, ...] = ()
     """LoRA adapter GGUFs for the model of `model_path`, each named by its stem."""
     model_dirs: tuple[Path, ...] = ()
-    """Folders to search for models, besides ./models."""
+    """Folders to search for models, besides ./models and those of `search_known`."""
+    search_known: bool = True
+    """Search where Hugging Face, Ollama, LM Studio, llama.cpp and shimmy itself keep models."""
+    model_settings: Path | None = None
+    """A TOML file with settings of single models; None: models.toml beside the config file, if there is one."""
+    watch: bool = False
+    """Follow changes in the folders while serving; needs the extra `watch`."""
     library: Path | None = None
     """Folder for models that shimmy downloads or creates; None: `models` where shimmy keeps its data."""
     registry_url: Annotated[str, msgspec.Meta(pattern=r"^https?://[^/@\s]+(/[^\s]*)?$")] = "https://registry.ollama.ai"
@@ -141,6 +147,11 @@ def config_path() -> Path:
     return Path(platformdirs.user_config_dir("shimmy", appauthor=False)) / "config.toml"
 
 
+def model_settings_path() -> Path:
+    """Where the settings of single models are looked for when no option names a file; it need not exist."""
+    return config_path().parent / "models.toml"
+
+
 def data_path() -> Path:
     """Where data is kept unless `data_dir` says otherwise; it need not exist."""
     import platformdirs
@@ -205,6 +216,7 @@ _VARIABLES: dict[str, tuple[str, Callable[[str], Any]]] = {
     "SHIMMY_BASE_GGUF": ("model_path", lambda text: Path(text).expanduser()),
     "SHIMMY_LORA_GGUF": ("lora", split_paths),
     "SHIMMY_MODEL_PATHS": ("model_dirs", split_paths),
+    "SHIMMY_MODEL_SETTINGS": ("model_settings", lambda text: Path(text).expanduser()),
     "SHIMMY_LIBRARY": ("library", lambda text: Path(text).expanduser()),
     "SHIMMY_REGISTRY_URL": ("registry_url", str),
     "SHIMMY_BIND_ADDRESS": ("bind", str),

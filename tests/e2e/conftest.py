@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 from openai import OpenAI
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
+
 MODEL = "shimmy-mini"
 
 

@@ -9,6 +9,7 @@ from shimmy.discovery.local_model import LocalModel
 from shimmy.errors import ModelNotFoundError
 from shimmy.library.library import Library
 from shimmy.model_info import LoadSpec
+from shimmy.request_defaults import RequestDefaults
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,8 @@ class FakeEntry:
     kind: str = "chat"
 
     adapters: dict[str, Path] = field(default_factory=dict)
+    aliases: tuple[str, ...] = ()
+    defaults: RequestDefaults = field(default_factory=RequestDefaults)
 
     record = None
 
@@ -32,7 +35,7 @@ class FakeEntry:
     def model(self) -> LocalModel:
         return LocalModel(
             name=self.name,
-            files=(Path(self.path),),
+            files=(self.path,),
             size_bytes=self.size_bytes,
             mtime=self.created,
             kind="chat",
@@ -57,6 +60,9 @@ class FakeRegistry:
 
     def entries(self) -> list[FakeEntry]:
         return list(self._entries.values())
+
+    def fall_back(self, name: str, failed: str) -> bool:
+        return False
 
     def rescan(self) -> None:
         self.rescans += 1

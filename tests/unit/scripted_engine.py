@@ -341,5 +341,5 @@ class ScriptedEngine:
             raise KeyError("bug")
         if command == "grammar":
             raise errors.InvalidRequestError("the schema is unsatisfiable at #/x", arguments[0])
-        for adapter in request.lora:
+        for adapter in request.lora.keys() - {"style"}:
             raise errors.ModelNotFoundError(f"no adapter {adapter!r}; loaded: none")

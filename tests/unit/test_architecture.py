@@ -32,7 +32,19 @@ ROOMS: dict[str, set[str]] = {
 LLAMA_HEADERS = re.compile(r"^(llama|ggml|gguf)([-_]\w+)*\.h$|^llama-cpp\.h$")
 
 # Python: what a module's top level may import of shimmy. The first part of the name decides; a longer entry wins.
-VALUES = {"errors", "request", "output", "completion", "embedding", "samples", "model_info", "engine_client", "grammar"}
+VALUES = {
+    "completion",
+    "embedding",
+    "engine_client",
+    "errors",
+    "grammar",
+    "model_info",
+    "output",
+    "request",
+    "request_defaults",
+    "samples",
+    "sampling_fields",
+}
 NATIVE = {
     "_core",
     "async_engine",

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from shimmy.cli.options import Options
+
+if TYPE_CHECKING:
+    from shimmy.discovery.local_model import LocalModel
+
+
+def _template_note(model: LocalModel) -> str:
+    """Why Ollama's own template is not the one that is used."""
+    used = "the file's own" if model.has_chat_template else "that of its family"
+    return f"Ollama's template is in Go's language, not Jinja; {used} is used"
 
 
 def discover(
@@ -46,6 +55,12 @@ def discover(
         typer.echo("no model files found; name folders with --model-dirs or SHIMMY_MODEL_PATHS", err=True)
     problems = registry.problems
     if options.verbose:
+        for root in registry.roots:
+            if root.path.is_dir():
+                typer.echo(f"searched {root.path.absolute()}", err=True)
+        for model in found:
+            if model.ollama is not None and model.ollama.template is not None:
+                typer.echo(f"{model.name}: {_template_note(model)}", err=True)
         for problem in problems:
             typer.echo(f"skipped {problem.path}: {problem.message}", err=True)
     elif problems:

@@ -40,13 +40,15 @@ def generate(
     messages.append({"role": "user", "content": text})
     scales = _scales(lora or [])
     given = {"temperature": temperature, "seed": seed}
-    sampling: dict[str, Any] = {**NATIVE_DEFAULTS, **{field: item for field, item in given.items() if item is not None}}
     with loaded(options.settings(), name) as (entry, llm):
         _check_adapters(scales, name, entry.adapters)
+        said = {field: item for field, item in given.items() if item is not None}
+        sampling: dict[str, Any] = {**NATIVE_DEFAULTS, **entry.defaults.sampling, **said}
         outputs = llm.stream(
-            text if raw else ChatPrompt(messages=messages),
+            text if raw else entry.defaults.conversation(ChatPrompt(messages=messages)),
             max_tokens=max_tokens,
-            lora=scales,
+            stop=entry.defaults.stop,
+            lora=scales or entry.defaults.lora,
             **sampling,
         )
         pieces = []

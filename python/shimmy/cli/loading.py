@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from shimmy.cli.hardware import inspect_hardware, needs_check, with_backend, without_extension
-from shimmy.models.registry import ModelEntry, Registry
+from shimmy.models.entry import ModelEntry
+from shimmy.models.registry import Registry
 from shimmy.settings import Settings
 
 if TYPE_CHECKING:

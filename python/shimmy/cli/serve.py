@@ -30,13 +30,16 @@ def serve(
         Path | None,
         typer.Option("--model-path", metavar="FILE", help="GGUF model to serve first, under its file's stem."),
     ] = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Follow models that come and go on disk; needs shimmy-llm[watch].")
+    ] = False,
 ) -> None:
     """Serve the models over HTTP until SIGINT or SIGTERM."""
     from shimmy.cli.hardware import inspect_in_child, needs_check, with_backend
     from shimmy.models.registry import Registry
     from shimmy.server.serve import serve as run_server
 
-    settings = options.settings(log_level="info", bind=bind, model_path=model_path)
+    settings = options.settings(log_level="info", bind=bind, model_path=model_path, watch=watch or None)
     if needs_check(settings):
         settings = with_backend(settings, inspect_in_child())
     registry = Registry(settings)

@@ -7,9 +7,11 @@ from typing import Literal
 
 from shimmy.discovery.gguf_header import GgufHeader
 
-Kind = Literal["chat", "base", "embedding", "rerank", "projector", "adapter", "unknown"]
+Kind = Literal["chat", "base", "embedding", "rerank", "projector", "adapter", "draft", "unknown"]
 GENERATIVE: frozenset[Kind] = frozenset({"chat", "base"})
 """Kinds that generate text."""
+LOADABLE: frozenset[Kind] = GENERATIVE | {"embedding", "rerank"}
+"""Kinds that can be loaded on their own."""
 
 _ENCODERS = frozenset(
     {
@@ -26,12 +28,10 @@ _ENCODERS = frozenset(
         "t5encoder",
     }
 )
-# Heads, codecs and speech models: nothing that answers a prompt with text on its own.
+_DRAFTS = frozenset({"dflash", "eagle3", "gemma4-assistant"})
+# Codecs and speech models: nothing that answers a prompt with text on its own.
 _NOT_TEXT = frozenset(
     {
-        "dflash",
-        "eagle3",
-        "gemma4-assistant",
         "pockettts",
         "qwen3tts",
         "vae",
@@ -45,7 +45,9 @@ _CHAT_WORDS = re.compile(r"(?:^|[^a-z0-9])(?:chat|instruct|it|assistant)(?:$|[^a
 
 
 def classify(header: GgufHeader) -> Kind:
-    """The kind of model in a file. "unknown" is a GGUF that shimmy has no use for, such as a bare tokenizer."""
+    """The kind of model in a file. "draft" is a head that proposes tokens for another model and is none by itself;
+    "unknown" is a GGUF that shimmy has no use for, such as a bare tokenizer.
+    """
     architecture = (header.text("general.architecture") or "").lower()
     file_type = (header.text("general.type") or "model").lower()
     if file_type == "adapter" or header.text("adapter.type"):
@@ -54,6 +56,8 @@ def classify(header: GgufHeader) -> Kind:
         return "projector"
     if file_type != "model" or not architecture or architecture in _NOT_TEXT or header.n_tensors == 0:
         return "unknown"
+    if architecture in _DRAFTS:
+        return "draft"
     pooling = header.integer(f"{architecture}.pooling_type") or 0
     if pooling == _POOLING_RANK:
         return "rerank"

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from shimmy.discovery.tensor_types import BLOCK_SIZES
 from shimmy.errors import ModelLoadError
 
 MAX_METADATA = 4096
@@ -41,6 +42,7 @@ _SCALARS = {
     11: struct.Struct("<q"),
     12: struct.Struct("<d"),
 }
+_UNKNOWN_BLOCK = (1, 0)  # a type newer than this table: only where the tensor begins is checked
 _U32, _U64 = _SCALARS[4], _SCALARS[10]
 
 
@@ -182,7 +184,7 @@ def _alignment(metadata: dict[str, Value]) -> int:
 def _tensors(cursor: _Cursor, count: int, alignment: int) -> int:
     """Check the tensor list against the file's size; returns the number of elements of all tensors."""
     n_params = 0
-    last, last_name = -1, ""
+    last, last_name, end = -1, "", 0
     for _ in range(count):
         length = cursor.number(_U64)
         if length > MAX_KEY_BYTES:
@@ -199,16 +201,21 @@ def _tensors(cursor: _Cursor, count: int, alignment: int) -> int:
             elements *= extent
         if elements >= 1 << 63:
             raise GgufError(f"tensor {name!r} claims {elements} elements")
-        cursor.take(4)
+        block, n_bytes = BLOCK_SIZES.get(cursor.number(_U32), _UNKNOWN_BLOCK)
         offset = cursor.number(_U64)
         if offset > last:
-            last, last_name = offset, name
+            last, last_name, end = offset, name, offset + elements // block * n_bytes
         n_params += elements
     data = -(-cursor.offset // alignment) * alignment
     if count and data + last >= cursor.size:
         raise GgufError(
             f"the file is truncated: tensor {last_name!r} starts at byte {data + last} of {cursor.size}; copy or "
             "download it again"
+        )
+    if count and data + end > cursor.size:
+        raise GgufError(
+            f"the file is truncated: tensor {last_name!r} ends at byte {data + end} and the file at {cursor.size}; "
+            "copy or download it again, or wait for the download to end"
         )
     return n_params
 
@@ -231,9 +238,9 @@ class _Cursor:
 
     def take(self, n: int) -> bytes:
         """The next `n` bytes."""
-        self._require(n)
         end = self._position + n
         if end > len(self._window):
+            self._require(n)
             self._refill(n)
             end = n
         taken = self._window[self._position : end]
@@ -241,7 +248,13 @@ class _Cursor:
         return taken
 
     def number(self, kind: struct.Struct) -> int:
-        value: int = kind.unpack(self.take(kind.size))[0]
+        position = self._position
+        if position + kind.size > len(self._window):
+            self._require(kind.size)
+            self._refill(kind.size)
+            position = 0
+        self._position = position + kind.size
+        value: int = kind.unpack_from(self._window, position)[0]
         return value
 
     def skip(self, n: int) -> None:
@@ -259,15 +272,19 @@ class _Cursor:
         self.strings_skipped += count
         read_length = _U64.unpack_from
         window, position = self._window, self._position
-        last = len(window) - 8
-        for _ in range(count):
-            if position > last:
+        done = 0
+        while done < count:
+            try:
+                # An error is cheaper than a comparison for each of a million.
+                for done in range(done, count):  # noqa: B007, B020 - goes on where it ended
+                    position += 8 + read_length(window, position)[0]
+                break
+            except (struct.error, OverflowError):
                 self._position = min(position, len(window))
                 self.skip(position - self._position)
                 self._require(8)
                 self._refill(8)
-                window, position, last = self._window, 0, len(self._window) - 8
-            position += 8 + read_length(window, position)[0]
+                window, position = self._window, 0
         self._position = min(position, len(window))
         self.skip(position - self._position)
 

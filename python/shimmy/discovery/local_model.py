@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
-from shimmy.discovery.classify import Kind, classify
-from shimmy.discovery.gguf_header import GgufHeader
-from shimmy.discovery.quantization import quantization
+from shimmy.discovery.classify import Kind
+from shimmy.discovery.file_facts import FileFacts
+from shimmy.discovery.ollama_layers import OllamaLayers
 
 
-class LocalModel(msgspec.Struct, frozen=True, kw_only=True):
+class LocalModel(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A GGUF model (all files of a split one together), as its header describes it."""
 
     name: str
-    files: tuple[Path, ...]
-    """In the order of the split; one file for most models."""
+    files: tuple[str, ...]
+    """Absolute paths in the order of the split; one file for most models."""
     size_bytes: int
     mtime: float
     """Seconds since the epoch, of the newest file."""
@@ -35,35 +36,38 @@ class LocalModel(msgspec.Struct, frozen=True, kw_only=True):
     """For an adapter: the names of what it was trained on."""
     adapters: dict[str, Path] = {}
     """LoRA adapters that belong to it: name -> file."""
+    aliases: tuple[str, ...] = ()
+    """Other names for it."""
+    ollama: OllamaLayers | None = None
+    """What one of Ollama's manifests adds to the file."""
 
     @property
     def path(self) -> Path:
         """The file to load."""
-        return self.files[0]
+        return Path(self.files[0])
 
 
 def describe(
-    name: str, files: tuple[Path, ...], headers: list[GgufHeader], size_bytes: int, mtime: float
+    name: str, files: tuple[str, ...], facts: Sequence[FileFacts], size_bytes: int, mtime: float
 ) -> LocalModel:
-    """The record of a model whose files have these headers; the first one carries the metadata."""
-    header = headers[0]
-    architecture = header.text("general.architecture")
-    n_params = sum(part.n_params for part in headers)
+    """The record of a model whose files have these facts; the first one carries the metadata."""
+    first = facts[0]
+    n_params = first.n_params if len(facts) == 1 else sum(part.n_params for part in facts)
     return LocalModel(
         name=name,
         files=files,
         size_bytes=size_bytes,
         mtime=mtime,
-        kind=classify(header),
-        architecture=architecture,
-        title=header.text("general.name"),
+        kind=first.kind,
+        architecture=first.architecture,
+        title=first.title,
         n_params=n_params,
-        size_label=header.text("general.size_label") or count_label(n_params),
-        quantization=quantization(header),
-        n_ctx_train=header.integer(f"{architecture}.context_length"),
-        tokenizer=header.text("tokenizer.ggml.model"),
-        has_chat_template="tokenizer.chat_template" in header.metadata,
-        base_models=_base_models(header),
+        size_label=first.size_label or count_label(n_params),
+        quantization=first.quantization,
+        n_ctx_train=first.n_ctx_train,
+        tokenizer=first.tokenizer,
+        has_chat_template=first.has_chat_template,
+        base_models=first.base_models,
     )
 
 
@@ -74,13 +78,3 @@ def count_label(n: int) -> str:
             value = n / size
             return f"{value:.0f}{unit}" if value >= 99.95 else f"{value:.1f}{unit}"
     return str(n)
-
-
-def _base_models(header: GgufHeader) -> tuple[str, ...]:
-    names = []
-    for i in range(min(header.integer("general.base_model.count") or 0, 16)):
-        name = header.text(f"general.base_model.{i}.name")
-        repository = header.text(f"general.base_model.{i}.repo_url")
-        names += [name] if name else []
-        names += [repository.rstrip("/").rpartition("/")[2]] if repository else []
-    return tuple(names)

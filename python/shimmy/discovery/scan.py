@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
 
-from shimmy.discovery.gguf_header import GgufError, GgufHeader, read_header
+from shimmy.discovery.classify import LOADABLE
+from shimmy.discovery.facts_cache import FactsCache
+from shimmy.discovery.file_facts import FileFacts
+from shimmy.discovery.gguf_header import GgufError
 from shimmy.discovery.local_model import LocalModel, describe
 from shimmy.discovery.names import stem_name, unique_names
+from shimmy.discovery.ollama_store import StoredModel, read_store
 from shimmy.discovery.pairing import pair_adapters
 from shimmy.discovery.shards import check_complete, group_shards, sibling_shards, split_stem
-from shimmy.discovery.walk import FoundFile, Problem, Root, walk
+from shimmy.discovery.walk import FoundFile, FoundStore, Problem, Root, reason, walk
 
 _CONVERT = "a LoRA adapter in safetensors format; convert it with llama.cpp's convert_lora_to_gguf.py"
 
@@ -28,82 +33,137 @@ class Scan(msgspec.Struct, frozen=True):
 
 
 class Scanner:
-    """Searches folders, and remembers the headers of files that have not changed since."""
+    """Searches folders, and remembers the headers of files that have not changed since. One thread at a time."""
 
-    def __init__(self) -> None:
-        self._headers: dict[FoundFile, GgufHeader | str] = {}
+    def __init__(self, cache: FactsCache | None = None) -> None:
+        self._cache = FactsCache() if cache is None else cache
 
     def scan(self, roots: Iterable[Root], reserved: Iterable[str] = ()) -> Scan:
         """Find the models below `roots`. No model gets a name in `reserved`.
 
         Files that are no usable GGUF, split models with missing files and unreadable folders become problems.
         """
-        files: dict[Path, FoundFile] = {}
+        files: dict[str, FoundFile] = {}
+        stored: list[LocalModel] = []
         problems: list[Problem] = []
+        blobs: list[str] = []
         for found in walk(roots):
             if isinstance(found, Problem):
                 problems.append(found)
-            elif found.path.suffix.lower() == ".safetensors":
-                problems.append(Problem(found.path, _CONVERT))
+            elif isinstance(found, FoundStore):
+                for one in read_store(found.path):
+                    if isinstance(one, Problem):
+                        problems.append(one)
+                    else:
+                        blobs.append(str(one.file))
+                        self._try(stored, problems, one)
+            elif found.path.endswith((".safetensors", ".SAFETENSORS")):
+                problems.append(Problem(Path(found.path), _CONVERT))
             else:
                 files[found.path] = found
-        self._headers = {file: header for file, header in self._headers.items() if files.get(file.path) == file}
-        models = []
+        good: list[tuple[list[FoundFile], list[FileFacts]]] = []
         for group in group_shards(files):
+            parts = [files[path] for path in group]
             try:
-                models.append(self._model([files[path] for path in group]))
+                good.append((parts, self._facts(parts)))
             except (GgufError, OSError) as error:
-                problems.append(Problem(group[0], _reason(error, group[0])))
-        return Scan(_named(models, reserved), problems)
+                problems.append(Problem(Path(group[0]), _message(error, group[0])))
+        self._cache.keep([*files, *blobs])
+        taken = set(reserved)
+        stored = _named_once(stored, taken, problems)
+        names = unique_names((parts[0].path for parts, _ in good), taken)
+        models = [_model(names[parts[0].path], parts, facts) for parts, facts in good]
+        return Scan(_with_adapters(models + stored), problems)
 
     def read(self, path: Path) -> LocalModel:
         """The record of one model file (any part of a split one), named by its stem.
 
         Raises GgufError, or OSError when a file cannot be read.
         """
-        files = []
-        for part in sibling_shards(path):
-            status = part.stat()
-            files.append(FoundFile(part, status.st_size, status.st_mtime_ns))
-        return self._model(files)
+        try:
+            parts = [_found(part) for part in sibling_shards(path)]
+            return _model(stem_name(path), parts, self._facts(parts))
+        except GgufError as error:
+            raise GgufError(f"{path}: {_message(error, str(path))}") from None
 
-    def _model(self, files: list[FoundFile]) -> LocalModel:
-        paths = tuple(file.path for file in files)
-        check_complete(list(paths))
-        headers = [self._header(file) for file in files]
-        if (headers[0].integer("split.count") or 1) > 1 and split_stem(paths[0].name) is None:
+    def _facts(self, parts: list[FoundFile]) -> list[FileFacts]:
+        """Of all files of one model. Raises GgufError when some are missing."""
+        if split_stem(parts[0].path.rpartition(os.sep)[2]) is not None:
+            check_complete([part.path for part in parts])
+            return [self._cache.facts(part) for part in parts]
+        facts = [self._cache.facts(parts[0])]
+        if facts[0].split_count > 1:
             raise GgufError(
-                f"{paths[0]}: one file of a split model, under a name that hides the others; they must be called "
+                "one file of a split model, under a name that hides the others; they must be called "
                 "NAME-00001-of-0000N.gguf"
             )
-        size_bytes = sum(file.size_bytes for file in files)
-        mtime = max(file.mtime_ns for file in files) / 1e9
-        return describe(stem_name(paths[0]), paths, headers, size_bytes, mtime)
+        return facts
 
-    def _header(self, file: FoundFile) -> GgufHeader:
-        header = self._headers.get(file)
-        if header is None:
-            try:
-                header = read_header(file.path)
-            except GgufError as error:
-                header = error.message
-            self._headers[file] = header
-        if isinstance(header, str):
-            raise GgufError(header)
-        return header
-
-
-def _named(models: list[LocalModel], reserved: Iterable[str]) -> list[LocalModel]:
-    """`models` under unique names, each with its adapters."""
-    names = unique_names((model.path for model in models), reserved)
-    models = [msgspec.structs.replace(model, name=names[model.path]) for model in models]
-    loadable = [model for model in models if model.kind in ("chat", "base", "embedding", "rerank")]
-    pairs = pair_adapters(loadable, [model for model in models if model.kind == "adapter"])
-    return [msgspec.structs.replace(model, adapters=pairs.get(model.path, {})) for model in models]
+    def _try(self, models: list[LocalModel], problems: list[Problem], stored: StoredModel) -> None:
+        """Add what Ollama stored to `models`, or why it cannot be used to `problems`."""
+        manifest = stored.layers.manifest
+        try:
+            file = _found(stored.file)
+            facts = self._cache.facts(file)
+            mtime = manifest.stat().st_mtime
+        except (GgufError, OSError) as error:
+            problems.append(Problem(manifest, f"its model layer, {stored.file}: {_message(error, str(stored.file))}"))
+            return
+        model = describe(stored.names[0], (file.path,), [facts], file.size_bytes, mtime)
+        models.append(msgspec.structs.replace(model, aliases=stored.names[1:], ollama=stored.layers))
 
 
-def _reason(error: GgufError | OSError, path: Path) -> str:
+def _found(path: Path) -> FoundFile:
+    status = path.stat()
+    return FoundFile(str(path), status.st_size, status.st_mtime_ns)
+
+
+def _named_once(models: list[LocalModel], taken: set[str], problems: list[Problem]) -> list[LocalModel]:
+    """Stored models under names that none before them has, which are added to `taken`. Of one that has several tags
+    and is the same in all of them, the other tags become aliases.
+    """
+    same: dict[bytes, LocalModel] = {}
+    for model in sorted(models, key=lambda model: "latest" in model.name.rpartition(":")[2]):
+        assert model.ollama is not None
+        key = msgspec.json.encode(
+            (model.files, msgspec.structs.replace(model.ollama, manifest=Path())), enc_hook=str, order="sorted"
+        )
+        first = same.setdefault(key, model)
+        if first is not model:
+            same[key] = msgspec.structs.replace(first, aliases=(*first.aliases, model.name, *model.aliases))
+    named = []
+    for model in same.values():
+        free = [name for name in dict.fromkeys((model.name, *model.aliases)) if name not in taken]
+        if not free:
+            where = model.ollama.manifest if model.ollama else model.path
+            problems.append(Problem(where, f"another model is called {model.name}"))
+            continue
+        taken.update(free)
+        named.append(msgspec.structs.replace(model, name=free[0], aliases=tuple(free[1:])))
+    return named
+
+
+def _model(name: str, parts: list[FoundFile], facts: list[FileFacts]) -> LocalModel:
+    first = parts[0]
+    if len(parts) == 1:
+        return describe(name, (first.path,), facts, first.size_bytes, first.mtime_ns / 1e9)
+    size_bytes = sum(part.size_bytes for part in parts)
+    mtime = max(part.mtime_ns for part in parts) / 1e9
+    return describe(name, tuple(part.path for part in parts), facts, size_bytes, mtime)
+
+
+def _with_adapters(models: list[LocalModel]) -> list[LocalModel]:
+    adapters = [model for model in models if model.kind == "adapter"]
+    pairs = pair_adapters([model for model in models if model.kind in LOADABLE], adapters)
+    if not pairs:
+        return models
+    return [
+        msgspec.structs.replace(model, adapters=pairs[model.path]) if model.path in pairs else model for model in models
+    ]
+
+
+def _message(error: GgufError | OSError, path: str) -> str:
     """The message without the path in front, which the Problem carries."""
     if isinstance(error, OSError):
-        return f"cannot read it: {error.strerror}"
+        return f"cannot read it: {reason(error)}"
     return error.message.removeprefix(f"{path}: ")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,27 +15,31 @@ _NAMED_MISSING = 5
 
 def split_stem(file_name: str) -> str | None:
     """The stem that all files of a split model share; None when the name is not one of a split file."""
-    match = _SHARD.fullmatch(file_name)
+    match = _match(file_name)
     return match["stem"] if match else None
 
 
-def group_shards(paths: Iterable[Path]) -> list[list[Path]]:
+def group_shards(paths: Iterable[str]) -> list[list[str]]:
     """Group paths into models: files of one split model together in order, every other file alone."""
-    groups: dict[tuple[Path, str, str], list[Path]] = {}
+    groups: dict[str | tuple[str, str, str], list[str]] = {}
     for path in paths:
-        match = _SHARD.fullmatch(path.name)
-        key = (path.parent, match["stem"].lower(), match["count"]) if match else (path, "", "")
-        groups.setdefault(key, []).append(path)
-    return [sorted(group, key=lambda path: path.name.lower()) for group in groups.values()]
+        folder, _, name = path.rpartition(os.sep)
+        match = _match(name)
+        if match is None:
+            groups[path] = [path]
+        else:
+            groups.setdefault((folder, match["stem"].lower(), match["count"]), []).append(path)
+    return [sorted(group, key=str.lower) if len(group) > 1 else group for group in groups.values()]
 
 
-def check_complete(group: list[Path]) -> None:
+def check_complete(group: list[str]) -> None:
     """Raise GgufError naming the files that a split model lacks."""
-    match = _SHARD.fullmatch(group[0].name)
+    names = [path.rpartition(os.sep)[2] for path in group]
+    match = _match(names[0])
     if not match:
         return
     count = int(match["count"])
-    here = {int(found["number"]) for path in group if (found := _SHARD.fullmatch(path.name))}
+    here = {int(found["number"]) for name in names if (found := _match(name))}
     strange = sorted(number for number in here if not 1 <= number <= count)
     if strange:
         raise GgufError(f"{group[0]}: file {strange[0]} of a model split into {count}")
@@ -52,5 +57,11 @@ def sibling_shards(path: Path) -> list[Path]:
     stem = split_stem(path.name)
     if stem is None:
         return [path]
-    candidates = [entry for entry in path.parent.iterdir() if (split_stem(entry.name) or "").lower() == stem.lower()]
-    return next(group for group in group_shards(candidates) if any(member.name == path.name for member in group))
+    candidates = [
+        str(entry) for entry in path.parent.iterdir() if (split_stem(entry.name) or "").lower() == stem.lower()
+    ]
+    return [Path(part) for part in next(group for group in group_shards(candidates) if str(path) in group)]
+
+
+def _match(name: str) -> re.Match[str] | None:
+    return _SHARD.fullmatch(name) if "-of-" in name.lower() else None

@@ -1,4 +1,4 @@
-"""Finding GGUF files below folders."""
+"""Finding GGUF files and Ollama's stores below folders."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import msgspec
 
 _SKIPPED_FOLDERS = frozenset({"target", "cmake", "node_modules", "__pycache__", "site-packages"})
 _BUILD_MARKERS = frozenset({"CMakeCache.txt", "pyvenv.cfg"})
+_STORE_FOLDERS = frozenset({"manifests", "blobs"})
 
 
 class Root(msgspec.Struct, frozen=True):
@@ -20,12 +21,18 @@ class Root(msgspec.Struct, frozen=True):
     required: bool = True
 
 
-class FoundFile(msgspec.Struct, frozen=True):
+class FoundFile(msgspec.Struct, frozen=True, gc=False):
     """A regular file whose name ends in .gguf, or a LoRA adapter in another format."""
 
-    path: Path
+    path: str
     size_bytes: int
     mtime_ns: int
+
+
+class FoundStore(msgspec.Struct, frozen=True):
+    """A folder in which Ollama keeps models: manifests that name blobs."""
+
+    path: Path
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -35,72 +42,83 @@ class Problem(msgspec.Struct, frozen=True):
     message: str
 
 
-def walk(roots: Iterable[Root]) -> Iterator[FoundFile | Problem]:
+def walk(roots: Iterable[Root]) -> Iterator[FoundFile | FoundStore | Problem]:
     """The model files below `roots`, each once however many links lead to it, in the order of roots and names.
 
     Hidden folders and build trees are skipped, unless they are roots. What cannot be read is reported as a Problem.
     """
     seen: set[tuple[int, int]] = set()
     for root in roots:
-        path = Path(os.path.abspath(root.path))  # noqa: PTH100 - links in it are kept
+        path = os.path.abspath(root.path)  # noqa: PTH100 - links in it are kept
         try:
-            status = path.stat()
-        except OSError as error:
+            status = os.stat(path)  # noqa: PTH116 - of a string, as everything here: many thousand Paths are slow
+        except (OSError, ValueError) as error:
             if root.required or not isinstance(error, FileNotFoundError):
-                yield Problem(path, f"cannot search it: {error.strerror}")
+                yield Problem(root.path, f"cannot search it: {reason(error)}")
             continue
         if not stat.S_ISDIR(status.st_mode):
-            yield Problem(path, "cannot search it: not a folder")
+            yield Problem(Path(path), "cannot search it: not a folder")
             continue
         if _first_time(status, seen):
             yield from _walk_folder(path, seen)
 
 
-def _walk_folder(root: Path, seen: set[tuple[int, int]]) -> Iterator[FoundFile | Problem]:
+def reason(error: OSError | ValueError) -> str:
+    """What the system says, without number and path."""
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+
+
+def _walk_folder(root: str, seen: set[tuple[int, int]]) -> Iterator[FoundFile | FoundStore | Problem]:
     pending = [root]
     while pending:
         folder = pending.pop()
         try:
             with os.scandir(folder) as listing:
-                names = sorted(entry.name for entry in listing)
+                entries = {entry.name: entry for entry in listing}
         except OSError as error:
-            yield Problem(folder, f"cannot list it: {error.strerror}")
+            yield Problem(Path(folder), f"cannot list it: {reason(error)}")
             continue
-        if folder != root and not _BUILD_MARKERS.isdisjoint(names):
+        if folder != root and not _BUILD_MARKERS.isdisjoint(entries):
             continue
+        is_store = entries.keys() >= _STORE_FOLDERS
+        if is_store:
+            yield FoundStore(Path(folder))
         below = []
-        for name in names:
-            found = _look_at(folder / name, seen)
-            if isinstance(found, Path):
+        for name in sorted(entries):
+            if is_store and name in _STORE_FOLDERS:
+                continue
+            found = _look_at(entries[name], seen)
+            if isinstance(found, str):
                 below.append(found)
             elif found is not None:
                 yield found
         pending += reversed(below)
 
 
-def _look_at(path: Path, seen: set[tuple[int, int]]) -> FoundFile | Problem | Path | None:
-    """A file, a folder to enter (Path), a problem, or nothing of interest."""
-    wanted = _is_model_name(path.name)
+def _look_at(entry: os.DirEntry[str], seen: set[tuple[int, int]]) -> FoundFile | Problem | str | None:
+    """A file, a folder to enter (its path), a problem, or nothing of interest."""
+    name = entry.name
+    lower = name.lower()
+    wanted = lower.endswith(".gguf") or lower == "adapter_model.safetensors"
     try:
-        if not wanted and not path.is_dir():
+        if not wanted and not entry.is_dir():
             return None
-        status = path.stat()
+        status = entry.stat()
+        if status.st_ino == 0:  # Windows tells it only when asked for the file itself
+            status = os.stat(entry.path)  # noqa: PTH116
     except OSError as error:
-        return Problem(path, f"cannot read it: {error.strerror}") if wanted else None
+        return Problem(Path(entry.path), f"cannot read it: {reason(error)}") if wanted else None
     if stat.S_ISDIR(status.st_mode):
-        hidden = path.name.startswith(".") or path.name.lower() in _SKIPPED_FOLDERS
-        return path if not hidden and _first_time(status, seen) else None
+        skipped = name.startswith(".") or lower in _SKIPPED_FOLDERS
+        return entry.path if not skipped and _first_time(status, seen) else None
     if not wanted or not stat.S_ISREG(status.st_mode) or not _first_time(status, seen):
         return None
-    try:
-        str(path).encode()
-    except UnicodeEncodeError:
-        return Problem(path, "its name is not valid UTF-8; rename it")
-    return FoundFile(path, status.st_size, status.st_mtime_ns)
-
-
-def _is_model_name(name: str) -> bool:
-    return name.lower().endswith(".gguf") or name.lower() == "adapter_model.safetensors"
+    if not entry.path.isascii():
+        try:
+            entry.path.encode()
+        except UnicodeEncodeError:
+            return Problem(Path(entry.path), "its name is not valid UTF-8; rename it")
+    return FoundFile(entry.path, status.st_size, status.st_mtime_ns)
 
 
 def _first_time(status: os.stat_result, seen: set[tuple[int, int]]) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any
 
 import msgspec
@@ -92,8 +92,7 @@ def choose_files(names: list[str], reference: HubReference) -> list[str]:
     InvalidRequestError (param "model") naming what there is.
     """
     models = {
-        _stem(group[0]): group
-        for group in group_shards(Path(name) for name in sorted(names) if not _is_companion(name))
+        _stem(group[0]): group for group in group_shards(name for name in sorted(names) if not _is_companion(name))
     }
     if not models:
         raise ModelNotFoundError(
@@ -120,7 +119,8 @@ def _is_called(stem: str, word: str) -> bool:
     return re.search(rf"(?:^|[-./]){re.escape(word)}(?:$|[-./])", stem, re.IGNORECASE) is not None
 
 
-def _stem(path: Path) -> str:
+def _stem(name: str) -> str:
+    path = PurePosixPath(name)
     return (path.parent / (split_stem(path.name) or path.stem)).as_posix()
 
 
@@ -128,12 +128,12 @@ def _is_companion(name: str) -> bool:
     return _COMPANIONS.search(name) is not None
 
 
-def _complete(group: list[Path]) -> list[str]:
+def _complete(group: list[str]) -> list[str]:
     try:
         check_complete(group)
     except GgufError as error:
         raise DownloadError(f"the repository lacks files: {error.message}") from error
-    return [path.as_posix() for path in group]
+    return group
 
 
 def _is_safe(name: str) -> bool:

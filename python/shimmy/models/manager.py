@@ -14,7 +14,8 @@ import msgspec
 from shimmy.engine_client import EngineClient
 from shimmy.errors import ModelLoadError, ModelNotReadyError, ShimmyError
 from shimmy.model_info import EngineStats, LoadSpec, ModelInfo
-from shimmy.models.registry import ModelEntry, Registry
+from shimmy.models.entry import ModelEntry
+from shimmy.models.registry import Registry
 from shimmy.runner import RunnerClient
 
 Progress: TypeAlias = Callable[[float], None]
@@ -180,6 +181,15 @@ class ModelManager:
         if self._closed:
             raise ModelNotReadyError("the server is shutting down")
         entry = self.registry.get(name)
+        try:
+            return await self._loaded_entry(entry)
+        except ModelLoadError as error:
+            if not self.registry.fall_back(name, entry.name):
+                raise
+            logger.warning("%s: falling back behind %s: %s", name, entry.name, error.message)
+            return await self._loaded(name)
+
+    async def _loaded_entry(self, entry: ModelEntry) -> tuple[_Slot, _Lease]:
         slot = self._slots.setdefault(entry.engine, _Slot())
         if slot.lease is not None and slot.lease.client.alive:
             return slot, slot.lease

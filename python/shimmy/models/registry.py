@@ -7,91 +7,31 @@ import os
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
 
 import msgspec
 
 from shimmy.demo_model import demo_adapter_paths, demo_model_path
-from shimmy.discovery.classify import GENERATIVE, Kind
+from shimmy.discovery.classify import GENERATIVE, LOADABLE
+from shimmy.discovery.facts_cache import FactsCache
 from shimmy.discovery.local_model import LocalModel
 from shimmy.discovery.names import stem_name
+from shimmy.discovery.roots import known_roots
 from shimmy.discovery.scan import Scan, Scanner
 from shimmy.discovery.walk import Problem, Root
 from shimmy.errors import ModelLoadError, ModelNotFoundError
 from shimmy.library.library import Library
 from shimmy.library.record import Record
-from shimmy.model_info import LoadSpec
-from shimmy.models.shelf import LOADABLE, Shelf, check_loadable
-from shimmy.settings import Settings, SettingsError, library_path
-from shimmy.templates.choose import choose_template
+from shimmy.models.configure import configured, new_entry
+from shimmy.models.entry import ModelEntry
+from shimmy.models.model_settings import SettingsFile, load_model_settings
+from shimmy.models.shelf import Shelf, check_loadable, sharing
+from shimmy.models.virtual_names import VirtualName, remember, remembered
+from shimmy.settings import Settings, SettingsError, data_path, library_path, model_settings_path
 
 DEMO_NAME = "shimmy-mini"
 
-
-class ModelEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """One model that can be loaded."""
-
-    name: str
-    source: Literal["registered", "discovered"]
-    """registered: given by an option, or the embedded demo model; discovered: found in a folder."""
-    model: LocalModel
-    adapters: dict[str, Path]
-    """LoRA adapters to load with it: name -> file."""
-    settings: Settings
-    record: Record | None = None
-    """How shimmy came by it, and what it is asked with; None for what was found or given."""
-    shared: str | None = None
-    """The model whose engine answers for it, where that one would be loaded in the same way."""
-
-    @property
-    def engine(self) -> str:
-        """The name of the engine that answers."""
-        return self.shared or self.name
-
-    @property
-    def path(self) -> Path:
-        return self.model.path
-
-    @property
-    def size_bytes(self) -> int:
-        return self.model.size_bytes
-
-    @property
-    def created(self) -> int:
-        """When the file was last changed, in seconds since the epoch."""
-        return int(self.model.mtime)
-
-    @property
-    def kind(self) -> Kind:
-        return self.model.kind
-
-    def load_spec(self) -> LoadSpec:
-        """How to load it, with the settings applied. Raises InvalidRequestError for a bad chat_template setting."""
-        settings = self.settings
-        record = self.record or Record(name=self.name, created=0)
-        template = record.template or choose_template(
-            self.model.architecture,
-            f"{self.name} {self.model.title or ''}",
-            settings.chat_template,
-            has_own=self.model.has_chat_template,
-        )
-        model: dict[str, Any] = {}
-        n_ctx = record.parameters.get("num_ctx", settings.ctx)
-        context: dict[str, Any] = {} if n_ctx is None else {"n_ctx": n_ctx}
-        if settings.gpu_backend == "cpu":
-            model["n_gpu_layers"] = 0
-            context["op_offload"] = False
-        if settings.devices:
-            model["devices"] = list(settings.devices)
-        return LoadSpec(
-            name=self.engine,
-            path=str(self.path),
-            adapters={name: str(path) for name, path in self.adapters.items()},
-            chat_template=template,
-            model=model,
-            context=context,
-            engine={} if settings.max_waiting is None else {"max_waiting": settings.max_waiting},
-        )
+_NAMED = 100  # models in an error
+_COMPARED = 1000  # names among which a close one is looked for: that is slow
 
 
 class Registry:
@@ -101,76 +41,137 @@ class Registry:
     """
 
     def __init__(self, settings: Settings, *, roots: list[Root] | None = None, library: Library | None = None) -> None:
-        """Search at once. `roots` and `library` replace the folders that the settings name.
+        """Search at once. `roots` stands in for every folder of this machine, those of cache and settings file too;
+        `library` for that of the settings.
 
-        Raises SettingsError when `settings.model_path` or a file of `settings.lora` does not exist, ModelLoadError
-        when it cannot be used.
+        Raises SettingsError when `settings.model_path`, a file of `settings.lora` or `settings.model_settings` does
+        not exist, or a settings file is wrong; ModelLoadError when a given file cannot be used.
         """
         self._settings = settings
         self._roots = search_roots(settings) if roots is None else roots
+        self._settings_path = settings.model_settings or (model_settings_path() if roots is None else None)
         self.library = library or Library(library_path(settings))
-        self._scanner = Scanner()
+        self._scanner = Scanner(FactsCache(cache_path() if roots is None else None))
         self._scanning = threading.Lock()
-        self._entries: Mapping[str, ModelEntry] = {}
-        self._scan = Scan([], [])
+        self._index = _Index({}, {}, Scan([], []))
         self.rescan()
+
+    @property
+    def roots(self) -> list[Root]:
+        """The folders that are searched, in order; not all of them need exist."""
+        return list(self._roots)
+
+    @property
+    def settings_path(self) -> Path | None:
+        """The file with settings of single models, which need not exist."""
+        return self._settings_path
 
     def names(self) -> list[str]:
         """The models that generate text: the one given first, then those found by name, shimmy-mini last."""
-        return [entry.name for entry in self._entries.values() if entry.kind in GENERATIVE]
+        return [entry.name for entry in self._index.entries.values() if entry.kind in GENERATIVE]
 
     def entries(self) -> list[ModelEntry]:
         """All models that can be loaded, embedding and rerank models too, in the order of `names`."""
-        return list(self._entries.values())
+        return list(self._index.entries.values())
 
     @property
     def problems(self) -> list[Problem]:
         """What the last search skipped, and why."""
-        return list(self._scan.problems)
+        return list(self._index.scan.problems)
 
     @property
     def found(self) -> list[LocalModel]:
         """Everything that the last search found: also adapters, projectors and unknown files."""
-        return list(self._scan.models)
+        return list(self._index.scan.models)
 
     def get(self, name: str) -> ModelEntry:
-        """The model called `name`. Raises ModelNotFoundError naming those that exist and the closest one."""
+        """The model called `name`, by its own name or another. Raises ModelNotFoundError naming those that exist and
+        the closest one.
+        """
+        index = self._index
         # Ollama's clients add the tag that it takes for granted, or leave it out.
         untagged = name.removesuffix(":latest")
-        for known in (name, untagged, f"{untagged}:latest"):
-            entry = self._entries.get(known) or self._demo_when_asked(known)
+        for known in dict.fromkeys((name, untagged, f"{untagged}:latest")):
+            entry = index.find(known)
+            if entry is None and known in index.virtual:
+                entry = _chosen(known, index)
+            if entry is None and known == DEMO_NAME:
+                entry = self._demo()
             if entry is not None:
                 return entry
-        raise ModelNotFoundError(self._unknown(name))
+        raise ModelNotFoundError(_unknown(name, index))
+
+    def virtual_names(self) -> list[str]:
+        """The names that stand for one of several models; what `get` gives for one has a name of its own."""
+        return list(self._index.virtual)
+
+    def fall_back(self, name: str, failed: str) -> bool:
+        """When `name` is a list to fall back along, make it mean what comes after `failed` for the rest of this
+        request. False when there is nothing more.
+        """
+        index = self._index
+        name = name if name in index.virtual else name.removesuffix(":latest")
+        virtual = None if index.find(name) else index.virtual.get(name)
+        if virtual is None:
+            return False
+        listed = next((one for one in virtual.models() if (found := index.find(one)) and found.name == failed), failed)
+        following = index.find(virtual.after(listed, index.usable) or "")
+        return following is not None and remember(name, following.name)
 
     def rescan(self) -> None:
-        """Search the folders again. Entries that were handed out stay as they are."""
+        """Search the folders again. Entries that were handed out stay as they are.
+
+        Raises SettingsError for a wrong settings file, and what the constructor raises for given files; then what was
+        known stays.
+        """
         with self._scanning:
+            file = self._settings_file()
             given = self._given()
             reserved = {DEMO_NAME} | ({given.name} if given else set())
             scan = self._scanner.scan(self._roots, reserved)
             entries: dict[str, ModelEntry] = {}
             models = sorted(scan.models, key=lambda model: model.name)
             if given:
-                twin = next((model for model in models if _same_file(model.path, given.path)), None)
+                twin = _twin(given, models)
                 models = [model for model in models if model is not twin]
-                adapters = {**(twin.adapters if twin else {}), **self._given_adapters(given)}
-                entries[given.name] = self._entry(given, "registered", adapters)
+                entries[given.name] = self._given_entry(given, twin.adapters if twin else {})
             for model in models:
                 if model.kind in LOADABLE:
-                    entries[model.name] = self._entry(model, "discovered", model.adapters)
+                    entries[model.name] = new_entry(model, "discovered", self._settings, model.adapters)
             shelf = Shelf(self.library)
-            entries = shelf.arrange(entries, self._recorded, self._demo_when_asked)
-            scan.problems.extend(shelf.problems)
+            entries = shelf.arrange(entries, self._recorded, lambda name: self._demo() if name == DEMO_NAME else None)
             if self._settings.demo_model or not any(entry.kind in GENERATIVE for entry in entries.values()):
-                demo = self._demo()
-                entries[demo.name] = demo
-            self._entries, self._scan = entries, scan
+                entries[DEMO_NAME] = self._demo()
+            problems = [*scan.problems, *shelf.problems]
+            if file.models:
+                self._configure(entries, file, problems)
+            entries = sharing(entries)
+            problems += [Problem(entry.path, entry.fault) for entry in entries.values() if entry.fault]
+            aliases = _aliases(entries, problems)
+            index = _Index(entries, aliases, Scan(scan.models, problems), file.names)
+            for name, virtual in file.names.items():
+                problems += [Problem(file.path, message) for message in _complaints(name, virtual, index)]
+            self._index = index
 
-    def _entry(
-        self, model: LocalModel, source: Literal["registered", "discovered"], adapters: dict[str, Path]
-    ) -> ModelEntry:
-        return ModelEntry(name=model.name, source=source, model=model, adapters=adapters, settings=self._settings)
+    def _settings_file(self) -> SettingsFile:
+        if self._settings_path is None:
+            return SettingsFile(path=Path())
+        return load_model_settings(self._settings_path, required=self._settings.model_settings is not None)
+
+    def _configure(self, entries: dict[str, ModelEntry], file: SettingsFile, problems: list[Problem]) -> None:
+        """Apply the settings file to the entries that it names."""
+        known = _aliases(entries, [])
+
+        def find(name: str) -> Path | None:
+            entry = entries.get(name) or entries.get(known.get(name.lower(), ""))
+            return entry.path if entry else None
+
+        for name, own in file.models.items():
+            target = name if name in entries else known.get(name.lower())
+            if target is None:
+                problems.append(Problem(file.path, f"settings for {name!r}, which is not found"))
+            else:
+                entries[target] = configured(entries[target], file, own, find, self._check_adapter)
 
     def _given(self) -> LocalModel | None:
         path = self._settings.model_path
@@ -182,22 +183,27 @@ class Registry:
             raise ModelLoadError(f"{path} is {what}, not a model that can be loaded")
         return model
 
-    def _given_adapters(self, model: LocalModel) -> dict[str, Path]:
-        adapters: dict[str, Path] = {}
+    def _given_entry(self, model: LocalModel, paired: dict[str, Path]) -> ModelEntry:
+        """The model given, whose given adapters apply to every request that names none."""
+        given = {stem_name(path): path.absolute() for path in self._settings.lora}
         for path in self._settings.lora:
-            if path.suffix.lower() == ".safetensors":
-                raise ModelLoadError(
-                    f"{path} is in safetensors format; convert the adapter with llama.cpp's convert_lora_to_gguf.py"
-                )
-            adapter = self._read(path, "LoRA adapter")
-            if adapter.kind != "adapter":
-                raise ModelLoadError(f"{path} is not a LoRA adapter but a file of kind {adapter.kind}")
-            if adapter.architecture != model.architecture:
-                raise ModelLoadError(
-                    f"{path} is a LoRA adapter for {adapter.architecture} models; {model.path} is {model.architecture}"
-                )
-            adapters[stem_name(path)] = path.absolute()
-        return adapters
+            self._check_adapter(path, model)
+        entry = new_entry(model, "registered", self._settings, {**paired, **given})
+        defaults = msgspec.structs.replace(entry.defaults, lora=dict.fromkeys(given, 1.0))
+        return msgspec.structs.replace(entry, defaults=defaults)
+
+    def _check_adapter(self, path: Path, model: LocalModel) -> None:
+        if path.suffix.lower() == ".safetensors":
+            raise ModelLoadError(
+                f"{path} is in safetensors format; convert the adapter with llama.cpp's convert_lora_to_gguf.py"
+            )
+        adapter = self._read(path, "LoRA adapter")
+        if adapter.kind != "adapter":
+            raise ModelLoadError(f"{path} is not a LoRA adapter but a file of kind {adapter.kind}")
+        if adapter.architecture != model.architecture:
+            raise ModelLoadError(
+                f"{path} is a LoRA adapter for {adapter.architecture} models; {model.path} is {model.architecture}"
+            )
 
     def _read(self, path: Path, what: str) -> LocalModel:
         try:
@@ -209,35 +215,104 @@ class Registry:
 
     def _recorded(self, record: Record) -> ModelEntry:
         model = check_loadable(self._scanner.read(self.library.file(record.files[0])))
-        return self._entry(model, "discovered", model.adapters)
+        return new_entry(model, "discovered", self._settings, model.adapters)
 
     def _demo(self) -> ModelEntry:
-        model = msgspec.structs.replace(self._scanner.read(demo_model_path()), name=DEMO_NAME)
-        return self._entry(model, "registered", demo_adapter_paths())
+        model = msgspec.structs.replace(Scanner().read(demo_model_path()), name=DEMO_NAME)
+        return new_entry(model, "registered", self._settings, demo_adapter_paths())
 
-    def _demo_when_asked(self, name: str) -> ModelEntry | None:
-        return self._demo() if name == DEMO_NAME else None
 
-    def _unknown(self, name: str) -> str:
-        known = [*self._entries, *([] if DEMO_NAME in self._entries else [DEMO_NAME])]
-        message = f"model {name!r} not found; available: {', '.join(known)}."
-        close = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.5)
-        if close:
-            message += f" Did you mean {close[0]!r}?"
-        other = next((model for model in self.found if model.name == name), None)
-        if other is not None:
-            message += f" {other.path} is of kind {other.kind} and cannot be loaded on its own."
-        return message
+class _Index(msgspec.Struct, frozen=True):
+    """What one search found; replaced as a whole."""
+
+    entries: Mapping[str, ModelEntry]
+    aliases: Mapping[str, str]
+    """Lower-case name -> name."""
+    scan: Scan
+    virtual: Mapping[str, VirtualName] = {}
+
+    def find(self, name: str) -> ModelEntry | None:
+        """By its own name or an alias."""
+        return self.entries.get(name) or self.entries.get(self.aliases.get(name.lower(), ""))
+
+    def usable(self, name: str) -> bool:
+        entry = self.find(name)
+        return entry is not None and entry.fault is None
 
 
 def search_roots(settings: Settings) -> list[Root]:
-    """The folders to search, in order: ./models, the folder of `model_path`, `model_dirs`, the library."""
+    """The folders to search, in order: ./models, the folder of `model_path`, `model_dirs`, and where other programs
+    and shimmy itself keep models.
+    """
     roots = [Root(Path("models"), required=False)]
     if settings.model_path is not None:
         roots.append(Root(settings.model_path.absolute().parent))
     roots += [Root(path) for path in settings.model_dirs]
+    if settings.search_known:
+        roots += known_roots(os.environ, _home(), settings.data_dir or data_path())
     roots.append(Root(library_path(settings), required=False))
     return roots
+
+
+def cache_path() -> Path:
+    """Where the headers of models are remembered."""
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("shimmy", appauthor=False)) / "headers.msgpack"
+
+
+def _home() -> Path | None:
+    try:
+        return Path.home()
+    except RuntimeError:
+        return None
+
+
+def _aliases(entries: Mapping[str, ModelEntry], problems: list[Problem]) -> dict[str, str]:
+    """Lower-case names and other names -> names. A model's own name is never another's alias."""
+    aliases: dict[str, str] = {}
+    for name in entries:
+        aliases.setdefault(name.lower(), name)
+    for entry in entries.values():
+        for alias in entry.aliases:
+            owner = aliases.setdefault(alias.lower(), entry.name)
+            if owner != entry.name:
+                problems.append(Problem(entry.path, f"{alias!r} is a name of {owner!r} already, so no alias of this"))
+    return aliases
+
+
+def _chosen(name: str, index: _Index) -> ModelEntry | None:
+    """What a virtual name means in this request."""
+    chosen = remembered(name) or index.virtual[name].choose(index.usable)
+    entry = index.find(chosen) if chosen is not None else None
+    if entry is not None:
+        remember(name, entry.name)
+    return entry
+
+
+def _complaints(name: str, virtual: VirtualName, index: _Index) -> list[str]:
+    if index.find(name) is not None:
+        return [f"names.{name}: a model is called so, which is what the name means"]
+    return [f"names.{name}: {one!r} is not found" for one in virtual.models() if index.find(one) is None]
+
+
+def _twin(given: LocalModel, models: list[LocalModel]) -> LocalModel | None:
+    """The record of the same file among those found."""
+    same = next((model for model in models if model.files[0] == given.files[0]), None)
+    return same or next((model for model in models if _same_file(model.path, given.path)), None)
+
+
+def _unknown(name: str, index: _Index) -> str:
+    known = [*index.entries, *index.virtual, *([] if DEMO_NAME in index.entries else [DEMO_NAME])]
+    more = f" and {len(known) - _NAMED} more" if len(known) > _NAMED else ""
+    message = f"model {name!r} not found; available: {', '.join(known[:_NAMED])}{more}."
+    close = difflib.get_close_matches(name.lower(), [*known, *index.aliases][:_COMPARED], n=1, cutoff=0.5)
+    if close:
+        message += f" Did you mean {close[0]!r}?"
+    other = next((model for model in index.scan.models if model.name == name), None)
+    if other is not None:
+        message += f" {other.path} is of kind {other.kind} and cannot be loaded on its own."
+    return message
 
 
 def _same_file(one: Path, other: Path) -> bool:

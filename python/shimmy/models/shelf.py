@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import msgspec
 
-from shimmy.discovery.classify import Kind
+from shimmy.discovery.classify import LOADABLE
 from shimmy.discovery.local_model import LocalModel
 from shimmy.discovery.walk import Problem
 from shimmy.errors import ModelLoadError, ShimmyError
 from shimmy.library.library import Library
 from shimmy.library.record import Record
-
-if TYPE_CHECKING:
-    from shimmy.models.registry import ModelEntry
-
-LOADABLE: frozenset[Kind] = frozenset({"chat", "base", "embedding", "rerank"})
+from shimmy.models.configure import recorded
+from shimmy.models.entry import ModelEntry
 
 
 class Shelf:
@@ -57,8 +53,8 @@ class Shelf:
                     for name, one in entries.items()
                     if one.record or one.source == "registered" or one.path != entry.path
                 }
-            entries[record.name] = msgspec.structs.replace(entry, name=record.name, record=record, source="discovered")
-        return _sharing(entries)
+            entries[record.name] = recorded(entry, record)
+        return entries
 
     def _made_of(self, name: str, entry: ModelEntry | None) -> ModelEntry:
         if entry is None:
@@ -73,7 +69,7 @@ def check_loadable(model: LocalModel) -> LocalModel:
     return model
 
 
-def _sharing(entries: dict[str, ModelEntry]) -> dict[str, ModelEntry]:
+def sharing(entries: dict[str, ModelEntry]) -> dict[str, ModelEntry]:
     """Entries that would be loaded in the same way get the engine of the first of them."""
     recorded = {entry.path for entry in entries.values() if entry.record is not None}
     engines: dict[bytes, str] = {}

@@ -67,7 +67,7 @@ class AnthropicRoutes:
     async def _count_tokens(self, call: Call) -> Reply:
         body = decode(call.body, Conversation)
         history = [] if body.session_id is None else self._sessions.history(body.session_id)
-        prompt = self._backend.opened(body.model, prompt_of(body, history))
+        prompt = self._backend.conversation(body.model, prompt_of(body, history))
         client = await call.stack.enter_async_context(self._manager.use(body.model))
         return Reply(msgspec.json.encode(TokenCount(len(await client.tokenize(prompt)))))
 

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET
 
-from shimmy.models.registry import ModelEntry
+from shimmy.models.entry import ModelEntry
 from shimmy.output import RequestOutput, ToolCallDelta, Usage
 from shimmy.server import sse
 from shimmy.server.chat_answer import arguments_of, calls_of, usage_of

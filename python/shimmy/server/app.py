@@ -101,7 +101,7 @@ def create_app(manager: ModelManager, settings: Settings, tools: ToolRegistry | 
                 allow_origin_regex=LOOPBACK_ORIGIN,
                 allow_methods=["GET", "POST", "DELETE", "HEAD", "OPTIONS"],
                 allow_headers=["*"],
-                expose_headers=["x-request-id", "retry-after"],
+                expose_headers=["x-request-id", "x-shimmy-model", "retry-after"],
             ),
             Middleware(Auth, keys=keys),
             Middleware(Limits, limiter=limiter),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -15,7 +16,6 @@ from shimmy.request import ChatPrompt, GenerateRequest
 from shimmy.server.auth import tenant
 from shimmy.server.limits import Limiter
 from shimmy.server.metrics import Metrics
-from shimmy.server.preset import preset_of
 from shimmy.server.request_record import current_record
 from shimmy.server.request_tracker import RequestTracker, TrackedRequest
 
@@ -36,17 +36,30 @@ class Backend:
         self.metrics = Metrics()
         self.tracker = RequestTracker()
 
-    async def open(self, model: str, requests: Sequence[GenerateRequest], stack: AsyncExitStack) -> Running:
-        """Start `requests` on one model, loading it when needed; leaving `stack` cancels what still runs."""
-        preset = preset_of(self.manager.registry.get(model))
-        requests = [preset.applied(request) for request in requests]
+    async def open(
+        self,
+        model: str,
+        requests: Sequence[GenerateRequest],
+        stack: AsyncExitStack,
+        sampling: Mapping[str, Any] = MappingProxyType({}),
+    ) -> Running:
+        """Start `requests` on one model, loading it when needed; leaving `stack` cancels what still runs.
+
+        Where a request says nothing the model's own defaults apply, then `sampling`, those of its route.
+        """
         client = await stack.enter_async_context(self.manager.use(model))
+        requests = [self.completed(model, request, sampling, index) for index, request in enumerate(requests)]
         return Running(client, [await self._start(client, request, stack) for request in requests])
 
-    def opened(self, model: str, prompt: ChatPrompt) -> ChatPrompt:
-        """The conversation as `open` gives it to the model. Raises ModelNotFoundError."""
-        preset = preset_of(self.manager.registry.get(model))
-        return msgspec.structs.replace(prompt, messages=preset.opened(prompt.messages))
+    def completed(
+        self, model: str, request: GenerateRequest, sampling: Mapping[str, Any], index: int = 0
+    ) -> GenerateRequest:
+        """`request` as `open` starts it, the one at `index` of several."""
+        return self.manager.registry.get(model).defaults.request(request, sampling, index)
+
+    def conversation(self, model: str, prompt: ChatPrompt) -> ChatPrompt:
+        """What a request for `prompt` is computed from: with the model's own system message, if it has one."""
+        return self.manager.registry.get(model).defaults.conversation(prompt)
 
     async def _start(
         self, client: EngineClient, request: GenerateRequest, stack: AsyncExitStack

@@ -10,8 +10,8 @@ import msgspec
 
 from shimmy.errors import InvalidRequestError
 from shimmy.library.record import Record
-from shimmy.models.registry import ModelEntry
-from shimmy.server.preset import check_parameters
+from shimmy.models.entry import ModelEntry
+from shimmy.server.model_parameters import check_parameters
 from shimmy.server.schemas.decoding import check_size
 from shimmy.server.schemas.ollama_library import CreateRequest
 from shimmy.templates.choose import families, family_template

@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack, aclosing
 from typing import Any, NamedTuple, TypeAlias
+from urllib.parse import quote
 
 import msgspec
 from starlette.datastructures import Headers
@@ -16,6 +17,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from shimmy.errors import ShimmyError
+from shimmy.models.virtual_names import begin_choices
 from shimmy.server.body import read_body
 from shimmy.server.errors import ErrorShape, problem_of
 from shimmy.server.request_record import note_error
@@ -87,6 +89,7 @@ class Endpoint:
 
     async def _answer(self, body: bytes, scope: Scope, send: Send) -> None:
         begin = time.monotonic()
+        choices = begin_choices()
         async with AsyncExitStack() as stack:
             try:
                 reply = await self._handler(Call(body, Headers(scope=scope), stack, scope.get("path_params", {})))
@@ -97,12 +100,13 @@ class Endpoint:
                 logger.exception("a request failed unexpectedly")
                 await self._send_error(unexpected(), send)
                 return
+            told = {"x-shimmy-model": quote(", ".join(choices.values()), safe=", :/")} if choices else {}
             if isinstance(reply, Reply):
                 spent = str(round((time.monotonic() - begin) * 1000))
-                await _send_whole(send, 200, reply.body, {"openai-processing-ms": spent})
+                await _send_whole(send, 200, reply.body, {"openai-processing-ms": spent, **told})
                 return
             idle_seconds = scope["app"].state.settings.sse_keep_alive_seconds
-            async with StreamedAnswer(send, reply.media_type, reply.keep_alive, idle_seconds, begin) as answer:
+            async with StreamedAnswer(send, reply.media_type, reply.keep_alive, idle_seconds, begin, told) as answer:
                 await self._send_parts(reply, answer, send)
 
     async def _send_parts(self, reply: StreamReply, answer: StreamedAnswer, send: Send) -> None:

@@ -12,6 +12,7 @@ from shimmy import errors
 from shimmy.errors import ShimmyError
 from shimmy.library.egress import DownloadError, UnreachableError
 from shimmy.server import request_id
+from shimmy.settings import SettingsError
 
 
 class Row(NamedTuple):
@@ -53,6 +54,7 @@ TABLE = (
     Row(errors.QueueFullError, 429, "rate_limit_exceeded", "rate_limit_exceeded"),
     Row(errors.ModelLoadError, 502, "server_error", "model_load_failed", permanent=True),
     Row(errors.EngineDeadError, 502, "server_error", "engine_dead"),
+    Row(SettingsError, 500, "server_error", "bad_settings", permanent=True),
     Row(UnreachableError, 503, "unavailable_error", "host_unreachable"),
     Row(DownloadError, 502, "server_error", "download_failed", permanent=True),
     Row(errors.ModelNotReadyError, 503, "unavailable_error", "model_not_ready"),

@@ -7,7 +7,7 @@ import secrets
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 from shimmy.errors import InvalidRequestError, ShimmyError
 from shimmy.output import RequestOutput
@@ -41,16 +41,15 @@ def generate_request(
     max_tokens: int | None,
     logprobs: int | None = None,
     prompt_logprobs: int | None = None,
-    defaults: dict[str, Any] | None = None,
 ) -> GenerateRequest:
-    """What the engine gets. `defaults` are sampling fields that apply where the client said nothing."""
+    """What the client said; `Backend.open` completes it."""
     min_tokens = fields.min_tokens or 0
     if max_tokens is not None and min_tokens > max_tokens:
         raise InvalidRequestError(f"min_tokens is {min_tokens}, more than max_tokens, {max_tokens}", "min_tokens")
     return GenerateRequest(
         request_id=request_id,
         prompt=prompt,
-        sampling=fields.sampling(defaults),
+        sampling=fields.sampling(),
         max_tokens=max_tokens,
         min_tokens=min_tokens,
         stop=fields.stop_strings(),

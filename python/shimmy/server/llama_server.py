@@ -67,10 +67,11 @@ class LlamaServerRoutes:
         body = decode(call.body, TokenizeRequest)
         if body.with_pieces:
             raise InvalidRequestError("with_pieces is not supported: /detokenize has the text of tokens", "with_pieces")
-        client = await self._use(body.model, call)
+        name = self._name(body.model)
+        client = await self._use(name, call)
         if body.messages is not None:
             prompt = ChatPrompt(messages=messages_of(body.messages), tools=functions_of(body.tools or []))
-            tokens = await client.tokenize(prompt)
+            tokens = await client.tokenize(self._backend.conversation(name, prompt))
         elif body.prompt is not None:
             tokens = await client.tokenize(body.prompt, add_special=body.add_special_tokens is not False)
         elif body.content is not None:
@@ -93,29 +94,32 @@ class LlamaServerRoutes:
         prompt = ChatPrompt(
             messages=messages_of(body.messages), tools=functions_of(body.tools or []), template_kwargs=kwargs
         )
-        return Reply(msgspec.json.encode({"prompt": await (await self._use(body.model, call)).render_chat(prompt)}))
+        name = self._name(body.model)
+        client = await self._use(name, call)
+        prompt = self._backend.conversation(name, prompt)
+        return Reply(msgspec.json.encode({"prompt": await client.render_chat(prompt)}))
 
     async def _completion(self, call: Call) -> Reply | StreamReply:
         body = decode(call.body, RawCompletionRequest)
-        client = await self._use(body.model, call)
         prompts = prompts_of(body.prompt, "prompt", 1)
         request = _request(body, prompts[0], body.n_predict, logprobs=body.n_probs or None)
-        return await self._answer(client, request, call, stream=bool(body.stream), tokens=bool(body.return_tokens))
+        name = self._name(body.model)
+        return await self._answer(name, request, call, stream=bool(body.stream), tokens=bool(body.return_tokens))
 
     async def _infill(self, call: Call) -> Reply | StreamReply:
         body = decode(call.body, InfillRequest)
-        client = await self._use(body.model, call)
+        name = self._name(body.model)
+        client = await self._use(name, call)
         extra = "".join(f"{one.filename or 'file'}\n{one.text}\n" for one in body.input_extra or ())
         prefix = extra + body.input_prefix + (body.prompt or "")
         prompt = await fill_in_prompt(client, prefix, body.input_suffix, "input_suffix")
         return await self._answer(
-            client, _request(body, prompt, body.n_predict), call, stream=bool(body.stream), tokens=False
+            name, _request(body, prompt, body.n_predict), call, stream=bool(body.stream), tokens=False
         )
 
     async def _answer(
-        self, client: EngineClient, request: GenerateRequest, call: Call, *, stream: bool, tokens: bool
+        self, name: str, request: GenerateRequest, call: Call, *, stream: bool, tokens: bool
     ) -> Reply | StreamReply:
-        name = client.info.name
         (outputs,) = (await self._backend.open(name, [request], call.stack)).streams
         if not stream:
             return Reply(raw_completion(name, await collect(outputs), tokens=tokens))

@@ -10,8 +10,8 @@ from starlette.routing import BaseRoute, Route
 
 from shimmy.errors import InvalidRequestError
 from shimmy.model_info import EngineStats
+from shimmy.models.entry import ModelEntry
 from shimmy.models.manager import ModelManager, ModelStatus
-from shimmy.models.registry import ModelEntry
 from shimmy.server.endpoint import Call, Endpoint, Reply, StreamReply, reading
 from shimmy.server.errors import native_error
 from shimmy.server.load_progress import load_events
@@ -123,6 +123,7 @@ def _line(entry: ModelEntry, status: ModelStatus) -> ModelLine:
         quantization=entry.model.quantization,
         context_length=entry.model.n_ctx_train,
         adapters=sorted(entry.adapters),
+        aliases=list(entry.aliases),
         state=status.state,
     )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from typing import Any
 
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 
@@ -17,7 +16,6 @@ from shimmy.server.generation import collect, generate_request, parts_of
 from shimmy.server.native_answer import EventWriter, LineWriter, PartWriter, native_response
 from shimmy.server.native_socket import NativeSocket
 from shimmy.server.ollama import OllamaRoutes, is_ollama
-from shimmy.server.preset import preset_of
 from shimmy.server.schemas.chat import MessageIn
 from shimmy.server.schemas.decoding import decode
 from shimmy.server.schemas.native import NATIVE_DEFAULTS, NativeRequest
@@ -34,7 +32,7 @@ class NativeRoutes:
 
     def routes(self) -> list[BaseRoute]:
         generate = Endpoint(self._generate, native_error, self._max_body_bytes)
-        socket = NativeSocket(self._backend, self._request)
+        socket = NativeSocket(self._backend, native_request)
         return [
             Route("/api/generate", generate, methods=["POST"]),
             WebSocketRoute("/ws/generate", socket.serve),
@@ -44,20 +42,16 @@ class NativeRoutes:
         if is_ollama(call):
             return await self._ollama.generate(call)
         body = decode(call.body, NativeRequest)
-        request = self._request(body)
-        (stream,) = (await self._backend.open(body.model, [request], call.stack)).streams
+        request = native_request(body)
+        (stream,) = (await self._backend.open(body.model, [request], call.stack, NATIVE_DEFAULTS)).streams
         if body.stream is False:
             return Reply(native_response(body.model, await collect(stream)))
         lines = "application/x-ndjson" in call.headers.get("accept", "")
         writer: PartWriter = LineWriter(body.model) if lines else EventWriter()
         return StreamReply(writer.media_type, parts_of(stream, writer.write), writer.write_error)
 
-    def _request(self, body: NativeRequest) -> GenerateRequest:
-        preset = preset_of(self._manager.registry.get(body.model))
-        return native_request(body, {**NATIVE_DEFAULTS, **preset.sampling})
 
-
-def native_request(body: NativeRequest, defaults: dict[str, Any] = NATIVE_DEFAULTS) -> GenerateRequest:
+def native_request(body: NativeRequest) -> GenerateRequest:
     """What the engine gets. InvalidRequestError when there is nothing to answer."""
     prompt: str | ChatPrompt
     if body.messages is not None:
@@ -73,7 +67,7 @@ def native_request(body: NativeRequest, defaults: dict[str, Any] = NATIVE_DEFAUL
     if body.max_tokens == 0:
         raise InvalidRequestError("max_tokens must be at least 1", "max_tokens")
     request_id = f"gen-{secrets.token_hex(12)}"
-    return generate_request(request_id, body, prompt, max_tokens=body.max_tokens, defaults=defaults)
+    return generate_request(request_id, body, prompt, max_tokens=body.max_tokens)
 
 
 def _conversation(messages: list[MessageIn], system: str | None) -> ChatPrompt:

@@ -11,6 +11,7 @@ import msgspec
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from shimmy.errors import EngineDeadError, InvalidRequestError, ShimmyError
+from shimmy.models.virtual_names import begin_choices
 from shimmy.request import GenerateRequest
 from shimmy.server.backend import Backend
 from shimmy.server.endpoint import unexpected
@@ -101,6 +102,7 @@ class NativeSocket:
 
     async def _answer(self, socket: WebSocket, frame: bytes, running: _Running) -> None:
         answer: SteeredAnswer | None = None
+        choices = begin_choices()
         try:
             body = decode(frame, NativeRequest)
             with self._backend.limiter.admit():
@@ -111,7 +113,7 @@ class NativeSocket:
                         if output.text:
                             await socket.send_text(output.text)
                         if output.finished:
-                            await _send(socket, _last(output.finish_reason, usage_of(output.usage), answer))
+                            await _send(socket, _last(output.finish_reason, usage_of(output.usage), answer, choices))
                         elif running.temperature is not None:
                             await _steer(socket, answer, running)
         except asyncio.CancelledError:
@@ -119,13 +121,17 @@ class NativeSocket:
                 raise
             # The engine was left before it could count the prompt, so only what came is told.
             usage = {"completion_tokens": answer.n_tokens if answer else 0}
-            await _send(socket, _last("cancelled", usage, answer))
+            await _send(socket, _last("cancelled", usage, answer, choices))
 
 
-def _last(reason: str | None, usage: object, answer: SteeredAnswer | None) -> dict[str, object]:
+def _last(
+    reason: str | None, usage: object, answer: SteeredAnswer | None, choices: dict[str, str]
+) -> dict[str, object]:
     last: dict[str, object] = {"done": True, "done_reason": reason, "usage": usage}
     if answer is not None and answer.changes:
         last["temperatures"] = [{"at": at, "temperature": temperature} for at, temperature in answer.changes]
+    if choices:
+        last["chosen_model"] = ", ".join(choices.values())
     return last
 
 

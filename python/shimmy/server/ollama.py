@@ -12,7 +12,6 @@ from starlette.routing import BaseRoute, Route
 
 from shimmy.engine_client import EngineClient
 from shimmy.errors import InvalidRequestError, ModelLoadError, ShimmyError
-from shimmy.models.registry import ModelEntry
 from shimmy.request import ChatPrompt, GenerateRequest
 from shimmy.server.auth import check_scope
 from shimmy.server.backend import Backend
@@ -33,9 +32,9 @@ from shimmy.server.ollama_answer import (
 from shimmy.server.ollama_conversation import chat_request, conversation_of, engine_request
 from shimmy.server.ollama_embeddings import Embedded, embed, embeddings_answer
 from shimmy.server.ollama_models import described, process_of, shown
-from shimmy.server.preset import preset_of
 from shimmy.server.schemas.decoding import decode
 from shimmy.server.schemas.ollama import (
+    OLLAMA_DEFAULTS,
     OllamaChatRequest,
     OllamaEmbedRequest,
     OllamaGenerateRequest,
@@ -73,8 +72,7 @@ class OllamaRoutes:
     async def generate(self, call: Call) -> Reply | StreamReply:
         """POST /api/generate, as Ollama's clients mean it."""
         body = decode(call.body, OllamaGenerateRequest)
-        entry = self._entry(body.model)
-        model, preset = entry.name, preset_of(entry)
+        model = self._name(body.model)
         if not body.prompt and not body.suffix:
             return await self._load(model, generate_shape, body.keep_alive)
         conversation = conversation_of(body)
@@ -82,21 +80,20 @@ class OllamaRoutes:
         client = await self._use(model, body.keep_alive, call)
         writer = LineWriter(body.model, generate_shape, time.perf_counter() - begin)
         if conversation is not None:
-            request = engine_request(body, conversation, preset)
-            remembered = conversation if body.context else self._backend.opened(model, conversation)
+            request = engine_request(body, conversation)
+            remembered = conversation if body.context else self._backend.conversation(model, conversation)
             return await self._answer(model, request, writer, body.stream, call, remember=(client, remembered))
         text: str | list[int] = body.prompt or ""
         if body.suffix:
             text = await fill_in_prompt(client, body.prompt or "", body.suffix, "suffix")
-        return await self._answer(model, engine_request(body, text, preset), writer, body.stream, call)
+        return await self._answer(model, engine_request(body, text), writer, body.stream, call)
 
     async def _chat(self, call: Call) -> Reply | StreamReply:
         body = decode(call.body, OllamaChatRequest)
-        entry = self._entry(body.model)
-        model = entry.name
+        model = self._name(body.model)
         if not body.messages:
             return await self._load(model, chat_shape, body.keep_alive)
-        request = chat_request(body, preset_of(entry))
+        request = chat_request(body)
         begin = time.perf_counter()
         await self._use(model, body.keep_alive, call)
         writer = LineWriter(body.model, chat_shape, time.perf_counter() - begin)
@@ -112,7 +109,7 @@ class OllamaRoutes:
         remember: tuple[EngineClient, ChatPrompt] | None = None,
     ) -> Reply | StreamReply:
         """`remember`: the last line tells the tokens of this conversation, with the answer in it."""
-        (outputs,) = (await self._backend.open(model, [request], call.stack)).streams
+        (outputs,) = (await self._backend.open(model, [request], call.stack, OLLAMA_DEFAULTS)).streams
         if remember is not None:
             outputs = remembering(outputs, *remember, writer)
         if stream is False:
@@ -160,7 +157,7 @@ class OllamaRoutes:
     async def _embedded(self, texts: list[str], body: OllamaEmbedRequest, call: Call) -> tuple[Embedded, float, float]:
         """With the seconds that all of it and that loading took. No texts load the model."""
         begin = time.perf_counter()
-        client = await self._use(self._entry(body.model).name, body.keep_alive, call)
+        client = await self._use(self._name(body.model), body.keep_alive, call)
         load_seconds = time.perf_counter() - begin
         return await embed(client, texts, body), time.perf_counter() - begin, load_seconds
 
@@ -181,14 +178,16 @@ class OllamaRoutes:
         name = body.model or body.name
         if not name:
             raise InvalidRequestError("model is required", "model")
-        entry = self._entry(name)
+        entry = self._manager.registry.get(self._name(name))
         try:
             return Reply(msgspec.json.encode(await asyncio.to_thread(shown, entry, verbose=bool(body.verbose))))
         except OSError as error:
             raise ModelLoadError(f"the file of model {name!r} cannot be read: {error.strerror}") from error
 
-    def _entry(self, name: str) -> ModelEntry:
-        return self._manager.registry.get(name)
+    def _name(self, name: str) -> str:
+        """Raises ModelNotFoundError before anything is done."""
+        self._manager.registry.get(name)
+        return name
 
 
 def is_ollama(call: Call) -> bool:

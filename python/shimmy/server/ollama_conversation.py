@@ -9,11 +9,9 @@ from shimmy.errors import InvalidRequestError
 from shimmy.request import ChatPrompt, GenerateRequest
 from shimmy.server.conversation import effort_kwargs, functions_of, messages_of
 from shimmy.server.generation import generate_request
-from shimmy.server.preset import Preset
 from shimmy.server.schemas.chat import FunctionCallIn, MessageIn, ToolCallIn
 from shimmy.server.schemas.decoding import check_size
 from shimmy.server.schemas.ollama import (
-    OLLAMA_DEFAULTS,
     OllamaChatRequest,
     OllamaGenerateRequest,
     OllamaMessage,
@@ -25,7 +23,7 @@ from shimmy.server.schemas.structure import ResponseFormat
 _EFFORTS = ("low", "medium", "high", "max")
 
 
-def chat_request(body: OllamaChatRequest, preset: Preset) -> GenerateRequest:
+def chat_request(body: OllamaChatRequest) -> GenerateRequest:
     """InvalidRequestError for what cannot be done; it names the message at fault."""
     messages = [_message(message, f"messages[{index}]") for index, message in enumerate(body.messages or [])]
     thinks, effort = _thinking(body)
@@ -35,7 +33,7 @@ def chat_request(body: OllamaChatRequest, preset: Preset) -> GenerateRequest:
         enable_thinking=thinks,
         template_kwargs=effort_kwargs(effort),
     )
-    return engine_request(body, prompt, preset)
+    return engine_request(body, prompt)
 
 
 def conversation_of(body: OllamaGenerateRequest) -> ChatPrompt | None:
@@ -59,7 +57,7 @@ def conversation_of(body: OllamaGenerateRequest) -> ChatPrompt | None:
     )
 
 
-def engine_request(body: OllamaRequest, prompt: str | list[int] | ChatPrompt, preset: Preset) -> GenerateRequest:
+def engine_request(body: OllamaRequest, prompt: str | list[int] | ChatPrompt) -> GenerateRequest:
     """What the engine gets for either route. InvalidRequestError for a format that is none."""
     options = body.options or Options()
     if isinstance(body.format, dict):
@@ -76,7 +74,6 @@ def engine_request(body: OllamaRequest, prompt: str | list[int] | ChatPrompt, pr
         prompt,
         max_tokens=None if limit is None or limit < 0 else limit,
         logprobs=(body.top_logprobs or 0) if body.logprobs else None,
-        defaults={**OLLAMA_DEFAULTS, **preset.sampling},
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from starlette.routing import BaseRoute, Route
 
-from shimmy.discovery.classify import classify
+from shimmy.discovery.classify import LOADABLE, classify
 from shimmy.discovery.gguf_header import GgufError, read_header
 from shimmy.errors import InvalidRequestError, ModelNotFoundError
 from shimmy.library.blob import blob_file
@@ -19,9 +19,8 @@ from shimmy.library.library import Library
 from shimmy.library.pull import Progress, Puller
 from shimmy.library.record import Record
 from shimmy.library.reference import check_name
+from shimmy.models.entry import ModelEntry
 from shimmy.models.manager import ModelManager
-from shimmy.models.registry import ModelEntry
-from shimmy.models.shelf import LOADABLE
 from shimmy.server.blobs import BlobRoutes
 from shimmy.server.created_model import copied, created
 from shimmy.server.endpoint import Call, Endpoint, Reply, StreamReply

@@ -16,8 +16,8 @@ from msgspec import UNSET, UnsetType
 from shimmy.discovery.classify import Kind
 from shimmy.discovery.gguf_header import GgufError, Omitted, read_header
 from shimmy.library.record import Record
+from shimmy.models.entry import ModelEntry
 from shimmy.models.manager import ModelStatus
-from shimmy.models.registry import ModelEntry
 from shimmy.server.schemas.ollama import OllamaDetails, OllamaMessage, OllamaModel, OllamaProcess, OllamaShow
 
 _FOREVER = datetime(2318, 1, 1, tzinfo=timezone.utc).isoformat()  # as Ollama says it of models that stay

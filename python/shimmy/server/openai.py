@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from shimmy.errors import InvalidRequestError, ShimmyError
-from shimmy.models.registry import ModelEntry
+from shimmy.models.entry import ModelEntry
 from shimmy.output import RequestOutput
 from shimmy.request import ChatPrompt, GenerateRequest
 from shimmy.server import sse

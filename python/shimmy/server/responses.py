@@ -86,7 +86,7 @@ class ResponsesRoutes:
     async def _count(self, call: Call) -> Reply:
         body = decode(call.body, ResponsesRequest)
         prompt = prompt_of(body, self._earlier(body), messages_of(body.input))
-        prompt = self._backend.opened(body.model, prompt)
+        prompt = self._backend.conversation(body.model, prompt)
         client = await call.stack.enter_async_context(self._manager.use(body.model))
         return Reply(msgspec.json.encode(InputTokens(input_tokens=len(await client.tokenize(prompt)))))
 

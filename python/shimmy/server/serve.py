@@ -17,6 +17,7 @@ from starlette.types import ASGIApp
 
 from shimmy.errors import ShimmyError
 from shimmy.model_info import ModelInfo
+from shimmy.models.follow import check_can_follow, follow
 from shimmy.models.manager import ModelManager
 from shimmy.models.registry import Registry
 from shimmy.server.address import BACKLOG, listen, url_of
@@ -56,9 +57,11 @@ def serve(settings: Settings, registry: Registry, *, preload: str | None = None,
         logger.warning(
             "%s can be reached from other machines and asks for no key: set SHIMMY_API_KEY, or api_keys", host
         )
+    if settings.watch:
+        check_can_follow()
     manager = ModelManager(registry)
     config = uvicorn_config(create_app(manager, settings), settings)
-    _Server(config, manager, preload, banner).run(sockets=[listener])
+    _Server(config, manager, preload, banner, follows=settings.watch).run(sockets=[listener])
 
 
 def uvicorn_config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
@@ -85,18 +88,27 @@ class _Server(uvicorn.Server):
     """uvicorn that preloads, announces itself, ends what outlives the drain, and exits with code 0 on a signal."""
 
     def __init__(
-        self, config: uvicorn.Config, manager: ModelManager, preload: str | None, banner: Banner | None
+        self,
+        config: uvicorn.Config,
+        manager: ModelManager,
+        preload: str | None,
+        banner: Banner | None,
+        *,
+        follows: bool,
     ) -> None:
         super().__init__(config)
         self._manager = manager
         self._preload = preload
         self._banner = banner
-        self._announcing: asyncio.Task[None] | None = None
+        self._follows = follows
+        self._beside: list[asyncio.Task[None]] = []
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         url = url_of(sockets[0]) if sockets else ""
-        self._announcing = asyncio.ensure_future(self._announce(url))
+        self._beside.append(asyncio.ensure_future(self._announce(url)))
+        if self._follows:
+            self._beside.append(asyncio.ensure_future(follow(self._manager.registry)))
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         deadline = asyncio.ensure_future(self._end_streams())
@@ -104,8 +116,8 @@ class _Server(uvicorn.Server):
             await super().shutdown(sockets)
         finally:
             deadline.cancel()
-            if self._announcing is not None:
-                self._announcing.cancel()
+            for task in self._beside:
+                task.cancel()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         # uvicorn's own would raise the signal again at the end, and the process would not exit with code 0.

@@ -11,6 +11,7 @@ from shimmy.errors import InvalidRequestError
 from shimmy.output import RequestOutput, Usage
 from shimmy.request import GenerateRequest
 from shimmy.server.backend import Backend
+from shimmy.server.schemas.native import NATIVE_DEFAULTS
 
 
 class SteeredAnswer:
@@ -39,6 +40,7 @@ class SteeredAnswer:
 
     async def __aenter__(self) -> SteeredAnswer:
         await self._go_on(self._request)
+        self._request = self._backend.completed(self._model, self._request, NATIVE_DEFAULTS)
         return self
 
     async def __aexit__(
@@ -103,7 +105,7 @@ class SteeredAnswer:
         """Start it before the one that runs is left, so that nobody evicts the prefix between them."""
         stack = AsyncExitStack()
         try:
-            running = await self._backend.open(self._model, [request], stack)
+            running = await self._backend.open(self._model, [request], stack, NATIVE_DEFAULTS)
         except BaseException:
             await stack.aclose()
             raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
 from types import TracebackType
 
 from starlette.types import Send
@@ -16,10 +17,19 @@ class StreamedAnswer:
 
     Where the media type knows comments, one is sent when nothing was for `idle_seconds` since `begin` (time.monotonic)
     or the last part. That begins the answer too: whoever waits that long hears of an error by the stream's own event,
-    and is not taken for dead by a proxy meanwhile. `keep_alive` is what is sent after the first part instead.
+    and is not taken for dead by a proxy meanwhile. `keep_alive` is what is sent after the first part instead;
+    `told` are further headers.
     """
 
-    def __init__(self, send: Send, media_type: str, keep_alive: bytes, idle_seconds: float, begin: float) -> None:
+    def __init__(
+        self,
+        send: Send,
+        media_type: str,
+        keep_alive: bytes,
+        idle_seconds: float,
+        begin: float,
+        told: Mapping[str, str],
+    ) -> None:
         self.begun = False
         self._send = send
         self._media_type = media_type
@@ -27,6 +37,7 @@ class StreamedAnswer:
         self._keep_alive = keep_alive
         self._idle_seconds = idle_seconds
         self._begin = begin
+        self._told = told
         self._last = begin
         self._sending = asyncio.Lock()
         self._quiet = False
@@ -76,6 +87,7 @@ class StreamedAnswer:
             "cache-control": "no-cache",
             "x-accel-buffering": "no",
             "openai-processing-ms": str(round((time.monotonic() - self._begin) * 1000)),
+            **self._told,
         }
         raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
         await self._send({"type": "http.response.start", "status": 200, "headers": raw})

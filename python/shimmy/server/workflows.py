@@ -24,6 +24,7 @@ from shimmy.server.native import native_request
 from shimmy.server.native_answer import usage_of
 from shimmy.server.schemas.chat import MessageIn
 from shimmy.server.schemas.decoding import check_size, convert, decode
+from shimmy.server.schemas.native import NATIVE_DEFAULTS
 from shimmy.server.schemas.workflows import LlmParameters, WorkflowRequest
 
 MAX_WORKFLOW_BYTES = 8 * 1024 * 1024
@@ -79,7 +80,7 @@ class BackendModels:
         model = body.model or _default_model(self._backend.manager)
         request = native_request(body)
         async with AsyncExitStack() as stack:
-            (stream,) = (await self._backend.open(model, [request], stack)).streams
+            (stream,) = (await self._backend.open(model, [request], stack, NATIVE_DEFAULTS)).streams
             output = await collect(stream)
         result: dict[str, Any] = {
             "type": LLM_RESULT,

@@ -28,20 +28,38 @@ _BY_ARCHITECTURE: tuple[tuple[str, str], ...] = (
 )
 
 
+# What only templates of that family write, in whatever language they are.
+_BY_MARK: tuple[tuple[str, str], ...] = (
+    ("<|im_start|>", "chatml"),
+    ("GPT4 Correct ", "openchat"),
+    ("<|start_header_id|>", "llama3"),
+    ("<start_of_turn>", "gemma"),
+    ("<|end|>", "phi"),
+    ("[INST]", "mistral"),
+)
+
+
 def choose_template(
-    architecture: str | None, model_name: str | None, option: str | None, *, has_own: bool
+    architecture: str | None, model_name: str | None, option: str | None, *, has_own: bool, foreign: str | None = None
 ) -> str | None:
     """Jinja source of the chat template to load a model with, or None for the model's own.
 
     `option` (a family's name or a Jinja file) wins; then the model's own, when it `has_own`; then the family told from
-    the model's name and architecture; then ChatML. Raises InvalidRequestError (param "chat_template") for an option
-    that is neither a family nor a readable file.
+    a `foreign` template (one that is not Jinja, such as Ollama's), from the model's name and architecture; then
+    ChatML. Raises InvalidRequestError (param "chat_template") for an option that is neither a family nor a readable
+    file.
     """
     if option is not None:
         return family_template(option) if option in families() else _read_template(option)
     if has_own:
         return None
-    return family_template(_family(architecture or "", model_name or ""))
+    family = foreign_family(foreign) if foreign else None
+    return family_template(family or _family(architecture or "", model_name or ""))
+
+
+def foreign_family(template: str) -> str | None:
+    """The family of a template in another language, by the marks that it writes; None when they tell nothing."""
+    return next((family for mark, family in _BY_MARK if mark in template), None)
 
 
 @cache

@@ -24,6 +24,9 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
 
     for variable in [name for name in os.environ if name.startswith("SHIMMY_")]:
         monkeypatch.delenv(variable)
+    for variable in [name for name in os.environ if name.startswith(("HF_", "XDG_", "OLLAMA_", "LLAMA_"))]:
+        monkeypatch.delenv(variable)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setattr("shimmy.settings.config_path", lambda: tmp_path / "config.toml")
     monkeypatch.setenv("SHIMMY_LIBRARY", str(tmp_path / "library"))
     monkeypatch.chdir(tmp_path)

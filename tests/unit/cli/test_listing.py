@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from ollama_files import add_model
 from tiny_gguf import write_adapter, write_model
 from typer.testing import Result
 
@@ -65,6 +66,22 @@ class TestDiscover:
         assert run("discover").stderr == "1 skipped; -v says why\n"
         for arguments in (("discover", "-v"), ("--verbose", "discover")):
             assert "bad.gguf: not a GGUF file" in run(*arguments).stderr
+
+    def test_models_of_ollama_and_what_was_searched(self, run: Run, tmp_path: Path) -> None:
+        add_model(tmp_path / "home" / ".ollama" / "models", "llama3:8b", template=b"{{ .Prompt }}")
+        write_model(tmp_path / "home" / ".cache/huggingface/hub/models--a--b/snapshots/0f/q4/M.gguf")
+        result = run("discover", "-v")
+        names = [model["name"] for model in json.loads(run("discover", "--json").stdout)["models"]]
+        assert names == ["m", "llama3:8b"]
+        assert f"searched {tmp_path}/home/.ollama/models" in result.stderr
+        assert "llama3:8b: Ollama's template is in Go's language, not Jinja; the file's own is used" in result.stderr
+        assert run("list", "--short").stdout == "llama3:8b\nm\n"
+
+    def test_the_settings_file_beside_the_config_file(self, run: Run, models: Path, tmp_path: Path) -> None:
+        (tmp_path / "models.toml").write_text("[models.tiny]\nctx = 5\n")
+        result = run("list")
+        assert result.exit_code == 1
+        assert "models.toml:2: unknown key 'ctx' in models.tiny" in result.stderr
 
     def test_json(self, run: Run, models: Path) -> None:
         listing = json.loads(run("discover", "--json").stdout)

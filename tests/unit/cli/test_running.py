@@ -55,7 +55,7 @@ class TestGenerate:
         assert (result.exit_code, result.stdout, result.stderr) == (0, "Hello there\n", "")
         prompt, options = FakeLLM.calls[0]
         assert prompt == chat(("system", "Be brief."), ("user", "Hi"))
-        assert options == {"max_tokens": 64, "lora": {}, "ignore_eos": False, **NATIVE_DEFAULTS}
+        assert options == {"max_tokens": 64, "stop": [], "lora": {}, "ignore_eos": False, **NATIVE_DEFAULTS}
 
     def test_raw_streamed_with_options(self, run: Run) -> None:
         arguments = ["--raw", "--stream", "--temperature", "0", "--seed", "7", "--max-tokens", "5"]

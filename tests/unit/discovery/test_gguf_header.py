@@ -147,6 +147,20 @@ def test_a_hostile_sparse_file_is_read_in_bounded_work(path: Path) -> None:
     assert read_header(path).metadata["k"] == Omitted(MAX_ARRAY_STRINGS)
 
 
+def test_a_tensor_that_ends_behind_the_file_is_a_half_written_download(path: Path) -> None:
+    data = model_bytes(n_params=1000)
+    path.write_bytes(data[:-100])
+    with pytest.raises(GgufError, match=r"tensor 'w' ends at byte .* wait for the download"):
+        read_header(path)
+
+
+def test_types_newer_than_the_table_are_accepted(path: Path) -> None:
+    head = bytearray(header({"general.architecture": "llama"}, [tensor("w", [64])]))
+    head[-12:-8] = struct.pack("<I", 999)
+    path.write_bytes(bytes(head) + b"\0" * 64)
+    assert read_header(path).n_params == 64
+
+
 def test_strings_scattered_over_a_sparse_file_are_refused(path: Path) -> None:
     with path.open("wb") as file:
         file.write(_entry(b"k", ARRAY, struct.pack("<IQ", STRING, 4096)))

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tiny_gguf import write_adapter, write_model
+from tiny_gguf import model_bytes, write_adapter, write_model
 
 from shimmy.discovery.gguf_header import GgufError
 from shimmy.discovery.scan import Scan, Scanner
@@ -104,7 +104,7 @@ def test_pipes_and_unreadable_things_do_not_stop_the_search(tmp_path: Path) -> N
 
 
 def test_a_file_that_vanishes_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import shimmy.discovery.scan as module
+    import shimmy.discovery.facts_cache as module
 
     write_model(tmp_path / "a.gguf")
     gone = write_model(tmp_path / "b.gguf")
@@ -130,7 +130,7 @@ def test_split_files_are_one_model(tmp_path: Path) -> None:
     found = scan(tmp_path)
     (model,) = found.models
     assert model.name == "big"
-    assert model.files == tuple(parts)
+    assert model.files == tuple(map(str, parts))
     assert model.size_bytes == sum(part.stat().st_size for part in parts)
     assert model.n_params == 600
     assert Scanner().read(parts[1]).files == model.files
@@ -157,7 +157,7 @@ def test_a_part_under_another_name_is_explained(tmp_path: Path) -> None:
 
 
 def test_headers_of_unchanged_files_are_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import shimmy.discovery.scan as module
+    import shimmy.discovery.facts_cache as module
 
     kept = write_model(tmp_path / "kept.gguf")
     changed = write_model(tmp_path / "changed.gguf")
@@ -225,7 +225,7 @@ def test_any_tree(
         if target.is_dir():
             (root / f"link{number}").symlink_to(target, target_is_directory=True)
     found = scan(root, root)
-    listed = [file for model in found.models for file in model.files]
+    listed = [Path(file) for model in found.models for file in model.files]
     real = [file.resolve() for file in listed]
     assert len(set(real)) == len(real)
     assert len({model.name for model in found.models}) == len(found.models)
@@ -236,6 +236,73 @@ def test_any_tree(
     }
     assert visible <= set(real)
     for model in found.models:
-        assert model.size_bytes == sum(file.stat().st_size for file in model.files)
+        assert model.size_bytes == sum(Path(file).stat().st_size for file in model.files)
         assert len(model.files) == (2 if "-of-" in model.path.name else 1)
     assert scan(root, root) == found
+
+
+HOSTILE = st.sampled_from(["model", "half", "garbage", "loop", "broken link", "folder", "store", "pipe", "huge header"])
+
+
+def plant(path: Path, what: str) -> None:
+    """Something called like a model that may be none."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if what == "model":
+        write_model(path)
+    elif what == "half":
+        path.write_bytes(model_bytes(n_params=1000)[:-1000])
+    elif what == "garbage":
+        path.write_bytes(os.urandom(64))
+    elif what == "loop":
+        path.symlink_to(path.parent, target_is_directory=True)
+    elif what == "broken link":
+        path.symlink_to(path.parent / "nothing")
+    elif what == "folder":
+        path.mkdir()
+    elif what == "store":
+        (path / "manifests" / "host" / "library" / "m.gguf").mkdir(parents=True)
+        (path / "manifests" / "host" / "library" / "m.gguf" / "tag").write_bytes(b"{")
+        (path / "blobs").mkdir()
+    elif what == "pipe":
+        os.mkfifo(path)
+    else:
+        path.write_bytes(b"GGUF" + b"\3\0\0\0" + b"\xff" * 16)
+        os.truncate(path, 1 << 40)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="named pipes and links of POSIX")
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    tree=st.dictionaries(st.tuples(FOLDERS.map(tuple), st.sampled_from("abcde")), HOSTILE, max_size=10),
+    vanishing=st.sets(st.integers(0, 9)),
+)
+def test_hostile_trees_are_searched_to_the_end(
+    tmp_path_factory: pytest.TempPathFactory,
+    tree: dict[tuple[tuple[str, ...], str], str],
+    vanishing: set[int],
+) -> None:
+    import shimmy.discovery.facts_cache as module
+
+    root = tmp_path_factory.mktemp("tree")
+    planted = {root.joinpath(*folders, f"{name}.gguf"): what for (folders, name), what in tree.items()}
+    for path, what in planted.items():
+        plant(path, what)
+    gone = {path for i, path in enumerate(planted) if i in vanishing and path.is_file()}
+    real = module.read_header
+
+    def read(path: Path) -> object:
+        """As while someone tidies up: with the first header that is read, those files go."""
+        for file in gone:
+            file.unlink(missing_ok=True)
+        return real(path)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "read_header", read)
+        found = scan(root)
+    visible = {path for path in planted if not {".h", "target"} & set(path.relative_to(root).parts)}
+    reported = {problem.path for problem in found.problems}
+    listed = {model.path for model in found.models}
+    assert listed == {path for path in visible if planted[path] == "model"} - gone
+    wrong = {path for path in visible if planted[path] in ("half", "garbage", "broken link", "huge header")}
+    assert wrong | (gone & visible) <= reported
+    assert not listed & reported

@@ -73,7 +73,9 @@ class TestModelPath:
         assert [models.get(name).source for name in models.names()] == ["registered", "discovered", "discovered"]
 
     def test_its_folder_is_searched(self, tmp_path: Path) -> None:
-        settings = Settings(model_path=tmp_path / "m.gguf", model_dirs=(Path("/x"),), library=Path("/lib"))
+        settings = Settings(
+            model_path=tmp_path / "m.gguf", model_dirs=(Path("/x"),), library=Path("/lib"), search_known=False
+        )
         assert search_roots(settings) == [
             Root(Path("models"), required=False),
             Root(tmp_path),

@@ -7,7 +7,7 @@ import json
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,12 +23,18 @@ from scripted_engine import ScriptedEngine
 
 from shimmy.model_info import LoadSpec
 from shimmy.models.manager import ModelManager
+from shimmy.models.registry import Registry
 from shimmy.server.address import listen, url_of
 from shimmy.server.app import create_app
 from shimmy.server.serve import uvicorn_config
 from shimmy.settings import Settings
 
 MODEL = "m"
+ENTRIES = (
+    FakeEntry(MODEL, "m.gguf", "registered"),
+    FakeEntry("org/chat:8b", "chat.gguf"),
+    FakeEntry("broken", "broken.gguf"),
+)
 
 
 class RunningServer:
@@ -59,19 +65,18 @@ class RunningServer:
 
 
 @contextmanager
-def run_server(settings: Settings | None = None, registry: Any = None) -> Iterator[RunningServer]:
+def run_server(
+    settings: Settings | None = None,
+    entries: Sequence[FakeEntry] = ENTRIES,
+    registry: Registry | None = None,
+) -> Iterator[RunningServer]:
     engines: list[ScriptedEngine] = []
 
     async def start(spec: LoadSpec, progress: Callable[[float], None] | None) -> ScriptedEngine:
         engines.append(await ScriptedEngine.load(spec, progress))
         return engines[-1]
 
-    fake = FakeRegistry(
-        FakeEntry(MODEL, "m.gguf", "registered"),
-        FakeEntry("org/chat:8b", "chat.gguf"),
-        FakeEntry("broken", "broken.gguf"),
-    )
-    manager = ModelManager(registry or fake, start)
+    manager = ModelManager(FakeRegistry(*entries) if registry is None else registry, start)
     settings = settings or Settings(bind="127.0.0.1:0")
     listener = listen(settings.bind)
     server = uvicorn.Server(uvicorn_config(create_app(manager, settings), settings))

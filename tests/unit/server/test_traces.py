@@ -187,9 +187,10 @@ def test_nothing_is_imported_unless_asked_for() -> None:
     program = (
         "import sys, json\n"
         "from shimmy.models.manager import ModelManager\n"
+        "from shimmy.models.registry import Registry\n"
         "from shimmy.server.app import create_app\n"
         "from shimmy.settings import Settings\n"
-        "create_app(ModelManager(None), Settings())\n"
+        "create_app(ModelManager(Registry(Settings(), roots=[])), Settings())\n"
         "heavy = ('opentelemetry.sdk', 'opentelemetry.exporter', 'google', 'requests')\n"
         "print(json.dumps([name for name in sys.modules if name.startswith(heavy)]))\n"
     )

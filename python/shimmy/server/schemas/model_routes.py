@@ -24,6 +24,8 @@ class ModelLine(msgspec.Struct, kw_only=True):
     quantization: str | None
     context_length: int | None
     adapters: list[str]
+    aliases: list[str]
+    """Other names for it."""
     state: str
     """unloaded, loading, loaded, failed or dead."""
 

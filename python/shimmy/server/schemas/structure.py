@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from shimmy.server.schemas.sampling import SamplingFields
+from shimmy.sampling_fields import SamplingFields
 
 MAX_CHOICES = 4096
 

@@ -1,0 +1,98 @@
+"""One model that can be loaded, with everything that settings and other programs say about it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from shimmy.discovery.classify import Kind
+from shimmy.discovery.local_model import LocalModel
+from shimmy.errors import ModelLoadError
+from shimmy.library.record import Record
+from shimmy.model_info import LoadSpec
+from shimmy.request_defaults import RequestDefaults
+from shimmy.settings import Settings
+from shimmy.templates.choose import choose_template
+
+Source = Literal["registered", "discovered"]
+
+
+class ModelEntry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What the registry knows of a model under its name."""
+
+    name: str
+    source: Source
+    """registered: given by an option, or the embedded demo model; discovered: found in a folder."""
+    model: LocalModel
+    adapters: dict[str, Path]
+    """LoRA adapters to load with it: name -> file."""
+    settings: Settings
+    """Of the process, with what is set for this model."""
+    aliases: tuple[str, ...] = ()
+    """Other names for it."""
+    defaults: RequestDefaults = RequestDefaults()
+    """What applies to requests that say nothing."""
+    draft: Path | None = None
+    """A model that proposes tokens for it."""
+    record: Record | None = None
+    """How shimmy came by it, and what it is asked with; None for what was found or given."""
+    shared: str | None = None
+    """The model whose engine answers for it, where that one would be loaded in the same way."""
+    fault: str | None = None
+    """Why it cannot be loaded as its settings say."""
+
+    @property
+    def engine(self) -> str:
+        """The name of the engine that answers."""
+        return self.shared or self.name
+
+    @property
+    def path(self) -> Path:
+        return self.model.path
+
+    @property
+    def size_bytes(self) -> int:
+        return self.model.size_bytes
+
+    @property
+    def created(self) -> int:
+        """When the file was last changed, in seconds since the epoch."""
+        return int(self.model.mtime)
+
+    @property
+    def kind(self) -> Kind:
+        return self.model.kind
+
+    def load_spec(self) -> LoadSpec:
+        """How to load it, with the settings applied. Raises InvalidRequestError for a bad chat_template setting,
+        ModelLoadError when what is set for this model does not fit.
+        """
+        if self.fault is not None:
+            raise ModelLoadError(f"model {self.name!r}: {self.fault}")
+        settings = self.settings
+        template = (self.record and self.record.template) or choose_template(
+            self.model.architecture,
+            f"{self.name} {self.model.title or ''}",
+            settings.chat_template,
+            has_own=self.model.has_chat_template,
+            foreign=self.model.ollama.template if self.model.ollama else None,
+        )
+        model: dict[str, Any] = {}
+        context: dict[str, Any] = {} if settings.ctx is None else {"n_ctx": settings.ctx}
+        if settings.gpu_backend == "cpu":
+            model["n_gpu_layers"] = 0
+            context["op_offload"] = False
+        if settings.devices:
+            model["devices"] = list(settings.devices)
+        return LoadSpec(
+            name=self.engine,
+            path=str(self.path),
+            adapters={name: str(path) for name, path in self.adapters.items()},
+            draft=None if self.draft is None else str(self.draft),
+            chat_template=template,
+            model=model,
+            context=context,
+            engine={} if settings.max_waiting is None else {"max_waiting": settings.max_waiting},
+        )
