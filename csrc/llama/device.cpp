@@ -4,9 +4,11 @@
 #include <llama.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cstring>
 #include <fstream>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <sstream>
 #include <thread>
@@ -129,6 +131,37 @@ std::vector<std::string> cpu_features() {
     return names;
 }
 
+#ifdef __linux__
+namespace {
+
+std::optional<uint64_t> number_in(const char * path, const std::string & key) {
+    std::ifstream file(path);
+    std::string word;
+    while (file >> word) {
+        if (key.empty() || (word == key && file >> word)) {
+            uint64_t value = 0;
+            const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), value);
+            return error == std::errc() ? std::optional(value) : std::nullopt;  // "max" is no limit
+        }
+    }
+    return std::nullopt;
+}
+
+// What the container (cgroup v2) lets this process still take. Pages of files that were not used lately do not count.
+std::optional<uint64_t> cgroup_memory_left() {
+    const auto limit = number_in("/sys/fs/cgroup/memory.max", "");
+    const auto used = number_in("/sys/fs/cgroup/memory.current", "");
+    if (!limit || !used) {
+        return std::nullopt;
+    }
+    const uint64_t unused = number_in("/sys/fs/cgroup/memory.stat", "inactive_file").value_or(0);
+    const uint64_t taken = *used - std::min(*used, unused);
+    return *limit - std::min(*limit, taken);
+}
+
+}  // namespace
+#endif
+
 HostMemory host_memory() {
     for (const auto & device : devices()) {
         if (device.type == "cpu") {
@@ -141,6 +174,9 @@ HostMemory host_memory() {
                 if (std::sscanf(line.c_str(), "MemAvailable: %llu kB", &kib) == 1) {
                     memory.available = kib * 1024;
                 }
+            }
+            if (const auto left = cgroup_memory_left()) {
+                memory.available = std::min<uint64_t>(memory.available, *left);
             }
 #endif
             return memory;

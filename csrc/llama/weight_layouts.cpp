@@ -4,9 +4,11 @@
 #include <ggml-cpu.h>
 #include <ggml.h>
 
+#include <algorithm>
 #include <string_view>
 #include <unordered_map>
 
+#include "errors.h"
 #include "gguf/gguf_check.h"
 #include "llama/device.h"
 #include "llama/mapped_file.h"
@@ -19,9 +21,10 @@ namespace {
 
 constexpr int32_t min_tokens = 32;  // from which the file's layout is faster
 
+// Not those of experts, of which each sees a few of the tokens only.
 bool has_faster_file_layout(const ggml_tensor & tensor) {
-    return (tensor.type == GGML_TYPE_Q4_K || tensor.type == GGML_TYPE_Q2_K) && tensor.view_src == nullptr &&
-           tensor.extra != nullptr && tensor.buffer != nullptr &&
+    return ggml_n_dims(&tensor) == 2 && (tensor.type == GGML_TYPE_Q4_K || tensor.type == GGML_TYPE_Q2_K) &&
+           tensor.view_src == nullptr && tensor.extra != nullptr && tensor.buffer != nullptr &&
            std::string_view(ggml_backend_buffer_name(tensor.buffer)) == "CPU_REPACK";
 }
 
@@ -31,8 +34,19 @@ void WeightLayouts::BufferDeleter::operator()(ggml_backend_buffer * buffer) cons
     ggml_backend_buffer_free(buffer);
 }
 
+#ifndef SHIMMY_BOTH_LAYOUTS
+
+std::unique_ptr<WeightLayouts> WeightLayouts::map(const llama_model *, const std::string &) {
+    return nullptr;
+}
+
+#else
+
 std::unique_ptr<WeightLayouts> WeightLayouts::map(const llama_model * model, const std::string & path) {
-    if (!MappedFile::supported || ggml_cpu_has_avx512_vnni() == 0) {
+    const auto all = devices();
+    const bool cpu_only =
+        std::all_of(all.begin(), all.end(), [](const Device & device) { return device.type == "cpu"; });
+    if (!MappedFile::supported || !cpu_only || ggml_cpu_has_avx512_vnni() == 0) {
         return nullptr;
     }
     std::unordered_multimap<std::string, ggml_tensor *> repacked;
@@ -47,7 +61,7 @@ std::unique_ptr<WeightLayouts> WeightLayouts::map(const llama_model * model, con
         return nullptr;
     }
     std::unique_ptr<WeightLayouts> layouts(new WeightLayouts());
-    visit_gguf_parts(path, [&](const GgufFile & part) {
+    const auto add_part = [&](const GgufFile & part) {
         auto & file = layouts->files_.emplace_back();
         file.bytes = std::make_unique<MappedFile>(part.path());
         file.buffer.reset(ggml_backend_cpu_buffer_from_ptr(file.bytes->data(), file.bytes->size()));
@@ -64,9 +78,16 @@ std::unique_ptr<WeightLayouts> WeightLayouts::map(const llama_model * model, con
                 }
             }
         }
-    });
+    };
+    try {
+        visit_gguf_parts(path, add_part);
+    } catch (const ModelLoadError &) {
+        return nullptr;  // the model is loaded, and works as it is
+    }
     return layouts->weights_.empty() ? nullptr : std::move(layouts);
 }
+
+#endif
 
 WeightLayouts::~WeightLayouts() {
     point_at(Layout::Repacked);
@@ -78,12 +99,13 @@ WeightLayouts::Use::~Use() {
     }
     const std::lock_guard lock(layouts_->mutex_);
     if (--layouts_->n_users_ == 0) {
-        layouts_->unused_.notify_one();
+        layouts_->changed_.notify_all();
     }
 }
 
 WeightLayouts::Use WeightLayouts::use_faster(int32_t n_tokens) {
-    const std::lock_guard lock(mutex_);
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return n_waiting_ == 0; });
     if (n_users_ == 0) {
         point_at(n_tokens < min_tokens ? Layout::Repacked : Layout::AsInFile);
     }
@@ -93,9 +115,12 @@ WeightLayouts::Use WeightLayouts::use_faster(int32_t n_tokens) {
 
 WeightLayouts::Use WeightLayouts::use_repacked() {
     std::unique_lock lock(mutex_);
-    unused_.wait(lock, [&] { return n_users_ == 0 || layout_ == Layout::Repacked; });
+    ++n_waiting_;
+    changed_.wait(lock, [&] { return n_users_ == 0 || layout_ == Layout::Repacked; });
+    --n_waiting_;
     point_at(Layout::Repacked);
     ++n_users_;
+    changed_.notify_all();
     return Use(*this);
 }
 

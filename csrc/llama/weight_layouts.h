@@ -22,8 +22,9 @@ class MappedFile;
 // beside the repacked copy, and the tensors are pointed at one or the other between computations.
 class WeightLayouts {
   public:
-    // Null when nothing is repacked that would be faster otherwise, or when memory has no room for the file's pages.
-    // `path` is the model's file, or its first one. Throws ModelLoadError when it can no longer be read.
+    // Null when nothing is repacked that would be faster otherwise, when memory has no room for the file's pages, when
+    // the file cannot be mapped, and where other devices compute: llama.cpp decides by a tensor's buffer, once for many
+    // steps, who computes with it, and those cannot read repacked ones. `path`: the model's file, or its first one.
     static std::unique_ptr<WeightLayouts> map(const llama_model * model, const std::string & path);
 
     ~WeightLayouts();
@@ -49,7 +50,7 @@ class WeightLayouts {
     // The layout that is faster for `n_tokens`, or the one that others have in use at this moment.
     Use use_faster(int32_t n_tokens);
 
-    // The repacked layout, once nobody has the other in use.
+    // The repacked layout, once nobody has the other in use. Who waits for it goes before all that come later.
     Use use_repacked();
 
     uint64_t bytes() const { return bytes_; }  // of the weights that there are two of
@@ -83,9 +84,10 @@ class WeightLayouts {
     uint64_t bytes_ = 0;
 
     std::mutex mutex_;
-    std::condition_variable unused_;
+    std::condition_variable changed_;
     Layout layout_ = Layout::Repacked;
     int32_t n_users_ = 0;
+    int32_t n_waiting_ = 0;  // for the repacked layout
 };
 
 }  // namespace shimmy
