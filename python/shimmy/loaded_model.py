@@ -13,10 +13,13 @@ import msgspec
 
 from shimmy import _core, native_log
 from shimmy.call_grammar import calls_at_once, check_names
+from shimmy.context_policy import check_policy
 from shimmy.embedder import Embedder
 from shimmy.errors import InvalidRequestError
+from shimmy.fitted_prompt import FittedPrompt, PromptFitter
 from shimmy.generation import Generation
 from shimmy.grammar import GrammarSpec
+from shimmy.message_places import message_at
 from shimmy.model_info import EngineStats, LoadSpec, ModelInfo
 from shimmy.output_grammars import OutputGrammars
 from shimmy.request import ChatPrompt, GenerateRequest
@@ -45,6 +48,8 @@ class LoadedModel:
         self.engine = _start_engine(spec, model) if model.can_generate else None
         if self.engine is None:
             self.embedder.prepare()  # a model that cannot do this either is an error now
+        n_ctx = self.engine.n_ctx if self.engine else self.embedder.max_input_tokens
+        self._fitter = PromptFitter(self.tokenizer, self.render, n_ctx)
         self._spec = spec
         self._model = model
         self._load_seconds = time.perf_counter() - started
@@ -126,18 +131,13 @@ class LoadedModel:
 
     def chat_tokens(self, prompt: ChatPrompt) -> list[int]:
         """A conversation's tokens. Raises as `render`."""
-        return self._tokens_of(self.render(prompt), prompt.context)
-
-    def _tokens_of(self, chat: _core.RenderedChat, context: list[int]) -> list[int]:
-        tokens = self.tokenizer.encode(chat.prompt, add_special=not chat.starts_with_bos)
-        if context and tokens[:1] == [self.tokenizer.bos]:
-            del tokens[0]  # a sequence begins once
-        return [*context, *tokens]
+        return self._fitter.tokens_of(self.render(prompt), prompt.context)
 
     def prepare(self, request: GenerateRequest) -> Generation:
-        """Render and tokenize a request: everything before the engine. Takes milliseconds; any thread may do it."""
+        """Render, tokenize and fit a prompt: all before the engine. Takes milliseconds; any thread may do it."""
         self.generator()
         _check_numbers(request)
+        check_policy(request.context_policy)
         for field in ("stop", "banned_strings"):
             if isinstance(getattr(request, field), str):  # list() would make an entry of every letter
                 raise InvalidRequestError(f"{field} is a string, it must be a list of strings", field)
@@ -146,25 +146,30 @@ class LoadedModel:
         preserved: list[int] = []
         parser = None
         grammar = None
-        if isinstance(request.prompt, ChatPrompt):
-            prompt = request.prompt
-            if request.grammar is not None:
-                prompt = msgspec.structs.replace(prompt, enable_thinking=False)
-            chat = self.render(prompt)
+        prompt = request.prompt
+        if isinstance(prompt, ChatPrompt) and request.grammar is not None:
+            prompt = msgspec.structs.replace(prompt, enable_thinking=False)
+        fitted = self._fitter.fit(request, prompt)
+        if isinstance(prompt, ChatPrompt) and (chat := fitted.chat) is not None:
             grammar = self._grammar(request.grammar, prompt, chat)
-            tokens = self._tokens_of(chat, prompt.context)
             stop += chat.stops
             for text in chat.preserved_tokens:
                 ids = self.tokenizer.encode(text, add_special=False)
                 preserved += ids if len(ids) == 1 else []
             parser = _core.ChatParser(chat)
-        elif isinstance(request.prompt, str):
-            tokens = self.tokenizer.encode(request.prompt)
-        else:
-            tokens = request.prompt
         if grammar is None and request.grammar is not None:
             grammar = self.grammars.for_output(request.grammar)
-        return Generation(request, tokens, sampling, stop, preserved, parser, grammar)
+        return Generation(request, fitted, sampling, stop, preserved, parser, grammar, self._message_of)
+
+    def _message_of(self, fitted: FittedPrompt, prompt: ChatPrompt, token: int) -> int:
+        """Index of the message of a conversation that has this token of the fitted prompt, or -1."""
+        if fitted.chat is None:
+            return -1
+        before = self.tokenizer.decode(fitted.tokens[:token], unparse_special=True)
+        added = fitted.tokens[:1] if not fitted.chat.starts_with_bos and self.tokenizer.add_bos else []
+        offset = len(before) - len(self.tokenizer.decode(added, unparse_special=True))
+        place = message_at(fitted.chat.prompt, [prompt.messages[index] for index in fitted.kept], offset)
+        return -1 if place < 0 else fitted.kept[place]
 
     def _grammar(self, spec: GrammarSpec | None, prompt: ChatPrompt, chat: _core.RenderedChat) -> _core.Grammar | None:
         """What the answer of a conversation has to look like, tool calls included."""
@@ -200,7 +205,7 @@ class LoadedModel:
         """Queue a prepared request and return the engine's id for it. Raises what `Engine.add_request` raises."""
         request = generation.request
         return self.generator().add_request(
-            generation.tokens,
+            generation.fitted.tokens,
             generation.sampling,
             max_tokens=request.max_tokens,
             min_tokens=request.min_tokens,
@@ -218,6 +223,7 @@ class LoadedModel:
             tenant=request.tenant,
             priority=request.priority,
             deadline=request.deadline,
+            n_keep=generation.fitted.n_keep,
         )
 
     def close(self) -> None:
@@ -250,7 +256,7 @@ def _check_numbers(request: GenerateRequest) -> None:
         fields["prompt"] = request.prompt
     elif isinstance(request.prompt, ChatPrompt):
         fields["context"] = request.prompt.context
-    for field in ("logprobs", "prompt_logprobs", "max_tokens", "min_tokens", "priority"):
+    for field in ("logprobs", "prompt_logprobs", "max_tokens", "min_tokens", "priority", "n_keep"):
         number = getattr(request, field)
         if number is not None:
             fields[field] = [number]

@@ -24,6 +24,23 @@ class ToolCallDelta(msgspec.Struct, frozen=True, omit_defaults=True):
     name: str | None = None
 
 
+class ContextUse(msgspec.Struct, frozen=True):
+    """What a request's context_policy did: tokens and messages of the prompt that the model never saw, and tokens that
+    left its context during the answer.
+    """
+
+    policy: str
+    prompt_tokens: int
+    """Of the prompt as it was sent; `kept` of these were given to the model, and `dropped` were not."""
+    kept: int
+    dropped: int
+    dropped_messages: int = 0
+    """Of a conversation, that are missing as a whole."""
+    shifts: int = 0
+    """How often the context was full; `shifted` tokens made room then, of the prompt or of the answer."""
+    shifted: int = 0
+
+
 class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
     """Token counts and durations of one request. Durations are in seconds."""
 
@@ -38,6 +55,12 @@ class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
     """Index of the first prompt token that was not reused; -1: all that may be were (the last one never is)."""
     cache_miss: str = "none"
     """Why that one was not: empty, diverged, adapters, evicted, uncuttable or disabled."""
+    cache_message: int = -1
+    """Index of the message that this token is of, for conversations with `cache_diagnostics`; -1: of none."""
+    cache_reason: str = ""
+    """What made the difference, where a server knows earlier requests."""
+    context: ContextUse | None = None
+    """For requests with a `context_policy` other than error."""
     queue_seconds: float = 0.0
     """From arrival to the first prefill chunk."""
     prefill_seconds: float = 0.0
