@@ -9,8 +9,8 @@ import msgspec
 from shimmy import _core
 from shimmy.errors import DecodeError, EngineDeadError
 from shimmy.fitted_prompt import FittedPrompt
-from shimmy.output import RequestOutput, TokenLogprob, ToolCallDelta, Usage
-from shimmy.request import ChatPrompt, GenerateRequest
+from shimmy.output import CacheDiagnosis, RequestOutput, TokenLogprob, ToolCallDelta, Usage
+from shimmy.request import GenerateRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +21,7 @@ _FINISH_REASONS = {
     _core.FinishReason.CANCELLED: "cancelled",
     _core.FinishReason.DEADLINE: "deadline",
 }
-_COUNTED = frozenset(Usage.__struct_fields__) - {"cache_miss", "cache_message", "cache_reason", "context"}
+_COUNTED = frozenset(Usage.__struct_fields__) - {"cache_miss", "cache_diagnosis", "context"}
 
 
 class Generation:
@@ -36,7 +36,7 @@ class Generation:
         preserved_tokens: list[int],
         parser: _core.ChatParser | None,
         grammar: _core.Grammar | None = None,
-        message_of: Callable[[FittedPrompt, ChatPrompt, int], int] | None = None,
+        diagnose: Callable[[GenerateRequest, FittedPrompt, str, int], CacheDiagnosis] | None = None,
     ) -> None:
         self.request = request
         self.fitted = fitted
@@ -45,8 +45,8 @@ class Generation:
         self.preserved_tokens = preserved_tokens
         self.grammar = grammar
         self._parser = parser
-        self._message_of = message_of
-        self._cache_message: int | None = None  # not looked up yet
+        self._diagnose = diagnose if request.cache_diagnostics else None
+        self._diagnosis: CacheDiagnosis | None = None
         self._n_scored = 1  # the prompt's first token has no log-probability
         self._begun = False
 
@@ -90,22 +90,16 @@ class Generation:
         context = self.fitted.use
         if context is not None:
             context = msgspec.structs.replace(context, shifts=usage.context_shifts, shifted=usage.shifted_tokens)
-        fields = {name: getattr(usage, name) for name in _COUNTED}
+        miss = usage.cache_miss.name.lower()
+        if self._diagnose is not None and usage.cache_diverged_at >= 0:
+            self._diagnosis = self._diagnose(self.request, self.fitted, miss, usage.cache_diverged_at)
+            self._diagnose = None  # it stays what it is
         return Usage(
-            **fields,
-            cache_miss=usage.cache_miss.name.lower(),
-            cache_message=self._missed_message(usage),
+            **{name: getattr(usage, name) for name in _COUNTED},
+            cache_miss=miss,
+            cache_diagnosis=self._diagnosis,
             context=context,
         )
-
-    def _missed_message(self, usage: _core.Usage) -> int:
-        prompt = self.request.prompt
-        if self._cache_message is None:
-            self._cache_message = -1
-            wanted = self.request.cache_diagnostics and usage.cache_diverged_at >= 0
-            if wanted and isinstance(prompt, ChatPrompt) and self._message_of is not None:
-                self._cache_message = self._message_of(self.fitted, prompt, usage.cache_diverged_at)
-        return self._cache_message
 
 
 def _logprobs(

@@ -7,19 +7,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import msgspec
 
 from shimmy import _core, native_log
+from shimmy.cache_miss import diagnose_miss
 from shimmy.call_grammar import calls_at_once, check_names
 from shimmy.context_policy import check_policy
 from shimmy.embedder import Embedder
 from shimmy.errors import InvalidRequestError
-from shimmy.fitted_prompt import FittedPrompt, PromptFitter
+from shimmy.fitted_prompt import PromptFitter
 from shimmy.generation import Generation
 from shimmy.grammar import GrammarSpec
-from shimmy.message_places import message_at
 from shimmy.model_info import EngineStats, LoadSpec, ModelInfo
 from shimmy.output_grammars import OutputGrammars
 from shimmy.request import ChatPrompt, GenerateRequest
@@ -159,17 +160,8 @@ class LoadedModel:
             parser = _core.ChatParser(chat)
         if grammar is None and request.grammar is not None:
             grammar = self.grammars.for_output(request.grammar)
-        return Generation(request, fitted, sampling, stop, preserved, parser, grammar, self._message_of)
-
-    def _message_of(self, fitted: FittedPrompt, prompt: ChatPrompt, token: int) -> int:
-        """Index of the message of a conversation that has this token of the fitted prompt, or -1."""
-        if fitted.chat is None:
-            return -1
-        before = self.tokenizer.decode(fitted.tokens[:token], unparse_special=True)
-        added = fitted.tokens[:1] if not fitted.chat.starts_with_bos and self.tokenizer.add_bos else []
-        offset = len(before) - len(self.tokenizer.decode(added, unparse_special=True))
-        place = message_at(fitted.chat.prompt, [prompt.messages[index] for index in fitted.kept], offset)
-        return -1 if place < 0 else fitted.kept[place]
+        diagnose = partial(diagnose_miss, self.tokenizer)
+        return Generation(request, fitted, sampling, stop, preserved, parser, grammar, diagnose)
 
     def _grammar(self, spec: GrammarSpec | None, prompt: ChatPrompt, chat: _core.RenderedChat) -> _core.Grammar | None:
         """What the answer of a conversation has to look like, tool calls included."""

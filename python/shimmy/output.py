@@ -41,6 +41,20 @@ class ContextUse(msgspec.Struct, frozen=True):
     shifted: int = 0
 
 
+class CacheDiagnosis(msgspec.Struct, frozen=True):
+    """Where a prompt left the cache, and by what."""
+
+    message: int | None
+    """Index of the message that the token `cache_diverged_at` is of, as the chat template sees the conversation; None
+    for a prompt that is none, and behind all messages."""
+    role: str | None
+    reason: str
+    """system or message: that one is new or another one. tools, template: it is the same, and is rendered otherwise,
+    by other tools or by the template. truncated: what was before it was dropped. model, adapter: they were others.
+    evicted, uncuttable, disabled: as `Usage.cache_miss`. prompt: of a prompt that is no conversation. new: nothing like
+    it is known. tools, model and some evicted need a server, which remembers earlier requests."""
+
+
 class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
     """Token counts and durations of one request. Durations are in seconds."""
 
@@ -55,10 +69,8 @@ class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
     """Index of the first prompt token that was not reused; -1: all that may be were (the last one never is)."""
     cache_miss: str = "none"
     """Why that one was not: empty, diverged, adapters, evicted, uncuttable or disabled."""
-    cache_message: int = -1
-    """Index of the message that this token is of, for conversations with `cache_diagnostics`; -1: of none."""
-    cache_reason: str = ""
-    """What made the difference, where a server knows earlier requests."""
+    cache_diagnosis: CacheDiagnosis | None = None
+    """Of a miss, for requests with `cache_diagnostics`."""
     context: ContextUse | None = None
     """For requests with a `context_policy` other than error."""
     queue_seconds: float = 0.0

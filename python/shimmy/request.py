@@ -72,7 +72,7 @@ class GenerateRequest(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=T
     """Leading tokens that a shift keeps, and a cut of a prompt that is no conversation; -1: the whole prompt. None: the
     prompt, or when it has more than half of the context a conversation's system prompt and tools, or BOS."""
     cache_diagnostics: bool = False
-    """Say in `Usage.cache_message` where a conversation left what was cached."""
+    """Say in `Usage.cache_diagnosis` at which message the prompt left what was cached."""
     lora: dict[str, float] = {}
     """Names of loaded adapters with their scales."""
     tenant: str = ""

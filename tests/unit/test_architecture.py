@@ -51,6 +51,7 @@ VALUES = {
 NATIVE = {
     "_core",
     "async_engine",
+    "cache_miss",
     "call_grammar",
     "embedder",
     "fitted_prompt",

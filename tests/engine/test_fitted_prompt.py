@@ -13,7 +13,7 @@ from engine_fixtures import LONG_QUESTION, QUESTIONS, spec
 from shimmy import LLM, AsyncEngine, ChatPrompt, GenerateRequest
 from shimmy.context_policy import POLICIES, without_middle
 from shimmy.errors import InvalidRequestError, PromptTooLongError
-from shimmy.output import ContextUse, Usage
+from shimmy.output import CacheDiagnosis, ContextUse, Usage
 from shimmy.samples import nth_seed
 
 N_CTX = 512
@@ -23,7 +23,7 @@ TOOL = {"type": "function", "function": {"name": "look", "description": "Looks."
 
 @pytest.fixture(scope="module")
 def llm() -> Iterator[LLM]:
-    with LLM(spec(context={"n_ctx": N_CTX}, engine={"max_num_seqs": 2})) as loaded:
+    with LLM(spec(adapters=True, context={"n_ctx": N_CTX}, engine={"max_num_seqs": 2})) as loaded:
         yield loaded
 
 
@@ -42,6 +42,10 @@ def context_of(llm: LLM, messages: list[dict[str, Any]], **options: Any) -> tupl
     answer = llm.chat(messages, temperature=0, **options)
     assert answer.usage.context is not None
     return answer.text, answer.usage.context
+
+
+def diagnosis_of(llm: LLM, messages: list[dict[str, Any]], **options: Any) -> CacheDiagnosis | None:
+    return llm.chat(messages, max_tokens=1, cache_diagnostics=True, **options).usage.cache_diagnosis
 
 
 def test_a_conversation_loses_its_oldest_turns(llm: LLM) -> None:
@@ -196,12 +200,34 @@ def test_where_a_conversation_left_the_cache(llm: LLM) -> None:
     messages = question(6)
     llm.chat(messages, max_tokens=1)
     messages[5] = {"role": "user", "content": "Another question."}
-    answer = llm.chat(messages, max_tokens=1, cache_diagnostics=True)
-    assert (answer.usage.cache_miss, answer.usage.cache_message) == ("diverged", 5)
-    assert llm.chat(messages, max_tokens=1, cache_diagnostics=True).usage.cache_message == -1
+    assert diagnosis_of(llm, messages) == CacheDiagnosis(5, "user", "message")
+    assert diagnosis_of(llm, messages) is None  # all that may be came from the cache
+    assert diagnosis_of(llm, [*messages, *messages[4:6]]) == CacheDiagnosis(len(messages), "assistant", "message")
     messages[0] = {"role": "system", "content": "You are terse."}
-    assert llm.chat(messages, max_tokens=1).usage.cache_message == -1
-    assert llm.chat([*messages, messages[5]], max_tokens=1, cache_diagnostics=True).usage.cache_message == len(messages)
+    assert llm.chat(messages, max_tokens=1).usage.cache_diagnosis is None  # not asked for
+    messages[0] = {"role": "system", "content": "You are not terse."}
+    assert diagnosis_of(llm, messages) == CacheDiagnosis(0, "system", "system")
+    assert diagnosis_of(llm, messages, lora={"pirate": 1.0}) == CacheDiagnosis(0, "system", "adapter")
+    assert diagnosis_of(llm, messages, prompt_logprobs=0) == CacheDiagnosis(0, "system", "disabled")
+
+
+def test_where_other_prompts_left_the_cache(llm: LLM) -> None:
+    text = "One two three four five six seven."
+    assert llm.generate(text, max_tokens=1, tenant="a").usage.cache_diagnosis is None
+    for prompt in (text + " Eight.", llm.tokenizer.encode(text + " Nine.")):
+        usage = llm.generate(prompt, max_tokens=1, tenant="a", cache_diagnostics=True).usage
+        assert usage.cache_diagnosis == CacheDiagnosis(None, None, "prompt")
+    usage = llm.generate(text, max_tokens=1, tenant="b", cache_diagnostics=True).usage
+    assert usage.cache_diagnosis == CacheDiagnosis(None, None, "new")
+
+
+def test_what_was_dropped_is_why_the_rest_is_not_cached(llm: LLM) -> None:
+    llm.chat(question(8), max_tokens=1, tenant="c")
+    diagnosis = diagnosis_of(llm, question(16), tenant="c", context_policy="truncate_middle")
+    assert diagnosis is not None
+    assert (diagnosis.role, diagnosis.reason) == ("user", "truncated")
+    assert diagnosis.message is not None
+    assert diagnosis.message > 1
 
 
 def test_over_the_event_loop() -> None:
