@@ -116,7 +116,7 @@ class ModelParams:
     @property
     def both_layouts(self) -> bool:
         """
-        Map repacked weights too where many tokens are computed faster on the file's layout.
+        Map repacked weights too, where that computes prompts faster.
         """
     @both_layouts.setter
     def both_layouts(self, arg0: bool) -> None: ...
@@ -353,7 +353,7 @@ class ContextParams:
     @property
     def switch_layout(self) -> bool:
         """
-        Use both layouts of a model that has them; False: the repacked one, and no other.
+        Use both layouts of a model that has them; False: the repacked one only.
         """
     @switch_layout.setter
     def switch_layout(self, arg0: bool) -> None: ...

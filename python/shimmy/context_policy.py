@@ -41,6 +41,13 @@ def prompt_limit(n_ctx: int, max_tokens: int | None) -> int:
     return n_ctx - room
 
 
+def answer_limit(n_ctx: int, policy: str, max_tokens: int | None, min_tokens: int) -> int | None:
+    """Tokens of an answer; None: until the context is full. One that may shift and has no limit of its own ends after
+    ten times the context, as Ollama's do.
+    """
+    return max(10 * n_ctx, min_tokens) if max_tokens is None and shifts(policy) else max_tokens
+
+
 def cut_step(n_ctx: int) -> int:
     """Conversations lose tokens in steps of about that many. One that grows then keeps its beginning for several turns,
     and finds it in the prefix cache.

@@ -16,6 +16,8 @@ import msgspec
 Messages = list[dict[str, Any]]
 
 _KEPT_ROLES = ("system", "developer")
+_FRAME = 3
+"""Tokens that every template puts around a message. Those that put more free a little more than is counted."""
 _SHORTEST = 16
 """Tokens that a text keeps at least."""
 _ROUNDS = 8
@@ -60,8 +62,8 @@ class ConversationCut:
         """A cut that counts at most `limit`, of a conversation that counts `n_tokens`, more than that; None when what
         must be kept is more. `count` was called with the result last.
 
-        At least a multiple of `step` tokens goes with the messages, where they have as many. What a template puts
-        around them does not count, so that the same messages always free the same.
+        At least a multiple of `step` tokens goes with the messages, where they have as many. They are counted one by
+        one, so that the same messages always free the same.
         """
         gone: set[int] = set()
         groups = droppable(self._messages)
@@ -69,7 +71,7 @@ class ConversationCut:
         while n_tokens > limit and groups:
             while groups and freed < needed:
                 group = groups.pop(0)
-                freed += sum(self._size(text_of(self._messages[index])) for index in group)
+                freed += sum(self._size(text_of(self._messages[index])) + _FRAME for index in group)
                 gone.update(group)
             n_tokens = self._count(self._left(gone).messages)
             needed = freed + max(n_tokens - limit, 1)

@@ -15,7 +15,7 @@ import msgspec
 from shimmy import _core, native_log
 from shimmy.cache_miss import diagnose_miss
 from shimmy.call_grammar import calls_at_once, check_names
-from shimmy.context_policy import check_policy
+from shimmy.context_policy import answer_limit, check_policy
 from shimmy.embedder import Embedder
 from shimmy.errors import InvalidRequestError
 from shimmy.fitted_prompt import PromptFitter
@@ -196,10 +196,11 @@ class LoadedModel:
     def add(self, generation: Generation) -> int:
         """Queue a prepared request and return the engine's id for it. Raises what `Engine.add_request` raises."""
         request = generation.request
-        return self.generator().add_request(
+        engine = self.generator()
+        return engine.add_request(
             generation.fitted.tokens,
             generation.sampling,
-            max_tokens=request.max_tokens,
+            max_tokens=answer_limit(engine.n_ctx, request.context_policy, request.max_tokens, request.min_tokens),
             min_tokens=request.min_tokens,
             stop=generation.stop,
             stop_token_ids=request.stop_token_ids,

@@ -42,7 +42,7 @@ class GenerateRequest(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=T
     prompt: str | list[int] | ChatPrompt
     sampling: dict[str, Any] = {}
     max_tokens: int | None = None
-    """None: until the context is full."""
+    """None: until the context is full, ten times as much with a shift."""
     min_tokens: int = 0
     """No end token, stop token or stop string before that many."""
     stop: list[str] = []

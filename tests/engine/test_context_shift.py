@@ -6,13 +6,26 @@ last bit.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
-from engine_fixtures import GREEDY, LONG_ANSWER, LONG_QUESTION, QUESTIONS, Answer, Driver, ask_alone, chat, open_engine
+from engine_fixtures import (
+    GREEDY,
+    LONG_ANSWER,
+    LONG_QUESTION,
+    QUESTIONS,
+    Answer,
+    Driver,
+    ask_alone,
+    chat,
+    open_engine,
+    tokenizer,
+)
 from grammar_walk import compiler
+from lora_files import write_adapter_copy
 
-from shimmy import _core
+from shimmy import _core, demo_adapter_paths
 from shimmy.errors import InvalidRequestError
 
 N_CTX = 256
@@ -158,3 +171,26 @@ def test_the_largest_n_keep_leaves_one_token_to_give() -> None:
         answer = ask_alone(engine, [5] * (N_CTX - 2), ignore_eos=True, max_tokens=9, n_keep=N_CTX - 2)
         assert (answer.reason, len(answer.tokens)) == ("LENGTH", 9)
         assert answer.usage.shifted_tokens == answer.usage.context_shifts > 0
+
+
+@pytest.mark.parametrize("n_keep", [1, 10, -1])
+def test_an_activated_adapter_goes_on_and_leaves_the_cache_clean(tmp_path: Path, n_keep: int) -> None:
+    """It applies from its invocation on, which may be among the tokens that go."""
+    path = tmp_path / "alora.gguf"
+    invocation = tokenizer().encode("<|im_start|>assistant\n", add_special=False)
+    write_adapter_copy(demo_adapter_paths()["pirate"], path, adapter__alora__invocation_tokens=invocation)
+    with open_engine(n_ctx=N_CTX) as engine, open_engine(n_ctx=N_CTX, prefix_cache=False) as plain:
+        for one in (engine, plain):
+            one.load_adapter("alora", str(path))
+        lora = [("alora", 1.0)]
+        answer = shifted(engine, n_keep, lora=lora)
+        assert answer.usage.context_shifts > 1
+        prompt = chat(LONG_QUESTION)
+        kept = kept_after_shift((prompt + answer.tokens)[:N_CTX], len(prompt) if n_keep < 0 else n_keep)
+        for tokens in (prompt, kept, kept + prompt[:20]):
+            for own in ([], lora):
+                got, expected = (
+                    ask_alone(one, tokens, max_tokens=1, ignore_eos=True, logprobs=1, lora=own)
+                    for one in (engine, plain)
+                )
+                assert got.logprobs[0][0] == pytest.approx(expected.logprobs[0][0], abs=0.05)

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from shimmy.context_policy import (
     POLICIES,
+    answer_limit,
     check_policy,
     cut_step,
     policy_of,
@@ -51,6 +52,13 @@ def test_two_flags_mean_a_policy(truncate: bool | None, shift: bool | None, poli
 )
 def test_room_for_the_answer(max_tokens: int | None, limit: int) -> None:
     assert prompt_limit(1024, max_tokens) == limit
+
+
+def test_an_answer_that_shifts_ends_some_time() -> None:
+    assert answer_limit(1024, "shift", None, 0) == 10240
+    assert answer_limit(1024, "truncate_middle+shift", None, 99999) == 99999
+    assert answer_limit(1024, "shift", 20000, 0) == 20000
+    assert answer_limit(1024, "truncate_middle", None, 0) is None
 
 
 def test_steps_are_an_eighth() -> None:

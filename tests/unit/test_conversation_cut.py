@@ -1,4 +1,4 @@
-"""Which messages go: a model of tokens in which each word is one, and a message's frame two more."""
+"""Which messages go: a model of tokens in which each word is one, and a message's frame four more."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def size(text: str) -> int:
 
 
 def count(messages: list[dict[str, Any]]) -> int:
-    return sum(size(text_of(message)) + 2 for message in messages)
+    return sum(size(text_of(message)) + 4 for message in messages)
 
 
 def words(role: str, n: int, word: str = "w") -> dict[str, Any]:
@@ -95,8 +95,15 @@ def test_no_more_goes_than_must_but_for_the_step() -> None:
         return len(messages) - len(left.kept)
 
     assert n_gone(n - 1, 1) == 2
-    assert n_gone(n - 1, 60) == n_gone(n - 60, 60) == 8
-    assert n_gone(n - 61, 60) == 16
+    assert n_gone(n - 1, 60) == n_gone(n - 60, 60) == 6
+    assert n_gone(n - 61, 60) == 12
+
+
+def test_frames_of_short_messages_count() -> None:
+    messages = [words("user" if n % 2 == 0 else "assistant", 1) for n in range(401)]
+    left = cut(messages, count(messages) - 500, 100)
+    assert left is not None
+    assert 500 <= 5 * (401 - len(left.kept)) <= 640
 
 
 def test_a_growing_conversation_keeps_its_beginning_for_several_turns() -> None:
