@@ -16,8 +16,8 @@ import msgspec
 Messages = list[dict[str, Any]]
 
 _KEPT_ROLES = ("system", "developer")
-_FRAME = 3
-"""Tokens that every template puts around a message. Those that put more free a little more than is counted."""
+_FRAME = 4.0
+"""Tokens that a template puts around a message, until it is known."""
 _SHORTEST = 16
 """Tokens that a text keeps at least."""
 _ROUNDS = 8
@@ -57,6 +57,7 @@ class ConversationCut:
         self._messages = messages
         self._count = count
         self._size = size
+        self._sizes: dict[int, int] = {}  # of messages
 
     def find(self, n_tokens: int, limit: int, step: int) -> Cut | None:
         """A cut that counts at most `limit`, of a conversation that counts `n_tokens`, more than that; None when what
@@ -65,20 +66,42 @@ class ConversationCut:
         At least a multiple of `step` tokens goes with the messages, where they have as many. They are counted one by
         one, so that the same messages always free the same.
         """
-        gone: set[int] = set()
         groups = droppable(self._messages)
-        freed, needed = 0, -(-(n_tokens - limit) // step) * step
-        while n_tokens > limit and groups:
-            while groups and freed < needed:
-                group = groups.pop(0)
-                freed += sum(self._size(text_of(self._messages[index])) + _FRAME for index in group)
-                gone.update(group)
-            n_tokens = self._count(self._left(gone).messages)
-            needed = freed + max(n_tokens - limit, 1)
-        left = self._left(gone)
-        return left if n_tokens <= limit else self._shorten(left, n_tokens, limit)
+        needed = -(-(n_tokens - limit) // step) * step
+        n_gone = self._n_groups(groups, needed, _FRAME)
+        n_left = self._count(self._left(groups[:n_gone]).messages)
+        again = self._n_groups(groups, needed, self._frame(groups[:n_gone], n_tokens - n_left))
+        if again != n_gone:
+            n_gone = again
+            n_left = self._count(self._left(groups[:n_gone]).messages)
+        while n_left > limit and n_gone < len(groups):
+            n_gone += max(self._n_groups(groups[n_gone:], n_left - limit, _FRAME), 1)
+            n_left = self._count(self._left(groups[:n_gone]).messages)
+        left = self._left(groups[:n_gone])
+        return left if n_left <= limit else self._shorten(left, n_left, limit)
 
-    def _left(self, gone: set[int]) -> Cut:
+    def _n_groups(self, groups: Sequence[Sequence[int]], needed: int, frame: float) -> int:
+        """How many of the groups free that many tokens; all, when they do not."""
+        freed = 0.0
+        for n, group in enumerate(groups):
+            if freed >= needed:
+                return n
+            freed += sum(self._size_of(index) + frame for index in group)
+        return len(groups)
+
+    def _frame(self, groups: Sequence[Sequence[int]], n_freed: int) -> float:
+        """What the template puts around a message, by the tokens that went with these."""
+        gone = [index for group in groups for index in group]
+        texts = sum(self._size_of(index) for index in gone)
+        return max(n_freed - texts, 0) / len(gone) if gone else _FRAME
+
+    def _size_of(self, index: int) -> int:
+        if index not in self._sizes:
+            self._sizes[index] = self._size(text_of(self._messages[index]))
+        return self._sizes[index]
+
+    def _left(self, groups: Sequence[Sequence[int]]) -> Cut:
+        gone = {index for group in groups for index in group}
         kept = [index for index in range(len(self._messages)) if index not in gone]
         return Cut([self._messages[index] for index in kept], kept)
 

@@ -96,14 +96,21 @@ def test_no_more_goes_than_must_but_for_the_step() -> None:
 
     assert n_gone(n - 1, 1) == 2
     assert n_gone(n - 1, 60) == n_gone(n - 60, 60) == 6
-    assert n_gone(n - 61, 60) == 12
+    assert n_gone(n - 61, 60) == 10
+
+
+def test_a_long_conversation_keeps_what_fits() -> None:
+    messages = [words("user" if n % 2 == 0 else "assistant", 1 + n % 7) for n in range(2001)]
+    left = cut(messages, 1000, 100)
+    assert left is not None
+    assert 1000 - 100 - 25 <= count(left.messages) <= 1000
 
 
 def test_frames_of_short_messages_count() -> None:
     messages = [words("user" if n % 2 == 0 else "assistant", 1) for n in range(401)]
     left = cut(messages, count(messages) - 500, 100)
     assert left is not None
-    assert 500 <= 5 * (401 - len(left.kept)) <= 640
+    assert 500 <= 5 * (401 - len(left.kept)) <= 510
 
 
 def test_a_growing_conversation_keeps_its_beginning_for_several_turns() -> None:
