@@ -22,7 +22,7 @@ def diagnose_miss(
         role = str(request.prompt.messages[index]["role"])
     if miss != "diverged":
         return CacheDiagnosis(index, role, _REASONS.get(miss, miss))
-    if not isinstance(request.prompt, ChatPrompt):
+    if not isinstance(request.prompt, ChatPrompt) or request.prompt.context:
         return CacheDiagnosis(None, None, "prompt")
     if index is None:
         return CacheDiagnosis(None, None, "template")
@@ -34,7 +34,7 @@ def diagnose_miss(
 def _place_of(tokenizer: _core.Tokenizer, request: GenerateRequest, fitted: FittedPrompt, token: int) -> int:
     """The message among those that are left; -1 for none."""
     prompt, chat = request.prompt, fitted.chat
-    if chat is None or not isinstance(prompt, ChatPrompt):
+    if chat is None or not isinstance(prompt, ChatPrompt) or prompt.context:
         return -1
     before = tokenizer.decode(fitted.tokens[:token], unparse_special=True)
     added = fitted.tokens[:1] if tokenizer.add_bos and not chat.starts_with_bos else []
