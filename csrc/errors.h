@@ -22,11 +22,12 @@ struct InvalidRequestError : Error {
 
 struct PromptTooLongError : InvalidRequestError {
     PromptTooLongError(int64_t n_prompt_tokens, int64_t n_ctx)
-        : InvalidRequestError("the prompt has " + std::to_string(n_prompt_tokens) + " tokens and the context holds " +
-                                  std::to_string(n_ctx) +
-                                  ", at least one of them for the answer: shorten the prompt or load the model with a "
-                                  "larger context",
-                              "messages"),
+        : InvalidRequestError(
+              "the prompt has " + std::to_string(n_prompt_tokens) + " tokens and the context holds " +
+                  std::to_string(n_ctx) +
+                  ", at least one of them for the answer: shorten the prompt, load the model with a larger "
+                  "context, or ask for context_policy truncate_middle",
+              "messages"),
           n_prompt_tokens(n_prompt_tokens),
           n_ctx(n_ctx) {}
 

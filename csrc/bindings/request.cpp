@@ -51,6 +51,8 @@ void bind_request(py::module_ & m) {
         .def_readonly("completion_tokens", &Usage::completion_tokens)
         .def_readonly("drafted_tokens", &Usage::drafted_tokens, "Proposed by speculation.")
         .def_readonly("accepted_tokens", &Usage::accepted_tokens, "Of those, that came out.")
+        .def_readonly("context_shifts", &Usage::context_shifts)
+        .def_readonly("shifted_tokens", &Usage::shifted_tokens, "That left the context by them.")
         .def_readonly("queue_seconds", &Usage::queue_seconds, "Arrival to first prefill chunk.")
         .def_readonly("prefill_seconds", &Usage::prefill_seconds, "First prefill chunk to first token.")
         .def_readonly("decode_seconds", &Usage::decode_seconds, "First token to last.");

@@ -429,6 +429,10 @@ bool Batcher::make_room(const StepPlan & plan) {
     if (plan.shares.size() != 1 || !slots_[index].sequence->decoding()) {
         return false;
     }
+    if (slots_[index].sequence->shift()) {
+        slots_.rewind(index);
+        return true;
+    }
     send(ended(*slots_[index].sequence, FinishReason::Length));
     release(index, true);
     running_.clear();

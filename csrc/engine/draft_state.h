@@ -14,7 +14,7 @@ namespace shimmy {
 struct DraftState {
     explicit DraftState(int32_t max_draft) : policy(max_draft) {}
 
-    SuffixIndex index;  // of prompt and completion
+    SuffixIndex index;  // of the sequence's history
     CopyCursor cursor;  // in them
     DraftPolicy policy;
     Draft draft;                // what the policy chose for the next step

@@ -35,9 +35,12 @@ struct Request {
     std::vector<std::pair<std::string, double>> lora;  // names of loaded adapters, with scales
     std::vector<Token> preserved_tokens;               // control tokens that are written out in the text
     bool speculation = true;                           // drafts may be checked for it; no answer changes by that
-    std::string tenant;                                // shares prefixes and its share of the engine with nobody else
-    int32_t priority = 0;                              // lower is earlier
-    std::optional<double> deadline;                    // seconds from arrival to the end; none: no limit
+    // Context shift: an answer that fills the context goes on without half of the tokens after the first n_keep, which
+    // are computed again. At least 1 stays; -1: the whole prompt; none: the answer ends there.
+    std::optional<int64_t> n_keep;
+    std::string tenant;              // shares prefixes and its share of the engine with nobody else
+    int32_t priority = 0;            // lower is earlier
+    std::optional<double> deadline;  // seconds from arrival to the end; none: no limit
 };
 
 // Deadline: its time ran out, in the queue or later.
@@ -51,9 +54,11 @@ struct Usage {
     int64_t completion_tokens = 0;
     int64_t drafted_tokens = 0;   // proposed by speculation
     int64_t accepted_tokens = 0;  // of those, that came out
-    double queue_seconds = 0;     // arrival to first prefill chunk
-    double prefill_seconds = 0;   // first prefill chunk to first token
-    double decode_seconds = 0;    // first token to last
+    int64_t context_shifts = 0;
+    int64_t shifted_tokens = 0;  // that left the context by them
+    double queue_seconds = 0;    // arrival to first prefill chunk
+    double prefill_seconds = 0;  // first prefill chunk to first token
+    double decode_seconds = 0;   // first token to last
 };
 
 // What one step added to one request.

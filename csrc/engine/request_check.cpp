@@ -29,7 +29,7 @@ void check_number(const char * field, size_t n) {
     }
 }
 
-void check_lengths(const Request & request) {
+void check_lengths(const Request & request, int64_t n_ctx) {
     if (request.max_tokens && *request.max_tokens < 0) {
         throw InvalidRequestError("max_tokens is " + std::to_string(*request.max_tokens) + ", it must be at least 0",
                                   "max_tokens");
@@ -38,6 +38,11 @@ void check_lengths(const Request & request) {
         throw InvalidRequestError(
             "min_tokens is " + std::to_string(request.min_tokens) + ", it must be at least 0 and at most max_tokens",
             "min_tokens");
+    }
+    if (request.n_keep && (*request.n_keep < -1 || *request.n_keep > n_ctx - 2)) {
+        throw InvalidRequestError("n_keep is " + std::to_string(*request.n_keep) + ", it must be between -1 and " +
+                                      std::to_string(n_ctx - 2) + ", two less than the context",
+                                  "n_keep");
     }
     if (request.deadline && !(*request.deadline > 0 && std::isfinite(*request.deadline))) {
         throw InvalidRequestError(
@@ -62,7 +67,7 @@ void check_request(const Request & request, const Tokenizer & tokenizer, int64_t
     for (const Token token : request.stop_token_ids) {
         tokenizer.check(token, "stop_token_ids");
     }
-    check_lengths(request);
+    check_lengths(request, n_ctx);
     if (request.token_healing && request.grammar) {
         throw InvalidRequestError("token_healing cannot be combined with a grammar", "token_healing");
     }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "engine/context_cut.h"
 #include "errors.h"
 #include "grammar/grammar.h"
 
@@ -43,6 +44,10 @@ Sequence::Sequence(RequestId id, Request request, AdapterPlan adapters, const Se
     }
 }
 
+bool Sequence::scores_prompt() const {
+    return request_.prompt_logprobs && n_computed_ < static_cast<int32_t>(n_prompt_) && !shifted();
+}
+
 bool Sequence::decoding() const {
     return first_token_.has_value() && switched() && n_pending() <= rules_.most_pending;
 }
@@ -50,7 +55,7 @@ bool Sequence::decoding() const {
 RunningView Sequence::view(uint64_t last_step) const {
     RunningView view{n_pending(), decoding(), adapters().id, last_step};
     view.n_before_switch = switched() ? 0 : adapters_.switch_at - n_computed_;
-    view.scores = request_.prompt_logprobs && n_computed_ < static_cast<int32_t>(n_prompt_);
+    view.scores = scores_prompt();
     view.n_done = n_computed_;
     view.n_draft = drafts_ ? static_cast<int32_t>(drafts_->tokens.size()) : 0;
     return view;
@@ -78,7 +83,8 @@ int32_t Sequence::shareable() const {
         n = std::min(n, adapters_.switch_at);
     }
     if (rules_.fixed_chunk > 0) {
-        n = std::min(n, static_cast<int32_t>(n_prompt_) / rules_.fixed_chunk * rules_.fixed_chunk);
+        const auto n_chunked = static_cast<int32_t>(shifted() ? n_keep() : n_prompt_);
+        n = std::min(n, n_chunked / rules_.fixed_chunk * rules_.fixed_chunk);
     }
     return n;
 }
@@ -128,11 +134,38 @@ void Sequence::lost() {
     }
 }
 
+size_t Sequence::n_keep() const {
+    const auto wanted = static_cast<size_t>(std::max<int64_t>(request_.n_keep.value_or(-1), 1));
+    return request_.n_keep == -1 ? n_prompt_ : std::min(wanted, n_prompt_);
+}
+
+bool Sequence::shift() {
+    const size_t n = request_.n_keep ? context_cut(tokens_.size(), n_keep(), text_.n_held() + 1) : 0;
+    if (n == 0) {
+        return false;
+    }
+    if (!shifted()) {
+        history_ = tokens_;
+    }
+    const auto kept = static_cast<int32_t>(n_keep());
+    tokens_.erase(tokens_.begin() + kept, tokens_.begin() + kept + static_cast<std::ptrdiff_t>(n));
+    if (adapters_.switch_at > kept) {
+        adapters_.switch_at = std::max(adapters_.switch_at - static_cast<int32_t>(n), kept);
+    }
+    // What is computed again has the shapes that a request for these tokens would have.
+    const int32_t chunk = std::max(rules_.fixed_chunk, 1);
+    n_computed_ = std::min(n_computed_, kept / chunk * chunk);
+    ++usage_.context_shifts;
+    usage_.shifted_tokens += static_cast<int64_t>(n);
+    return true;
+}
+
 void Sequence::advance(const Share & share, Rows rows, Output & output) {
     const int32_t first = n_computed_;
+    const bool scores = scores_prompt();
     n_cells_ = first + share.n_tokens;
     n_computed_ = n_cells_ - share.n_draft;
-    if (request_.prompt_logprobs && first < static_cast<int32_t>(n_prompt_)) {
+    if (scores) {
         score_prompt(first, rows, output);
     }
     if (!share.output) {
@@ -215,6 +248,9 @@ bool Sequence::choose(std::span<const float> logits, Output & output) {
 bool Sequence::take(Token token, std::span<const float> logits, Output & output) {
     chooser_.accept(token);
     tokens_.push_back(token);
+    if (shifted()) {
+        history_.push_back(token);
+    }
     if (drafts_) {
         drafts_->index.append(std::span(&token, 1));
     }
@@ -223,22 +259,24 @@ bool Sequence::take(Token token, std::span<const float> logits, Output & output)
     if (request_.logprobs) {
         scores = logprobs(logits, token, *request_.logprobs);
     }
+    const bool full = tokens_.size() >= static_cast<size_t>(rules_.n_ctx);
     const bool may_stop = n_generated() >= request_.min_tokens;
     if (const size_t n = text_.push(token, std::move(scores), may_stop, output); n > 0) {
         const Token banned = tokens_[tokens_.size() - n];
         tokens_.resize(tokens_.size() - n);
+        history_.resize(shifted() ? history_.size() - n : 0);
         usage_.completion_tokens -= static_cast<int64_t>(n);
         n_computed_ = std::min(n_computed_, static_cast<int32_t>(tokens_.size()) - 1);
         forced_.clear();
-        chooser_.take_back(n, tokens_, n_generated(), banned);
+        chooser_.take_back(n, history(), n_generated(), banned);
         if (drafts_) {
-            drafts_->index.truncate(tokens_.size());
+            drafts_->index.truncate(history().size());
         }
     } else if (output.stop_string) {
         finish(FinishReason::Stop, output);
     } else if (chooser_.complete()) {
         finish(FinishReason::Stop, output);
-    } else if (n_generated() == request_.max_tokens || tokens_.size() >= static_cast<size_t>(rules_.n_ctx)) {
+    } else if (n_generated() == request_.max_tokens || (full && !shift())) {
         finish(FinishReason::Length, output);
     } else {
         if (!forced_.empty()) {
@@ -247,7 +285,7 @@ bool Sequence::take(Token token, std::span<const float> logits, Output & output)
         if (forced_.empty()) {
             forced_ = chooser_.forced(n_generated());
         }
-        return true;
+        return !full;  // after a shift nothing is
     }
     return false;
 }

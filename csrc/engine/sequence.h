@@ -57,8 +57,10 @@ class Sequence {
     const AdapterSets::Interned & adapters() const { return switched() ? adapters_.all : adapters_.before; }
     AdapterSetId adapter_set_id() const { return adapters_.switch_at > 0 ? adapters_.before.id : adapters_.all.id; }
 
-    const std::vector<Token> & tokens() const { return tokens_; }  // prompt and completion
-    int32_t n_computed() const { return n_computed_; }             // of tokens(), in the KV cache
+    const std::vector<Token> & tokens() const { return tokens_; }  // its context: prompt and completion
+    // The same with what context shifts took out.
+    const std::vector<Token> & history() const { return history_.empty() ? tokens_ : history_; }
+    int32_t n_computed() const { return n_computed_; }  // of tokens(), in the KV cache
     int32_t n_pending() const { return static_cast<int32_t>(tokens_.size()) - n_computed_; }
     bool wants_steps() const { return request_.max_tokens != 0 || request_.prompt_logprobs; }
     bool decoding() const;
@@ -79,7 +81,7 @@ class Sequence {
     bool is_end(Token token) const { return chooser_.is_end(token); }
 
     // The answer so far.
-    std::span<const Token> answer() const { return std::span(tokens_).subspan(n_prompt_); }
+    std::span<const Token> answer() const { return std::span(history()).subspan(n_prompt_); }
 
     // The tokens that a share puts into the batch.
     std::vector<Token> tokens_of(const Share & share) const;
@@ -90,6 +92,10 @@ class Sequence {
 
     // Logits of the share's last n_outputs tokens, in their order.
     using Rows = std::span<const std::span<const float>>;
+
+    // Context shift, if it may: give tokens up to make room; those behind are pending again, and their cells are due
+    // for a cut. False: nothing can be given up.
+    bool shift();
 
     // A share was computed: count it, choose the next token if it took all that was pending, and take that in. What
     // this adds is appended to `output`; a finish_reason there means that the request is done. Throws DecodeError.
@@ -111,7 +117,10 @@ class Sequence {
     bool looks_ahead_ = true;  // its grammar checks drafts quickly
 
     bool switched() const { return n_computed_ >= adapters_.switch_at; }
-    int64_t n_generated() const { return static_cast<int64_t>(tokens_.size() - n_prompt_); }
+    int64_t n_generated() const { return static_cast<int64_t>(history().size() - n_prompt_); }
+    bool shifted() const { return !history_.empty(); }
+    size_t n_keep() const;
+    bool scores_prompt() const;  // and is not through with it
 
     RequestId id_;
     size_t n_queued_;
@@ -120,6 +129,7 @@ class Sequence {
     AdapterPlan adapters_;
     SequenceRules rules_;
     std::vector<Token> tokens_;
+    std::vector<Token> history_;  // empty until the first shift
     size_t n_prompt_;
     int32_t n_computed_ = 0;
     int32_t n_cells_ = 0;   // in the KV cache after the last advance()

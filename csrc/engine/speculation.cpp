@@ -25,11 +25,11 @@ Speculation::Speculation(int32_t max_draft, bool adaptive, std::unique_ptr<Draft
 Proposal Speculation::look_up_own(Sequence & sequence, int32_t room) {
     auto & drafts = *sequence.drafts();
     auto own = drafts.index.propose(room);
-    drafts.cursor.follow(sequence.tokens());
+    drafts.cursor.follow(sequence.history());
     if (own.n_match > drafts.cursor.n_match()) {
         drafts.cursor.place(own.source, own.n_match);
     }
-    auto copied = drafts.cursor.propose(sequence.tokens(), room);
+    auto copied = drafts.cursor.propose(sequence.history(), room);
     return copied.tokens.empty() ? own : copied;
 }
 

@@ -116,7 +116,7 @@ class ModelParams:
     @property
     def both_layouts(self) -> bool:
         """
-        Map repacked weights too where many tokens are computed faster on the file's layout.
+        Map repacked weights too, where that computes prompts faster.
         """
     @both_layouts.setter
     def both_layouts(self, arg0: bool) -> None: ...
@@ -353,7 +353,7 @@ class ContextParams:
     @property
     def switch_layout(self) -> bool:
         """
-        Use both layouts of a model that has them; False: the repacked one, and no other.
+        Use both layouts of a model that has them; False: the repacked one only.
         """
     @switch_layout.setter
     def switch_layout(self, arg0: bool) -> None: ...
@@ -1801,6 +1801,8 @@ class Usage:
     @property
     def completion_tokens(self) -> int: ...
     @property
+    def context_shifts(self) -> int: ...
+    @property
     def decode_seconds(self) -> float:
         """
         First token to last.
@@ -1821,6 +1823,11 @@ class Usage:
     def queue_seconds(self) -> float:
         """
         Arrival to first prefill chunk.
+        """
+    @property
+    def shifted_tokens(self) -> int:
+        """
+        That left the context by them.
         """
 
 class Output:
@@ -1964,6 +1971,7 @@ class Engine:
         tenant: str = "",
         priority: typing.SupportsInt | typing.SupportsIndex = 0,
         deadline: typing.SupportsFloat | typing.SupportsIndex | None = None,
+        n_keep: typing.SupportsInt | typing.SupportsIndex | None = None,
     ) -> int:
         """
         Queue a request for token ids and return its id. `max_tokens` None: until the context is full;
@@ -1974,7 +1982,8 @@ class Engine:
         `preserved_tokens`: control tokens that are written out; `speculation`: drafts may be checked for it, which
         changes no answer; `tenant`: shares prefixes with nobody else and
         gets its share of the engine; `priority`: lower is earlier; `deadline`: seconds until its last output
-        says DEADLINE. Raises InvalidRequestError, PromptTooLongError, ModelNotFoundError (adapter), QueueFullError
+        says DEADLINE; `n_keep`: at the end of the context the answer goes on without half of the tokens after the first
+        n_keep (-1: the whole prompt), which are computed again; None: it ends there. Raises InvalidRequestError, PromptTooLongError, ModelNotFoundError (adapter), QueueFullError
         or EngineDeadError; nothing is queued then.
         """
     def cancel(self, request_id: typing.SupportsInt | typing.SupportsIndex) -> None:

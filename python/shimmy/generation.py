@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from shimmy import _core
 from shimmy.errors import DecodeError, EngineDeadError
-from shimmy.output import RequestOutput, TokenLogprob, ToolCallDelta, Usage
+from shimmy.fitted_prompt import FittedPrompt
+from shimmy.output import CacheDiagnosis, RequestOutput, TokenLogprob, ToolCallDelta, Usage
 from shimmy.request import GenerateRequest
 
 if TYPE_CHECKING:
@@ -18,6 +21,7 @@ _FINISH_REASONS = {
     _core.FinishReason.CANCELLED: "cancelled",
     _core.FinishReason.DEADLINE: "deadline",
 }
+_COUNTED = frozenset(Usage.__struct_fields__) - {"cache_miss", "cache_diagnosis", "context"}
 
 
 class Generation:
@@ -26,20 +30,23 @@ class Generation:
     def __init__(
         self,
         request: GenerateRequest,
-        tokens: list[int],
+        fitted: FittedPrompt,
         sampling: _core.SamplingParams,
         stop: list[str],
         preserved_tokens: list[int],
         parser: _core.ChatParser | None,
         grammar: _core.Grammar | None = None,
+        diagnose: Callable[[GenerateRequest, FittedPrompt, str, int], CacheDiagnosis] | None = None,
     ) -> None:
         self.request = request
-        self.tokens = tokens
+        self.fitted = fitted
         self.sampling = sampling
         self.stop = stop
         self.preserved_tokens = preserved_tokens
         self.grammar = grammar
         self._parser = parser
+        self._diagnose = diagnose if request.cache_diagnostics else None
+        self._diagnosis: CacheDiagnosis | None = None
         self._n_scored = 1  # the prompt's first token has no log-probability
         self._begun = False
 
@@ -71,13 +78,28 @@ class Generation:
             prompt_logprobs=self._prompt_logprobs(output, piece) if self.request.prompt_logprobs is not None else [],
             finish_reason=finish_reason,
             stop_reason=output.stop_string if output.stop_string is not None else output.stop_token,
-            usage=_usage(output.usage) if begins or finish_reason is not None else None,
+            usage=self._usage(output.usage) if begins or finish_reason is not None else None,
         )
 
     def _prompt_logprobs(self, output: _core.Output, piece: Callable[[int], bytes]) -> list[TokenLogprob]:
         scores = output.prompt_logprobs
         first, self._n_scored = self._n_scored, self._n_scored + len(scores)
-        return _logprobs(self.tokens[first : self._n_scored], scores, piece)
+        return _logprobs(self.fitted.tokens[first : self._n_scored], scores, piece)
+
+    def _usage(self, usage: _core.Usage) -> Usage:
+        context = self.fitted.use
+        if context is not None:
+            context = msgspec.structs.replace(context, shifts=usage.context_shifts, shifted=usage.shifted_tokens)
+        miss = usage.cache_miss.name.lower()
+        if self._diagnose is not None and usage.cache_diverged_at >= 0:
+            self._diagnosis = self._diagnose(self.request, self.fitted, miss, usage.cache_diverged_at)
+            self._diagnose = None  # it stays what it is
+        return Usage(
+            **{name: getattr(usage, name) for name in _COUNTED},
+            cache_miss=miss,
+            cache_diagnosis=self._diagnosis,
+            context=context,
+        )
 
 
 def _logprobs(
@@ -87,8 +109,3 @@ def _logprobs(
         TokenLogprob(token, piece(token), logprob, [(other, piece(other), value) for other, value in top])
         for token, (logprob, top) in zip(tokens, scores, strict=True)
     ]
-
-
-def _usage(usage: _core.Usage) -> Usage:
-    fields = {name: getattr(usage, name) for name in Usage.__struct_fields__}
-    return Usage(**{**fields, "cache_miss": usage.cache_miss.name.lower()})

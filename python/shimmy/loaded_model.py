@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import msgspec
 
 from shimmy import _core, native_log
+from shimmy.cache_miss import diagnose_miss
 from shimmy.call_grammar import calls_at_once, check_names
+from shimmy.context_policy import answer_limit, check_policy
 from shimmy.embedder import Embedder
 from shimmy.errors import InvalidRequestError
+from shimmy.fitted_prompt import PromptFitter
 from shimmy.generation import Generation
 from shimmy.grammar import GrammarSpec
 from shimmy.model_info import EngineStats, LoadSpec, ModelInfo
@@ -45,6 +49,8 @@ class LoadedModel:
         self.engine = _start_engine(spec, model) if model.can_generate else None
         if self.engine is None:
             self.embedder.prepare()  # a model that cannot do this either is an error now
+        n_ctx = self.engine.n_ctx if self.engine else self.embedder.max_input_tokens
+        self._fitter = PromptFitter(self.tokenizer, self.render, n_ctx)
         self._spec = spec
         self._model = model
         self._load_seconds = time.perf_counter() - started
@@ -126,18 +132,13 @@ class LoadedModel:
 
     def chat_tokens(self, prompt: ChatPrompt) -> list[int]:
         """A conversation's tokens. Raises as `render`."""
-        return self._tokens_of(self.render(prompt), prompt.context)
-
-    def _tokens_of(self, chat: _core.RenderedChat, context: list[int]) -> list[int]:
-        tokens = self.tokenizer.encode(chat.prompt, add_special=not chat.starts_with_bos)
-        if context and tokens[:1] == [self.tokenizer.bos]:
-            del tokens[0]  # a sequence begins once
-        return [*context, *tokens]
+        return self._fitter.tokens_of(self.render(prompt), prompt.context)
 
     def prepare(self, request: GenerateRequest) -> Generation:
-        """Render and tokenize a request: everything before the engine. Takes milliseconds; any thread may do it."""
+        """Render, tokenize and fit a prompt: all before the engine. Takes milliseconds; any thread may do it."""
         self.generator()
         _check_numbers(request)
+        check_policy(request.context_policy)
         for field in ("stop", "banned_strings"):
             if isinstance(getattr(request, field), str):  # list() would make an entry of every letter
                 raise InvalidRequestError(f"{field} is a string, it must be a list of strings", field)
@@ -146,25 +147,21 @@ class LoadedModel:
         preserved: list[int] = []
         parser = None
         grammar = None
-        if isinstance(request.prompt, ChatPrompt):
-            prompt = request.prompt
-            if request.grammar is not None:
-                prompt = msgspec.structs.replace(prompt, enable_thinking=False)
-            chat = self.render(prompt)
+        prompt = request.prompt
+        if isinstance(prompt, ChatPrompt) and request.grammar is not None:
+            prompt = msgspec.structs.replace(prompt, enable_thinking=False)
+        fitted = self._fitter.fit(request, prompt)
+        if isinstance(prompt, ChatPrompt) and (chat := fitted.chat) is not None:
             grammar = self._grammar(request.grammar, prompt, chat)
-            tokens = self._tokens_of(chat, prompt.context)
             stop += chat.stops
             for text in chat.preserved_tokens:
                 ids = self.tokenizer.encode(text, add_special=False)
                 preserved += ids if len(ids) == 1 else []
             parser = _core.ChatParser(chat)
-        elif isinstance(request.prompt, str):
-            tokens = self.tokenizer.encode(request.prompt)
-        else:
-            tokens = request.prompt
         if grammar is None and request.grammar is not None:
             grammar = self.grammars.for_output(request.grammar)
-        return Generation(request, tokens, sampling, stop, preserved, parser, grammar)
+        diagnose = partial(diagnose_miss, self.tokenizer)
+        return Generation(request, fitted, sampling, stop, preserved, parser, grammar, diagnose)
 
     def _grammar(self, spec: GrammarSpec | None, prompt: ChatPrompt, chat: _core.RenderedChat) -> _core.Grammar | None:
         """What the answer of a conversation has to look like, tool calls included."""
@@ -199,10 +196,11 @@ class LoadedModel:
     def add(self, generation: Generation) -> int:
         """Queue a prepared request and return the engine's id for it. Raises what `Engine.add_request` raises."""
         request = generation.request
-        return self.generator().add_request(
-            generation.tokens,
+        engine = self.generator()
+        return engine.add_request(
+            generation.fitted.tokens,
             generation.sampling,
-            max_tokens=request.max_tokens,
+            max_tokens=answer_limit(engine.n_ctx, request.context_policy, request.max_tokens, request.min_tokens),
             min_tokens=request.min_tokens,
             stop=generation.stop,
             stop_token_ids=request.stop_token_ids,
@@ -218,6 +216,7 @@ class LoadedModel:
             tenant=request.tenant,
             priority=request.priority,
             deadline=request.deadline,
+            n_keep=generation.fitted.n_keep,
         )
 
     def close(self) -> None:
@@ -250,7 +249,7 @@ def _check_numbers(request: GenerateRequest) -> None:
         fields["prompt"] = request.prompt
     elif isinstance(request.prompt, ChatPrompt):
         fields["context"] = request.prompt.context
-    for field in ("logprobs", "prompt_logprobs", "max_tokens", "min_tokens", "priority"):
+    for field in ("logprobs", "prompt_logprobs", "max_tokens", "min_tokens", "priority", "n_keep"):
         number = getattr(request, field)
         if number is not None:
             fields[field] = [number]

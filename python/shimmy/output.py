@@ -24,6 +24,37 @@ class ToolCallDelta(msgspec.Struct, frozen=True, omit_defaults=True):
     name: str | None = None
 
 
+class ContextUse(msgspec.Struct, frozen=True):
+    """What a request's context_policy did: tokens and messages of the prompt that the model never saw, and tokens that
+    left its context during the answer.
+    """
+
+    policy: str
+    prompt_tokens: int
+    """Of the prompt as it was sent; `kept` of these were given to the model, and `dropped` were not."""
+    kept: int
+    dropped: int
+    dropped_messages: int = 0
+    """Of a conversation, that are missing as a whole."""
+    shifts: int = 0
+    """How often the context was full; `shifted` tokens made room then, of the prompt or of the answer."""
+    shifted: int = 0
+
+
+class CacheDiagnosis(msgspec.Struct, frozen=True):
+    """Where a prompt left the cache, and by what."""
+
+    message: int | None
+    """Index of the message that the token `cache_diverged_at` is of, as the chat template sees the conversation; None
+    for a prompt that is none, and behind all messages."""
+    role: str | None
+    reason: str
+    """system or message: that one is new or another one. tools, template: it is the same, and is rendered otherwise,
+    by other tools or by the template. truncated: what was before it was dropped. model, adapter: they were others.
+    evicted, uncuttable, disabled: as `Usage.cache_miss`. prompt: of a prompt that is no conversation. new: nothing like
+    it is known. tools, model and some evicted need a server, which remembers earlier requests."""
+
+
 class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
     """Token counts and durations of one request. Durations are in seconds."""
 
@@ -38,6 +69,10 @@ class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
     """Index of the first prompt token that was not reused; -1: all that may be were (the last one never is)."""
     cache_miss: str = "none"
     """Why that one was not: empty, diverged, adapters, evicted, uncuttable or disabled."""
+    cache_diagnosis: CacheDiagnosis | None = None
+    """Of a miss, for requests with `cache_diagnostics`."""
+    context: ContextUse | None = None
+    """For requests with a `context_policy` other than error."""
     queue_seconds: float = 0.0
     """From arrival to the first prefill chunk."""
     prefill_seconds: float = 0.0

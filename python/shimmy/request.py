@@ -42,7 +42,7 @@ class GenerateRequest(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=T
     prompt: str | list[int] | ChatPrompt
     sampling: dict[str, Any] = {}
     max_tokens: int | None = None
-    """None: until the context is full."""
+    """None: until the context is full, ten times as much with a shift."""
     min_tokens: int = 0
     """No end token, stop token or stop string before that many."""
     stop: list[str] = []
@@ -63,6 +63,16 @@ class GenerateRequest(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=T
     that can switch thinking off does so, since reasoning would not fit the grammar."""
     speculation: bool = True
     """Drafted tokens may be checked several at once. No answer changes by that."""
+    context_policy: str = "error"
+    """What is done when prompt and answer do not fit the context. error: a prompt that does not is refused, an answer
+    ends there with finish_reason "length". truncate_middle: a prompt loses its middle, a conversation whole messages
+    first, until there is room for `max_tokens` (see `context_policy.prompt_limit`). shift: an answer goes on without
+    half of the tokens behind the first `n_keep`. truncate_middle+shift: both. `Usage.context` tells what was done."""
+    n_keep: int | None = None
+    """Leading tokens that a shift keeps, and a cut of a prompt that is no conversation; -1: the whole prompt. None: the
+    prompt, or when it has more than half of the context a conversation's system prompt and tools, or BOS."""
+    cache_diagnostics: bool = False
+    """Say in `Usage.cache_diagnosis` at which message the prompt left what was cached."""
     lora: dict[str, float] = {}
     """Names of loaded adapters with their scales."""
     tenant: str = ""

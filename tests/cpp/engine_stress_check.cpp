@@ -40,10 +40,12 @@ void EngineStress::check_counts() {
     std::map<FinishReason, size_t> reasons;
     size_t n_cached = 0;
     size_t n_adapted = 0;
+    int64_t n_shifts = 0;
     for (const auto & [id, request] : asked_) {
         const auto & told = told_[id];
         ++reasons[told.reason];
         n_cached += told.usage.cached_tokens > 0 ? 1 : 0;
+        n_shifts += told.usage.context_shifts;
         n_adapted += !request.lora.empty() && told.n_tokens > 0 ? 1 : 0;
     }
     std::string ends;
@@ -53,8 +55,9 @@ void EngineStress::check_counts() {
     MESSAGE(asked_.size() << " requests, by finish reason" << ends << "; " << stats.steps << " steps, "
                           << stats.preemptions << " preemptions, " << stats.forks << " forks, " << n_cached
                           << " cache hits, " << n_adapted << " requests with adapters and " << n_swaps_.load()
-                          << " swaps, " << n_prefix_calls_.load() << " calls for prefixes, " << stats.accepted_tokens
-                          << " of " << stats.drafted_tokens << " drafted accepted");
+                          << " swaps, " << n_prefix_calls_.load() << " calls for prefixes, " << n_shifts
+                          << " context shifts, " << stats.accepted_tokens << " of " << stats.drafted_tokens
+                          << " drafted accepted");
     if (!options_.counts) {
         return;
     }

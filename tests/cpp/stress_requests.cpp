@@ -68,6 +68,11 @@ Request random_request(Random & random) {
     if (one_in(random, 6)) {
         request.logprobs = static_cast<int32_t>(below(random, 3));
     }
+    if (one_in(random, 5)) {  // reaches the end of its context, more than once when it keeps much
+        request.n_keep = static_cast<int64_t>(below(random, 200)) - 1;
+        request.max_tokens = 100 + static_cast<int64_t>(below(random, 200));
+        request.ignore_eos = true;
+    }
     if (one_in(random, 8)) {
         request.deadline = 0.01 * static_cast<double>(1 + below(random, 200));
     }

@@ -15,6 +15,7 @@ import pytest
 
 from shimmy import AsyncEngine, GenerateRequest, RequestOutput, _core
 from shimmy.errors import DecodeError, EngineDeadError, ShimmyError
+from shimmy.fitted_prompt import FittedPrompt
 from shimmy.generation import Generation
 from shimmy.pump import Delivery, Pump
 
@@ -71,7 +72,7 @@ class ScriptedModel:
         self.say(*(output(request_id, finish_reason=REASON.FAILED, error=self.death) for request_id in request_ids))
 
     def prepare(self, request: GenerateRequest) -> Generation:
-        return Generation(request, [1], _core.SamplingParams(), [], [], None)
+        return Generation(request, FittedPrompt([1], None, None), _core.SamplingParams(), [], [], None)
 
     def add(self, generation: Generation) -> int:
         if self.death:

@@ -12,9 +12,10 @@ from typing import TypeAlias
 import msgspec
 
 from shimmy import errors
+from shimmy.context_policy import shifts, truncates
 from shimmy.embedding import Embeddings, EmbedRequest, RankedDocument, Ranking, RerankRequest
 from shimmy.model_info import EngineStats, LoadSpec, ModelInfo
-from shimmy.output import RequestOutput, TokenLogprob, ToolCallDelta, Usage
+from shimmy.output import CacheDiagnosis, ContextUse, RequestOutput, TokenLogprob, ToolCallDelta, Usage
 from shimmy.request import ChatPrompt, GenerateRequest
 
 Step: TypeAlias = RequestOutput | Exception | float
@@ -194,6 +195,26 @@ def obey(request: GenerateRequest) -> Iterator[Step]:
             yield from say(request, [words[0], *(f" {word}" for word in words[1:])])
 
 
+def with_asked_usage(request: GenerateRequest, output: RequestOutput) -> RequestOutput:
+    """Of a request with a context_policy 40 of 100 prompt tokens were dropped, and 7 left at the end; a miss is of its
+    last message.
+    """
+    usage = output.usage
+    if usage is None:
+        return output
+    if (policy := request.context_policy) != "error":
+        shifted = 7 if output.finished and shifts(policy) else 0
+        dropped = 40 if truncates(policy) else 0
+        use = ContextUse(policy, 100, 100 - dropped, dropped, dropped // 20, int(shifted > 0), shifted)
+        usage = msgspec.structs.replace(usage, context=use)
+    if request.cache_diagnostics and usage.cache_miss != "none" and isinstance(request.prompt, ChatPrompt):
+        last = len(request.prompt.messages) - 1
+        reason = "message" if usage.cache_miss == "diverged" else "new"
+        diagnosis = CacheDiagnosis(last, request.prompt.messages[last]["role"], reason)
+        usage = msgspec.structs.replace(usage, cache_diagnosis=diagnosis)
+    return msgspec.structs.replace(output, usage=usage)
+
+
 class ScriptedStream:
     """The outputs of a script; `cancel` ends it before its next step."""
 
@@ -322,7 +343,7 @@ class ScriptedEngine:
             if isinstance(step, Exception):
                 raise step
             if isinstance(step, RequestOutput):
-                yield step
+                yield with_asked_usage(request, step)
 
     def _check_alive(self) -> None:
         if not self.alive:

@@ -34,10 +34,13 @@ LLAMA_HEADERS = re.compile(r"^(llama|ggml|gguf)([-_]\w+)*\.h$|^llama-cpp\.h$")
 # Python: what a module's top level may import of shimmy. The first part of the name decides; a longer entry wins.
 VALUES = {
     "completion",
+    "context_policy",
+    "conversation_cut",
     "embedding",
     "engine_client",
     "errors",
     "grammar",
+    "message_places",
     "model_info",
     "output",
     "request",
@@ -48,8 +51,10 @@ VALUES = {
 NATIVE = {
     "_core",
     "async_engine",
+    "cache_miss",
     "call_grammar",
     "embedder",
+    "fitted_prompt",
     "generation",
     "llm",
     "loaded_model",

@@ -17,6 +17,7 @@ from shimmy import __version__
 from shimmy.agent.tool_registry import ToolRegistry
 from shimmy.errors import InvalidRequestError, ShimmyError
 from shimmy.models.manager import ModelManager
+from shimmy.server import context_header
 from shimmy.server.access_log import AccessLog
 from shimmy.server.anthropic import AnthropicRoutes
 from shimmy.server.auth import Auth, keys_of
@@ -101,7 +102,7 @@ def create_app(manager: ModelManager, settings: Settings, tools: ToolRegistry | 
                 allow_origin_regex=LOOPBACK_ORIGIN,
                 allow_methods=["GET", "POST", "DELETE", "HEAD", "OPTIONS"],
                 allow_headers=["*"],
-                expose_headers=["x-request-id", "x-shimmy-model", "retry-after"],
+                expose_headers=["x-request-id", "x-shimmy-model", "retry-after", context_header.NAME],
             ),
             Middleware(Auth, keys=keys),
             Middleware(Limits, limiter=limiter),

@@ -13,7 +13,9 @@ from shimmy.engine_client import EngineClient
 from shimmy.models.manager import ModelManager
 from shimmy.output import RequestOutput
 from shimmy.request import ChatPrompt, GenerateRequest
+from shimmy.server import context_header
 from shimmy.server.auth import tenant
+from shimmy.server.cache_reason import ExplainedStream, explained
 from shimmy.server.limits import Limiter
 from shimmy.server.metrics import Metrics
 from shimmy.server.request_record import current_record
@@ -76,4 +78,7 @@ class Backend:
         stack.callback(tracked.left)
         if (record := current_record()) is not None:
             record.generations.append(tracked)
+        context_header.note(tracked)
+        if request.cache_diagnostics:
+            stream = ExplainedStream(stream, lambda found: explained(found, tracked, self.tracker.all()))
         return tracked.attach(stream)

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import UNSET
 
 from shimmy.output import RequestOutput, TokenLogprob, ToolCallDelta, Usage
+from shimmy.server.context_total import total_context
 from shimmy.server.generation import Identity
 from shimmy.server.schemas.chat import (
     ChatCompletion,
@@ -34,6 +35,7 @@ def usage_of(usages: Sequence[Usage | None], choices_per_prompt: int = 1) -> Usa
     """The sum over all choices of one answer, those to one prompt beside each other: it is counted once for them."""
     prompt = cached = completion = drafted = accepted = 0
     missed: Usage | None = None
+    groups: list[list[Usage]] = []
     for begin in range(0, len(usages), choices_per_prompt):
         group = [usage for usage in usages[begin : begin + choices_per_prompt] if usage is not None]
         if group:
@@ -41,6 +43,7 @@ def usage_of(usages: Sequence[Usage | None], choices_per_prompt: int = 1) -> Usa
             # The others reuse what the first one computes.
             cached += min(usage.cached_tokens for usage in group)
             missed = missed or (group[0] if group[0].cache_miss != "none" else None)
+        groups.append(group)
         completion += sum(usage.completion_tokens for usage in group)
         drafted += sum(usage.drafted_tokens for usage in group)
         accepted += sum(usage.accepted_tokens for usage in group)
@@ -52,6 +55,7 @@ def usage_of(usages: Sequence[Usage | None], choices_per_prompt: int = 1) -> Usa
         completion_tokens_details=CompletionTokensDetails(
             accepted_prediction_tokens=accepted, rejected_prediction_tokens=drafted - accepted
         ),
+        context=total_context(groups) or UNSET,
     )
 
 
@@ -59,7 +63,12 @@ def _cache_details(cached: int, missed: Usage | None) -> PromptTokensDetails:
     """`missed` is of the first prompt that did not come from the cache as a whole."""
     if missed is None:
         return PromptTokensDetails(cached)
-    return PromptTokensDetails(cached, cache_miss=missed.cache_miss, cache_diverged_at=missed.cache_diverged_at)
+    return PromptTokensDetails(
+        cached,
+        cache_miss=missed.cache_miss,
+        cache_diverged_at=missed.cache_diverged_at,
+        cache_diagnosis=missed.cache_diagnosis or UNSET,
+    )
 
 
 _FINISH_REASONS = {"cancelled": "stop", "deadline": "length"}
@@ -169,6 +178,8 @@ class ChunkWriter:
             self._logprobs[index] = []
         parts = [self._head + _ENCODER.encode(choice) + b"]}\n\n" for choice in choices]
         if output.finished:
+            if not self._include_usage:
+                parts[-1] = parts[-1].removesuffix(b"}\n\n") + context_member(output) + b"}\n\n"
             parts.append(self._usage_after(output))
         return b"".join(parts)
 
@@ -180,6 +191,12 @@ class ChunkWriter:
             return b""
         usage = usage_of([output.usage for output in self._last], n_choices)
         return self._head + b'],"usage":' + _ENCODER.encode(usage) + b"}\n\n"
+
+
+def context_member(output: RequestOutput) -> bytes:
+    """For the last chunk of a choice when no usage follows: what became of the prompt is told all the same."""
+    context = output.usage.context if output.usage is not None else None
+    return b"" if context is None else b',"context":' + _ENCODER.encode(context)
 
 
 def _index_of_text(choices: Sequence[ChunkChoice]) -> int:

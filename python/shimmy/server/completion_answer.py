@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import msgspec
 
 from shimmy.output import RequestOutput, TokenLogprob, Usage
-from shimmy.server.chat_answer import finish_reason_of, usage_of
+from shimmy.server.chat_answer import context_member, finish_reason_of, usage_of
 from shimmy.server.echo import Echo
 from shimmy.server.generation import Identity
 from shimmy.server.schemas.chat import UsageOut
@@ -127,7 +127,8 @@ class CompletionChunkWriter:
         choice = CompletionChoice(
             index=index, text=echo.text + output.text, logprobs=scores, finish_reason=finish_reason_of(output)
         )
-        chunk = self._head + _ENCODER.encode(choice) + b"]}\n\n"
+        context = context_member(output) if output.finished and not self._include_usage else b""
+        chunk = self._head + _ENCODER.encode(choice) + b"]" + context + b"}\n\n"
         if output.finished:
             self._usages[index] = output.usage
             self._n_open -= 1

@@ -10,6 +10,7 @@ from array import array
 import msgspec
 from starlette.routing import BaseRoute, Route
 
+from shimmy.context_policy import ERROR
 from shimmy.embedding import Embeddings, EmbedRequest, RerankRequest
 from shimmy.errors import InvalidRequestError
 from shimmy.models.manager import ModelManager
@@ -52,6 +53,11 @@ class EmbeddingRoutes:
         if body.encoding_format not in (None, "float", "base64"):
             raise InvalidRequestError(
                 f"encoding_format must be float or base64, got {body.encoding_format!r}", "encoding_format"
+            )
+        if body.context_policy not in (None, ERROR):
+            raise InvalidRequestError(
+                f"context_policy must be error for embeddings, got {body.context_policy!r}: split the text yourself",
+                "context_policy",
             )
         request = EmbedRequest(input=prompts_of(body.input, "input", MAX_INPUTS), dimensions=body.dimensions)
         client = await call.stack.enter_async_context(self._manager.use(body.model))

@@ -18,6 +18,7 @@ from starlette.types import Receive, Scope, Send
 
 from shimmy.errors import ShimmyError
 from shimmy.models.virtual_names import begin_choices
+from shimmy.server import context_header
 from shimmy.server.body import read_body
 from shimmy.server.errors import ErrorShape, problem_of
 from shimmy.server.request_record import note_error
@@ -90,6 +91,7 @@ class Endpoint:
     async def _answer(self, body: bytes, scope: Scope, send: Send) -> None:
         begin = time.monotonic()
         choices = begin_choices()
+        context_header.begin()
         async with AsyncExitStack() as stack:
             try:
                 reply = await self._handler(Call(body, Headers(scope=scope), stack, scope.get("path_params", {})))
@@ -103,7 +105,8 @@ class Endpoint:
             told = {"x-shimmy-model": quote(", ".join(choices.values()), safe=", :/")} if choices else {}
             if isinstance(reply, Reply):
                 spent = str(round((time.monotonic() - begin) * 1000))
-                await _send_whole(send, 200, reply.body, {"openai-processing-ms": spent, **told})
+                known = {"openai-processing-ms": spent, **told, **context_header.headers()}
+                await _send_whole(send, 200, reply.body, known)
                 return
             idle_seconds = scope["app"].state.settings.sse_keep_alive_seconds
             async with StreamedAnswer(send, reply.media_type, reply.keep_alive, idle_seconds, begin, told) as answer:

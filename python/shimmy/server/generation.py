@@ -60,6 +60,9 @@ def generate_request(
         prompt_logprobs=prompt_logprobs,
         grammar=grammar_of(fields),
         speculation=fields.speculation is not False,
+        context_policy=fields.policy(),
+        n_keep=fields.kept(),
+        cache_diagnostics=bool(fields.cache_diagnostics),
         lora=fields.lora or {},
         priority=fields.priority or 0,
     )

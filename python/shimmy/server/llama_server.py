@@ -112,7 +112,7 @@ class LlamaServerRoutes:
         client = await self._use(name, call)
         extra = "".join(f"{one.filename or 'file'}\n{one.text}\n" for one in body.input_extra or ())
         prefix = extra + body.input_prefix + (body.prompt or "")
-        prompt = await fill_in_prompt(client, prefix, body.input_suffix, "input_suffix")
+        prompt = await fill_in_prompt(client, prefix, body.input_suffix, "input_suffix", body)
         return await self._answer(
             name, _request(body, prompt, body.n_predict), call, stream=bool(body.stream), tokens=False
         )

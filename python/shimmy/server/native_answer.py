@@ -6,7 +6,7 @@ from datetime import datetime, timezone
 from typing import Protocol
 
 import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from shimmy.output import RequestOutput, Usage
 from shimmy.server import sse
@@ -24,10 +24,17 @@ def usage_of(usage: Usage | None) -> NativeUsage:
         total_tokens=usage.prompt_tokens + usage.completion_tokens,
         cache_miss=usage.cache_miss,
         cache_diverged_at=usage.cache_diverged_at,
+        cache_diagnosis=usage.cache_diagnosis or UNSET,
+        context=usage.context or UNSET,
         queue_seconds=usage.queue_seconds,
         prefill_seconds=usage.prefill_seconds,
         decode_seconds=usage.decode_seconds,
     )
+
+
+def asked_usage(usage: Usage) -> NativeUsage | UnsetType:
+    """For protocols that have no place for it: only where the request asked for what is in it."""
+    return usage_of(usage) if usage.context or usage.cache_diagnosis else UNSET
 
 
 def native_response(model: str, output: RequestOutput) -> bytes:

@@ -29,7 +29,7 @@ from shimmy.server.ollama_answer import (
     loaded,
     remembering,
 )
-from shimmy.server.ollama_conversation import chat_request, conversation_of, engine_request
+from shimmy.server.ollama_conversation import chat_request, conversation_of, engine_request, options_of
 from shimmy.server.ollama_embeddings import Embedded, embed, embeddings_answer
 from shimmy.server.ollama_models import described, process_of, shown
 from shimmy.server.schemas.decoding import decode
@@ -85,7 +85,7 @@ class OllamaRoutes:
             return await self._answer(model, request, writer, body.stream, call, remember=(client, remembered))
         text: str | list[int] = body.prompt or ""
         if body.suffix:
-            text = await fill_in_prompt(client, body.prompt or "", body.suffix, "suffix")
+            text = await fill_in_prompt(client, body.prompt or "", body.suffix, "suffix", options_of(body))
         return await self._answer(model, engine_request(body, text), writer, body.stream, call)
 
     async def _chat(self, call: Call) -> Reply | StreamReply:

@@ -16,7 +16,7 @@ from shimmy.errors import TemplateError
 from shimmy.output import RequestOutput, ToolCallDelta, Usage
 from shimmy.request import ChatPrompt
 from shimmy.server.chat_answer import arguments_of, calls_of, logprobs_of
-from shimmy.server.native_answer import nanoseconds
+from shimmy.server.native_answer import asked_usage, nanoseconds
 from shimmy.server.schemas.ollama import FunctionUseOut, OllamaLine, OllamaMessageOut, ToolUseOut
 
 MEDIA_TYPE = "application/x-ndjson"
@@ -111,6 +111,7 @@ class LineWriter:
         line.prompt_eval_duration = nanoseconds(usage.prefill_seconds)
         line.eval_count = usage.completion_tokens
         line.eval_duration = nanoseconds(usage.decode_seconds)
+        line.usage = asked_usage(usage)
         if self.context is not None:
             line.context = self.context
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 
+from shimmy.context_policy import policy_of
 from shimmy.errors import InvalidRequestError
 from shimmy.request import ChatPrompt, GenerateRequest
 from shimmy.server.conversation import effort_kwargs, functions_of, messages_of
@@ -59,7 +60,7 @@ def conversation_of(body: OllamaGenerateRequest) -> ChatPrompt | None:
 
 def engine_request(body: OllamaRequest, prompt: str | list[int] | ChatPrompt) -> GenerateRequest:
     """What the engine gets for either route. InvalidRequestError for a format that is none."""
-    options = body.options or Options()
+    options = options_of(body)
     if isinstance(body.format, dict):
         check_size(body.format, "format")
         options.json_schema = body.format
@@ -75,6 +76,20 @@ def engine_request(body: OllamaRequest, prompt: str | list[int] | ChatPrompt) ->
         max_tokens=None if limit is None or limit < 0 else limit,
         logprobs=(body.top_logprobs or 0) if body.logprobs else None,
     )
+
+
+def options_of(body: OllamaRequest) -> Options:
+    """The options with what other fields say in Ollama's words. InvalidRequestError for two that say the same."""
+    options = body.options or Options()
+    policy = policy_of(body.truncate, body.shift)
+    if policy is not None and options.context_policy not in (None, policy):
+        raise InvalidRequestError(
+            f"truncate and shift mean context_policy {policy}, options says {options.context_policy!r}",
+            "options.context_policy",
+        )
+    options.context_policy = policy or options.context_policy
+    options.n_keep = options.num_keep if options.n_keep is None else options.n_keep
+    return options
 
 
 def _thinking(body: OllamaRequest) -> tuple[bool, str | None]:

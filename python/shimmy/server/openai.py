@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from shimmy.context_policy import truncates
 from shimmy.errors import InvalidRequestError, ShimmyError
 from shimmy.models.entry import ModelEntry
 from shimmy.output import RequestOutput
@@ -113,7 +114,7 @@ class OpenAiRoutes:
         for prompt in prompts:
             if not isinstance(prompt, str):
                 raise InvalidRequestError("suffix needs a prompt of text", "suffix")
-            filled.append(await fill_in_prompt(client, prompt, body.suffix or "", "suffix"))
+            filled.append(await fill_in_prompt(client, prompt, body.suffix or "", "suffix", body))
         return filled
 
     async def _open(
@@ -182,6 +183,8 @@ def completion_order(request_id: str, body: CompletionRequest, prompts: list[str
         raise InvalidRequestError(f"best_of is {best_of}, it must be at least n, {n}", "best_of")
     if best_of > n and body.stream:
         raise InvalidRequestError("best_of greater than n cannot be streamed: the best is known at the end", "best_of")
+    if body.echo and truncates(body.policy()):
+        raise InvalidRequestError("echo needs the whole prompt: use context_policy error or shift", "context_policy")
     ranked = best_of > n and body.logprobs is None
     requests: list[GenerateRequest] = []
     for index, prompt in enumerate(prompts):

@@ -8,6 +8,7 @@ from msgspec import UNSET
 from shimmy.output import RequestOutput, Usage
 from shimmy.server import sse
 from shimmy.server.chat_answer import logprobs_of
+from shimmy.server.native_answer import asked_usage
 from shimmy.server.schemas.llama_server import RawCompletion, Timings, TokenProbability
 
 _ENCODER = msgspec.json.Encoder()
@@ -47,10 +48,11 @@ def _ended(part: RawCompletion, model: str, output: RequestOutput) -> RawComplet
     part.tokens_predicted = usage.completion_tokens
     part.tokens_evaluated = usage.prompt_tokens
     part.tokens_cached = usage.cached_tokens
-    part.truncated = False
+    part.truncated = usage.context is not None and usage.context.dropped + usage.context.shifted > 0
     part.stop_type = "word" if word else "eos" if output.finish_reason == "stop" else "limit"
     part.stopping_word = word
     part.timings = timings_of(usage)
+    part.usage = asked_usage(usage)
     return part
 
 

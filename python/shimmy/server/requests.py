@@ -26,7 +26,19 @@ from shimmy.server.schemas.decoding import decode
 from shimmy.server.schemas.requests import ForkRequest, RequestDetail, RequestLine, RequestPage
 
 _END_SECONDS = 5.0
-_KEPT = {"stop", "stop_token_ids", "ignore_eos", "min_tokens", "banned_strings", "speculation", "lora", "priority"}
+_KEPT = {
+    "stop",
+    "stop_token_ids",
+    "ignore_eos",
+    "min_tokens",
+    "banned_strings",
+    "speculation",
+    "lora",
+    "priority",
+    "context_policy",
+    "n_keep",
+    "cache_diagnostics",
+}
 """Fields of a request that are the parent's unless the fork says otherwise."""
 
 

@@ -52,6 +52,7 @@ def new_response(response_id: str, body: ResponsesRequest) -> ResponseObject:
         previous_response_id=body.previous_response_id,
         max_output_tokens=body.max_output_tokens,
         background=bool(body.background),
+        truncation=body.truncation or "disabled",
         store=body.store is not False,
         reasoning={"effort": body.reasoning.effort if body.reasoning else None, "summary": None},
         text={"format": {"type": "text"} if wanted is None else msgspec.to_builtins(wanted)},

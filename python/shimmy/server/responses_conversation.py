@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from shimmy.context_policy import TRUNCATE_MIDDLE
 from shimmy.errors import InvalidRequestError
 from shimmy.request import ChatPrompt, GenerateRequest
 from shimmy.server.conversation import REASONING_EFFORTS, ToolSelection, effort_kwargs, functions_of, select_tools
@@ -33,12 +34,21 @@ def response_request(
         body.response_format = _format(body.text.format)
     wanted = body.top_logprobs is not None or _LOGPROBS in (body.include or ())
     logprobs = (body.top_logprobs or 0) if wanted else None
-    if body.truncation not in (None, "disabled"):
-        raise InvalidRequestError("truncation must be disabled: nothing is cut off silently here", "truncation")
+    body.context_policy = _policy(body)
     if body.conversation is not None:
         raise InvalidRequestError("conversation is not supported: use previous_response_id", "conversation")
     prompt = prompt_of(body, earlier, new)
     return generate_request(request_id, body, prompt, max_tokens=body.max_output_tokens, logprobs=logprobs)
+
+
+def _policy(body: ResponsesRequest) -> str | None:
+    if body.truncation in (None, "disabled"):
+        return body.context_policy
+    if body.truncation != "auto":
+        raise InvalidRequestError(f"truncation must be auto or disabled, got {body.truncation!r}", "truncation")
+    if body.context_policy is not None:
+        raise InvalidRequestError("truncation and context_policy exclude each other", "truncation")
+    return TRUNCATE_MIDDLE
 
 
 def prompt_of(body: ResponsesRequest, earlier: list[dict[str, Any]], new: list[dict[str, Any]]) -> ChatPrompt:

@@ -9,7 +9,7 @@ from types import TracebackType
 
 from starlette.types import Send
 
-from shimmy.server import sse
+from shimmy.server import context_header, sse
 
 
 class StreamedAnswer:
@@ -88,6 +88,7 @@ class StreamedAnswer:
             "x-accel-buffering": "no",
             "openai-processing-ms": str(round((time.monotonic() - self._begin) * 1000)),
             **self._told,
+            **context_header.headers(),
         }
         raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
         await self._send({"type": "http.response.start", "status": 200, "headers": raw})

@@ -233,7 +233,7 @@ def test_counting_input_tokens(server: Any) -> None:
         ({"text": {"format": {"type": "xml"}}}, "response_format.type"),
         ({"reasoning": {"effort": "huge"}}, "reasoning.effort"),
         ({"background": True, "stream": True}, "background"),
-        ({"truncation": "auto"}, "truncation"),
+        ({"truncation": "sometimes"}, "truncation"),
         ({"conversation": "conv_1"}, "conversation"),
         ({"background": True, "store": False}, "background"),
     ],

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from shimmy.errors import InvalidRequestError
+from shimmy.output import CacheDiagnosis, ContextUse
 from shimmy.server.schemas.chat import MAX_MESSAGES, MAX_TOOLS, UsageOut
 from shimmy.server.schemas.generation import MAX_STOP, GenerationFields
 from shimmy.server.schemas.sampling import Count
@@ -105,6 +106,8 @@ class MessageUsage(msgspec.Struct, kw_only=True):
     cache_miss: str | UnsetType = UNSET
     """As `PromptTokensDetails`, and no field of Anthropic's: its `diagnostics` compare two requests by their ids."""
     cache_diverged_at: int | UnsetType = UNSET
+    cache_diagnosis: CacheDiagnosis | UnsetType = UNSET
+    context: ContextUse | UnsetType = UNSET
 
     @classmethod
     def of(cls, usage: UsageOut) -> MessageUsage:
@@ -115,6 +118,8 @@ class MessageUsage(msgspec.Struct, kw_only=True):
             output_tokens=usage.completion_tokens,
             cache_miss=usage.prompt_tokens_details.cache_miss,
             cache_diverged_at=usage.prompt_tokens_details.cache_diverged_at,
+            cache_diagnosis=usage.prompt_tokens_details.cache_diagnosis,
+            context=usage.context,
         )
 
 

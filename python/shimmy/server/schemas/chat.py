@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from shimmy.output import CacheDiagnosis, ContextUse
 from shimmy.server.schemas.generation import GenerationFields
 from shimmy.server.schemas.sampling import Count
 
@@ -144,6 +145,8 @@ class PromptTokensDetails(msgspec.Struct):
     """empty, diverged, adapters, evicted, uncuttable or disabled."""
     cache_diverged_at: int | UnsetType = UNSET
     """Index of the first token that was computed anew."""
+    cache_diagnosis: CacheDiagnosis | UnsetType = UNSET
+    """For requests with cache_diagnostics."""
 
 
 class CompletionTokensDetails(msgspec.Struct, kw_only=True):
@@ -158,6 +161,8 @@ class UsageOut(msgspec.Struct, kw_only=True):
     total_tokens: int
     prompt_tokens_details: PromptTokensDetails
     completion_tokens_details: CompletionTokensDetails
+    context: ContextUse | UnsetType = UNSET
+    """For requests with a context_policy other than error."""
 
 
 class ChatCompletion(msgspec.Struct, kw_only=True):

@@ -19,6 +19,8 @@ class EmbeddingsRequest(msgspec.Struct, kw_only=True):
     encoding_format: str | None = None
     """float (default) or base64."""
     dimensions: Int32 | None = None
+    context_policy: str | None = None
+    """Only error: half a text has another meaning."""
 
 
 class EmbeddingOut(msgspec.Struct, kw_only=True):

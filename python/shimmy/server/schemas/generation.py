@@ -6,6 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from shimmy.context_policy import ERROR, check_policy
 from shimmy.errors import InvalidRequestError
 from shimmy.server.schemas.sampling import Count, Int32
 from shimmy.server.schemas.structure import StructureFields
@@ -25,6 +26,10 @@ class GenerationFields(StructureFields, kw_only=True):
     """Lower is earlier."""
     speculation: bool | None = None
     """True when absent."""
+    context_policy: str | None = None
+    """error when absent; see `GenerateRequest.context_policy`, as for the next two."""
+    n_keep: Int32 | None = None
+    cache_diagnostics: bool | None = None
     lora: Annotated[dict[str, float], Meta(max_length=64)] | None = None
     """Adapter name -> scale."""
 
@@ -34,6 +39,16 @@ class GenerationFields(StructureFields, kw_only=True):
         if "" in stop:
             raise InvalidRequestError("stop must not hold an empty string", "stop")
         return stop
+
+    def policy(self) -> str:
+        """`context_policy`. InvalidRequestError for an unknown one."""
+        return check_policy(self.context_policy or ERROR)
+
+    def kept(self) -> int | None:
+        """`n_keep`. InvalidRequestError below -1."""
+        if self.n_keep is not None and self.n_keep < -1:
+            raise InvalidRequestError(f"n_keep is {self.n_keep}, it must be at least -1, the whole prompt", "n_keep")
+        return self.n_keep
 
     def banned(self) -> list[str]:
         """`banned_strings`. InvalidRequestError for an empty string in it."""

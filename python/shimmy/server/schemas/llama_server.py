@@ -9,6 +9,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from shimmy.server.schemas.chat import MAX_MESSAGES, MAX_TOOLS, MessageIn, ToolIn, TopLogprob
 from shimmy.server.schemas.generation import GenerationFields
+from shimmy.server.schemas.native import NativeUsage
 from shimmy.server.schemas.sampling import Count, Int32
 
 
@@ -96,10 +97,13 @@ class RawCompletion(msgspec.Struct, kw_only=True):
     tokens_evaluated: int | UnsetType = UNSET
     tokens_cached: int | UnsetType = UNSET
     truncated: bool | UnsetType = UNSET
+    """Something of prompt or answer left the context."""
     stop_type: str | UnsetType = UNSET
     """eos, word or limit."""
     stopping_word: str | UnsetType = UNSET
     timings: Timings | UnsetType = UNSET
+    usage: NativeUsage | UnsetType = UNSET
+    """For requests with a context_policy or with cache_diagnostics."""
 
 
 class SlotState(msgspec.Struct, kw_only=True):

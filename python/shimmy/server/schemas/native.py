@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from shimmy.output import CacheDiagnosis, ContextUse
 from shimmy.server.schemas.chat import MAX_MESSAGES, MessageIn
 from shimmy.server.schemas.generation import GenerationFields
 from shimmy.server.schemas.sampling import Count
@@ -51,6 +52,8 @@ class NativeUsage(msgspec.Struct, kw_only=True):
     """Why not more of the prompt came from the cache; see `shimmy.output.Usage`."""
     cache_diverged_at: int
     """Index of the first token that was computed anew; -1: none but the last."""
+    cache_diagnosis: CacheDiagnosis | UnsetType = UNSET
+    context: ContextUse | UnsetType = UNSET
     queue_seconds: float
     prefill_seconds: float
     decode_seconds: float

@@ -10,6 +10,7 @@ from msgspec import UNSET, Meta, UnsetType
 from shimmy.server.schemas.chat import MAX_MESSAGES, MAX_TOOLS, TokenLogprobOut, ToolIn
 from shimmy.server.schemas.embedding import MAX_INPUTS
 from shimmy.server.schemas.generation import GenerationFields
+from shimmy.server.schemas.native import NativeUsage
 from shimmy.server.schemas.sampling import Count, Int32
 
 OLLAMA_DEFAULTS: dict[str, Any] = {
@@ -28,6 +29,8 @@ class Options(GenerationFields, kw_only=True):
 
     num_predict: Int32 | None = None
     """Negative: until the context is full."""
+    num_keep: Int32 | None = None
+    """Ollama's name for `n_keep`."""
 
 
 class FunctionUse(msgspec.Struct):
@@ -60,6 +63,9 @@ class OllamaRequest(msgspec.Struct, kw_only=True):
     """json, or a JSON schema."""
     options: Options | None = None
     keep_alive: str | float | None = None
+    truncate: bool | None = None
+    """context_policy truncate_middle; together with `shift` both. Absent, nothing is dropped, unlike in Ollama."""
+    shift: bool | None = None
     think: bool | str | None = None
     logprobs: bool | None = None
     top_logprobs: Annotated[int, Meta(ge=0, le=20)] | None = None
@@ -92,6 +98,8 @@ class OllamaMarks(msgspec.Struct):
     format: msgspec.Raw | UnsetType = UNSET
     think: msgspec.Raw | UnsetType = UNSET
     images: msgspec.Raw | UnsetType = UNSET
+    truncate: msgspec.Raw | UnsetType = UNSET
+    shift: msgspec.Raw | UnsetType = UNSET
 
 
 class OllamaEmbedRequest(msgspec.Struct, kw_only=True):
@@ -147,6 +155,8 @@ class OllamaLine(msgspec.Struct, kw_only=True):
     prompt_eval_duration: int | UnsetType = UNSET
     eval_count: int | UnsetType = UNSET
     eval_duration: int | UnsetType = UNSET
+    usage: NativeUsage | UnsetType = UNSET
+    """For requests with a context_policy or with cache_diagnostics; `context` is Ollama's, the tokens so far."""
 
 
 class OllamaEmbeddings(msgspec.Struct, kw_only=True):

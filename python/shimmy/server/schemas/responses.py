@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from shimmy.output import CacheDiagnosis, ContextUse
 from shimmy.server.schemas.chat import MAX_MESSAGES, MAX_TOOLS, TopLogprob, UsageOut
 from shimmy.server.schemas.generation import GenerationFields
 from shimmy.server.schemas.sampling import Count
@@ -84,6 +85,7 @@ class ResponsesRequest(GenerationFields, kw_only=True):
     include: list[str] | None = None
     top_logprobs: Annotated[int, Meta(ge=0, le=20)] | None = None
     truncation: str | None = None
+    """auto: what context_policy truncate_middle is."""
     conversation: str | dict[str, Any] | None = None
 
 
@@ -137,6 +139,7 @@ class CachedTokens(msgspec.Struct):
     cached_tokens: int
     cache_miss: str | UnsetType = UNSET
     cache_diverged_at: int | UnsetType = UNSET
+    cache_diagnosis: CacheDiagnosis | UnsetType = UNSET
 
 
 class ReasoningTokens(msgspec.Struct):
@@ -149,6 +152,7 @@ class ResponseUsage(msgspec.Struct, kw_only=True):
     output_tokens: int
     output_tokens_details: ReasoningTokens
     total_tokens: int
+    context: ContextUse | UnsetType = UNSET
 
     @classmethod
     def of(cls, usage: UsageOut, n_reasoning: int) -> ResponseUsage:
@@ -158,10 +162,12 @@ class ResponseUsage(msgspec.Struct, kw_only=True):
                 usage.prompt_tokens_details.cached_tokens,
                 usage.prompt_tokens_details.cache_miss,
                 usage.prompt_tokens_details.cache_diverged_at,
+                usage.prompt_tokens_details.cache_diagnosis,
             ),
             output_tokens=usage.completion_tokens,
             output_tokens_details=ReasoningTokens(n_reasoning),
             total_tokens=usage.total_tokens,
+            context=usage.context,
         )
 
 
