@@ -19,7 +19,8 @@ from shimmy.server.backend import Backend
 from shimmy.server.endpoint import Call, Endpoint, Reply, StreamReply
 from shimmy.server.errors import anthropic_error
 from shimmy.server.generation import collect, generate_request, parts_of
-from shimmy.server.schemas.anthropic import Conversation, MessagesRequest, TokenCount
+from shimmy.server.operation import EVENTS, JSON, MODEL_ERRORS, Family, Operation
+from shimmy.server.schemas.anthropic import Conversation, Message, MessageEvent, MessagesRequest, TokenCount
 from shimmy.server.schemas.decoding import decode
 from shimmy.server.session_store import SessionStore
 
@@ -43,6 +44,18 @@ class AnthropicRoutes:
             Route("/v1/messages/count_tokens", count, methods=["POST"]),
         ]
 
+    @Operation(
+        Family.ANTHROPIC,
+        "Answer a conversation",
+        body=MessagesRequest,
+        example={
+            "model": "shimmy-mini",
+            "max_tokens": 64,
+            "messages": [{"role": "user", "content": "What is the capital of France?"}],
+        },
+        answers={JSON: Message, EVENTS: MessageEvent},
+        errors=MODEL_ERRORS,
+    )
     async def _messages(self, call: Call) -> Reply | StreamReply:
         body = decode(call.body, MessagesRequest)
         message_id = new_id("msg")
@@ -64,6 +77,14 @@ class AnthropicRoutes:
         (stream,) = (await self._backend.open(body.model, [request], call.stack)).streams
         return remembered(stream, session, messages_of(body), message_id)
 
+    @Operation(
+        Family.ANTHROPIC,
+        "Count the tokens of a conversation",
+        body=Conversation,
+        example={"model": "shimmy-mini", "messages": [{"role": "user", "content": "What is the capital of France?"}]},
+        answers={JSON: TokenCount},
+        errors=MODEL_ERRORS,
+    )
     async def _count_tokens(self, call: Call) -> Reply:
         body = decode(call.body, Conversation)
         history = [] if body.session_id is None else self._sessions.history(body.session_id)

@@ -12,6 +12,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import BaseRoute
 
 from shimmy import __version__
 from shimmy.agent.tool_registry import ToolRegistry
@@ -22,6 +23,7 @@ from shimmy.server.access_log import AccessLog
 from shimmy.server.anthropic import AnthropicRoutes
 from shimmy.server.auth import Auth, keys_of
 from shimmy.server.backend import Backend
+from shimmy.server.document_routes import DocumentRoutes
 from shimmy.server.embeddings import EmbeddingRoutes
 from shimmy.server.endpoint import unexpected
 from shimmy.server.errors import HttpError, problem_of, shape_for
@@ -53,7 +55,7 @@ def create_app(manager: ModelManager, settings: Settings, tools: ToolRegistry | 
     """An ASGI app that serves `manager`'s models, which it closes at the end of its lifespan, and `tools`: by default
     those built in and installed.
 
-    No OpenAPI document: bodies are decoded by msgspec, and a schema that does not show them would lie.
+    FastAPI's own OpenAPI document is off: bodies are decoded by msgspec, so it would show none (`DocumentRoutes`).
     """
     version = __version__
     bound = bind_address(settings.bind)
@@ -70,28 +72,29 @@ def create_app(manager: ModelManager, settings: Settings, tools: ToolRegistry | 
     traces = open_traces(version) if settings.traces else None
     observers: list[Observer] = [AccessLog(prompts=settings.log_prompts)] if settings.access_log else []
     observers += [traces] if traces is not None else []
+    routes: list[BaseRoute] = [
+        *OpenAiRoutes(backend, version, most).routes(),
+        *responses.routes(),
+        *AnthropicRoutes(backend, sessions, most).routes(),
+        *SessionRoutes(manager, sessions, version).routes(),
+        *EmbeddingRoutes(manager, most).routes(),
+        *ollama.routes(),
+        *library.routes(),
+        *LlamaServerRoutes(backend, version, most).routes(),
+        *NativeRoutes(backend, most, ollama).routes(),
+        *ToolRoutes(tools, most).routes(),
+        *WorkflowRoutes(backend, tools, most).routes(),
+        *ModelRoutes(manager, most).routes(),
+        *RequestRoutes(backend, most).routes(),
+        *FeedbackRoutes(FeedbackStore(settings.data_dir or data_path()), most).routes(),
+        *HealthRoutes(backend, version).routes(),
+        *PageRoutes().routes(),
+    ]
     app = FastAPI(
         title="shimmy",
         version=version,
         openapi_url=None,
-        routes=[
-            *OpenAiRoutes(backend, version, most).routes(),
-            *responses.routes(),
-            *AnthropicRoutes(backend, sessions, most).routes(),
-            *SessionRoutes(manager, sessions, version).routes(),
-            *EmbeddingRoutes(manager, most).routes(),
-            *ollama.routes(),
-            *library.routes(),
-            *LlamaServerRoutes(backend, version, most).routes(),
-            *NativeRoutes(backend, most, ollama).routes(),
-            *ToolRoutes(tools, most).routes(),
-            *WorkflowRoutes(backend, tools, most).routes(),
-            *ModelRoutes(manager, most).routes(),
-            *RequestRoutes(backend, most).routes(),
-            *FeedbackRoutes(FeedbackStore(settings.data_dir or data_path()), most).routes(),
-            *HealthRoutes(backend, version).routes(),
-            *PageRoutes().routes(),
-        ],
+        routes=[*routes, *DocumentRoutes(routes, version, keyed=bool(keys)).routes()],
         middleware=[
             Middleware(RequestId),
             *([Middleware(Recorder, observers=observers)] if observers else []),

@@ -32,7 +32,7 @@ tenant: ContextVar[str] = ContextVar("tenant", default="")
 
 _scopes: ContextVar[frozenset[KeyScope]] = ContextVar("scopes", default=frozenset(SCOPES))
 
-_OPEN = frozenset(("/", "/page/style.css", "/page/chat.js", "/health", "/api/version"))
+_OPEN = re.compile(r"/|/docs|/page/.*|/openapi\.json|/health|/api/version")
 _ADMIN = re.compile(r"/api/models/.*|/api/(pull|push|create|copy|delete|blobs)(/.*)?|/diag")
 _TOOLS = re.compile(r"/api/(tools|workflows)(/.*)?")
 
@@ -79,7 +79,7 @@ class Auth:
         self._keys = [(name, one.key.encode(), frozenset(one.scopes)) for name, one in keys.items()]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if not self._keys or scope["type"] not in ("http", "websocket") or _is_open(scope):
+        if not self._keys or scope["type"] not in ("http", "websocket") or _goes_free(scope):
             await self._app(scope, receive, send)
             return
         problem = self._admit(scope)
@@ -128,9 +128,14 @@ def scope_for(path: str) -> KeyScope:
     return "tools" if _TOOLS.fullmatch(path) else "infer"
 
 
-def _is_open(scope: Scope) -> bool:
-    """Probes and CORS preflights carry no key."""
-    return scope["path"] in _OPEN or scope.get("method") == "OPTIONS"
+def is_open(path: str) -> bool:
+    """Whether a route needs no key where others do: probes, and pages with what they are made of."""
+    return _OPEN.fullmatch(path) is not None
+
+
+def _goes_free(scope: Scope) -> bool:
+    """CORS preflights carry no key either."""
+    return is_open(scope["path"]) or scope.get("method") == "OPTIONS"
 
 
 def _key_of(scope: Scope) -> bytes:

@@ -20,6 +20,7 @@ from shimmy.library.download import check_space
 from shimmy.library.egress import DownloadError
 from shimmy.library.library import Library
 from shimmy.server.errors import native_error, problem_of
+from shimmy.server.operation import BYTES, Family, Operation
 from shimmy.server.request_record import note_error
 
 _BATCH = 4 * 1024 * 1024
@@ -38,6 +39,7 @@ class BlobRoutes:
             Route("/api/blobs/{digest}", self._take, methods=["POST"]),
         ]
 
+    @Operation(Family.OLLAMA, "Tell whether a file was sent", errors=(400, 404))
     async def _has(self, request: Request) -> Response:
         try:
             path = self._path(request)
@@ -45,6 +47,9 @@ class BlobRoutes:
             return Response(status_code=problem_of(error).status)
         return Response(status_code=200 if path.is_file() else 404)
 
+    @Operation(
+        Family.OLLAMA, "Send a file", body=bytes, takes=BYTES, may_be_empty=True, statuses=(200, 201), errors=(502,)
+    )
     async def _take(self, request: Request) -> Response:
         """201 once it is there whole, 200 when it was before."""
         try:

@@ -16,6 +16,7 @@ from shimmy.errors import InvalidRequestError
 from shimmy.models.manager import ModelManager
 from shimmy.server.endpoint import Call, Endpoint, Reply
 from shimmy.server.errors import openai_error
+from shimmy.server.operation import JSON, MODEL_ERRORS, Family, Operation
 from shimmy.server.prompts import prompts_of
 from shimmy.server.request_record import current_record
 from shimmy.server.schemas.decoding import decode
@@ -48,6 +49,14 @@ class EmbeddingRoutes:
             *(Route(path, rerank, methods=["POST"]) for path in ("/v1/rerank", "/rerank", "/v1/reranking")),
         ]
 
+    @Operation(
+        Family.OPENAI,
+        "Embed texts",
+        body=EmbeddingsRequest,
+        example={"model": "shimmy-mini", "input": ["The sky is blue.", "What color is the sky?"]},
+        answers={JSON: EmbeddingList},
+        errors=MODEL_ERRORS,
+    )
     async def _embeddings(self, call: Call) -> Reply:
         body = decode(call.body, EmbeddingsRequest)
         if body.encoding_format not in (None, "float", "base64"):
@@ -66,6 +75,18 @@ class EmbeddingRoutes:
             record.note_embedding(client.info.name, embedded.prompt_tokens)
         return Reply(await asyncio.to_thread(_answer, embedded, body))
 
+    @Operation(
+        Family.LLAMA_SERVER,
+        "Order documents by how well they answer a query",
+        body=RankRequest,
+        example={
+            "model": "shimmy-mini",
+            "query": "What color is the sky?",
+            "documents": ["The sky is blue.", "Grass is green."],
+        },
+        answers={JSON: (RankList, list[TextRank])},
+        errors=MODEL_ERRORS,
+    )
     async def _rerank(self, call: Call) -> Reply:
         body = decode(call.body, RankRequest)
         if (body.documents is None) == (body.texts is None):

@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack, aclosing
+from functools import update_wrapper, wraps
 from typing import Any, NamedTuple, TypeAlias
 from urllib.parse import quote
 
@@ -64,6 +65,7 @@ class Endpoint:
     """
 
     def __init__(self, handler: Handler, shape: ErrorShape, max_body_bytes: int) -> None:
+        update_wrapper(self, handler)  # its docstring, and what it declares
         self._handler = handler
         self._shape = shape
         self._max_body_bytes = max_body_bytes
@@ -143,6 +145,7 @@ class Endpoint:
 def reading(work: Callable[[Request], Awaitable[Any]], shape: ErrorShape) -> Callable[[Request], Awaitable[Response]]:
     """A handler for a route without a body: what `work` returns, as JSON; 204 when that is None."""
 
+    @wraps(work)
     async def handle(request: Request) -> Response:
         try:
             answer = await work(request)

@@ -12,6 +12,7 @@ from shimmy import errors
 from shimmy.errors import ShimmyError
 from shimmy.library.egress import DownloadError, UnreachableError
 from shimmy.server import request_id
+from shimmy.server.schemas.errors import AnthropicError, AnthropicProblem, NativeError, OpenAiError, OpenAiProblem
 from shimmy.settings import SettingsError
 
 
@@ -138,16 +139,11 @@ ErrorShape: TypeAlias = Callable[[Problem], bytes]
 
 
 def openai_error(problem: Problem) -> bytes:
-    """{"error": {"message", "type", "param", "code"}}, with both numbers when a prompt is too long."""
-    error: dict[str, Any] = {
-        "message": problem.message,
-        "type": problem.type,
-        "param": problem.param,
-        "code": problem.code,
-    }
-    if problem.n_ctx is not None:
-        error |= {"n_prompt_tokens": problem.n_prompt_tokens, "n_ctx": problem.n_ctx}
-    return msgspec.json.encode({"error": error})
+    """`OpenAiError`, with both numbers when a prompt is too long."""
+    error = OpenAiProblem(message=problem.message, type=problem.type, param=problem.param, code=problem.code)
+    if problem.n_prompt_tokens is not None and problem.n_ctx is not None:
+        error.n_prompt_tokens, error.n_ctx = problem.n_prompt_tokens, problem.n_ctx
+    return msgspec.json.encode(OpenAiError(error=error))
 
 
 _ANTHROPIC_TYPES = {
@@ -161,15 +157,15 @@ _ANTHROPIC_TYPES = {
 
 
 def anthropic_error(problem: Problem) -> bytes:
-    """{"type": "error", "error": {"type", "message"}, "request_id"}"""
+    """`AnthropicError`, with the id of this task's request."""
     kind = _ANTHROPIC_TYPES.get(problem.status, "api_error" if problem.status >= 500 else "invalid_request_error")
-    error = {"type": kind, "message": problem.message}
-    return msgspec.json.encode({"type": "error", "error": error, "request_id": request_id.current.get()})
+    error = AnthropicProblem(type=kind, message=problem.message)
+    return msgspec.json.encode(AnthropicError(error=error, request_id=request_id.current.get()))
 
 
 def native_error(problem: Problem) -> bytes:
-    """{"error": "what happened"}"""
-    return msgspec.json.encode({"error": problem.message})
+    """`NativeError`"""
+    return msgspec.json.encode(NativeError(error=problem.message))
 
 
 def shape_for(path: str) -> ErrorShape:

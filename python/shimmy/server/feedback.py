@@ -13,6 +13,7 @@ from shimmy.server.auth import tenant
 from shimmy.server.endpoint import Call, Endpoint, Reply, reading
 from shimmy.server.errors import openai_error
 from shimmy.server.feedback_store import FILE_NAME, Feedback, FeedbackStore
+from shimmy.server.operation import JSON, Family, Operation
 from shimmy.server.schemas.decoding import decode
 from shimmy.server.schemas.feedback import FeedbackRequest, FeedbackResponse, TrainingStatus
 
@@ -31,6 +32,14 @@ class FeedbackRoutes:
             Route("/v1/training/status", reading(self._status, openai_error), methods=["GET", "POST"]),
         ]
 
+    @Operation(
+        Family.SHIMMY,
+        "Say how good an answer was",
+        body=FeedbackRequest,
+        example={"query": "What is the capital of France?", "response": "Paris.", "weight": 1.0},
+        answers={JSON: FeedbackResponse},
+        errors=(409, 503),
+    )
     async def _add(self, call: Call) -> Reply:
         body = decode(call.body, FeedbackRequest)
         entry = Feedback(
@@ -44,6 +53,7 @@ class FeedbackRoutes:
         await asyncio.to_thread(self._store.add, entry)
         return Reply(msgspec.json.encode(FeedbackResponse()))
 
+    @Operation(Family.SHIMMY, "Tell what feedback is kept", answers={JSON: TrainingStatus}, errors=(503,))
     async def _status(self, request: Request) -> TrainingStatus:
         totals = await asyncio.to_thread(self._store.totals, tenant.get())
         return TrainingStatus(

@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from datetime import datetime, timezone
 from importlib.util import find_spec
+from typing import Any
 
 import msgspec
 from starlette.requests import Request
@@ -17,6 +18,7 @@ from starlette.routing import BaseRoute, Route
 from shimmy.model_info import EngineStats, ModelInfo
 from shimmy.server.backend import Backend
 from shimmy.server.machine import gpu_vendors, memory, os_name
+from shimmy.server.operation import JSON, TEXT, Family, Operation
 
 
 class HealthRoutes:
@@ -35,6 +37,7 @@ class HealthRoutes:
             Route("/metrics", self._metrics_of, methods=["GET"]),
         ]
 
+    @Operation(Family.SHIMMY, "Tell that the server is up", answers={JSON: dict[str, Any]})
     async def _health(self, request: Request) -> Response:
         registry = self._manager.registry
         sources = [registry.get(name).source for name in registry.names()]
@@ -56,6 +59,7 @@ class HealthRoutes:
         }
         return Response(msgspec.json.encode(health), media_type="application/json")
 
+    @Operation(Family.SHIMMY, "Tell the counters", answers={TEXT: str, JSON: dict[str, Any]})
     async def _metrics_of(self, request: Request) -> Response:
         """Prometheus' text; JSON for whoever asks for that."""
         engines = await self._engines()
@@ -109,6 +113,7 @@ class HealthRoutes:
             "timestamp": _now(),
         }
 
+    @Operation(Family.SHIMMY, "Tell what helps to find a fault", answers={JSON: dict[str, Any]})
     async def _diag(self, request: Request) -> Response:
         infos = self._infos()
         models = [

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import secrets
 from functools import partial
-from typing import Any
 
 import msgspec
 from starlette.requests import Request
@@ -22,14 +21,21 @@ from shimmy.server.endpoint import Call, Endpoint, Reply, StreamReply, reading
 from shimmy.server.errors import openai_error
 from shimmy.server.fill_in import fill_in_prompt
 from shimmy.server.generation import collect, generate_request, parts_of
+from shimmy.server.operation import EVENTS, JSON, MODEL_ERRORS, Family, Operation
 from shimmy.server.prompts import prompts_of
 from shimmy.server.raw_answer import raw_completion, raw_event
-from shimmy.server.schemas.decoding import check_size, decode
+from shimmy.server.schemas.decoding import check_size, decode, decode_query
 from shimmy.server.schemas.llama_server import (
+    DefaultSettings,
     Detokenized,
     DetokenizeRequest,
     InfillRequest,
+    Modalities,
+    ModelChoice,
+    Props,
+    RawCompletion,
     RawCompletionRequest,
+    RenderedTemplate,
     SlotState,
     TemplateRequest,
     TokenizeRequest,
@@ -63,6 +69,14 @@ class LlamaServerRoutes:
             Route("/slots", reading(self._slots, openai_error), methods=["GET"]),
         ]
 
+    @Operation(
+        Family.LLAMA_SERVER,
+        "Split a text into tokens",
+        body=TokenizeRequest,
+        example={"model": "shimmy-mini", "content": "The sky is blue."},
+        answers={JSON: TokenList},
+        errors=MODEL_ERRORS,
+    )
     async def _tokenize(self, call: Call) -> Reply:
         body = decode(call.body, TokenizeRequest)
         if body.with_pieces:
@@ -82,11 +96,27 @@ class LlamaServerRoutes:
             raise InvalidRequestError("content is required (or prompt, or messages)", "content")
         return _json(TokenList(tokens=tokens, count=len(tokens), max_model_len=client.info.n_ctx))
 
+    @Operation(
+        Family.LLAMA_SERVER,
+        "Join tokens to a text",
+        body=DetokenizeRequest,
+        example={"model": "shimmy-mini", "tokens": [72, 101, 108, 108, 111]},
+        answers={JSON: Detokenized},
+        errors=MODEL_ERRORS,
+    )
     async def _detokenize(self, call: Call) -> Reply:
         body = decode(call.body, DetokenizeRequest)
         text = await (await self._use(body.model, call)).detokenize(body.tokens)
         return _json(Detokenized(content=text, prompt=text))
 
+    @Operation(
+        Family.LLAMA_SERVER,
+        "Show the prompt that a conversation becomes",
+        body=TemplateRequest,
+        example={"model": "shimmy-mini", "messages": [{"role": "user", "content": "What is the capital of France?"}]},
+        answers={JSON: RenderedTemplate},
+        errors=MODEL_ERRORS,
+    )
     async def _apply_template(self, call: Call) -> Reply:
         body = decode(call.body, TemplateRequest)
         kwargs = body.chat_template_kwargs or {}
@@ -97,8 +127,16 @@ class LlamaServerRoutes:
         name = self._name(body.model)
         client = await self._use(name, call)
         prompt = self._backend.conversation(name, prompt)
-        return Reply(msgspec.json.encode({"prompt": await client.render_chat(prompt)}))
+        return _json(RenderedTemplate(prompt=await client.render_chat(prompt)))
 
+    @Operation(
+        Family.LLAMA_SERVER,
+        "Go on from a text",
+        body=RawCompletionRequest,
+        example={"model": "shimmy-mini", "prompt": "Once upon a time", "n_predict": 32},
+        answers={JSON: RawCompletion, EVENTS: RawCompletion},
+        errors=MODEL_ERRORS,
+    )
     async def _completion(self, call: Call) -> Reply | StreamReply:
         body = decode(call.body, RawCompletionRequest)
         prompts = prompts_of(body.prompt, "prompt", 1)
@@ -106,6 +144,19 @@ class LlamaServerRoutes:
         name = self._name(body.model)
         return await self._answer(name, request, call, stream=bool(body.stream), tokens=bool(body.return_tokens))
 
+    @Operation(
+        Family.LLAMA_SERVER,
+        "Fill in between two texts",
+        body=InfillRequest,
+        example={
+            "model": "shimmy-mini",
+            "input_prefix": "def add(a, b):\n    return ",
+            "input_suffix": "\n",
+            "n_predict": 16,
+        },
+        answers={JSON: RawCompletion, EVENTS: RawCompletion},
+        errors=MODEL_ERRORS,
+    )
     async def _infill(self, call: Call) -> Reply | StreamReply:
         body = decode(call.body, InfillRequest)
         name = self._name(body.model)
@@ -126,23 +177,37 @@ class LlamaServerRoutes:
         parts = parts_of(outputs, partial(raw_event, name, tokens=tokens))
         return StreamReply(sse.MEDIA_TYPE, parts, sse.json_event)
 
-    async def _props(self, request: Request) -> dict[str, Any]:
-        name = self._name(request.query_params.get("model"))
+    @Operation(
+        Family.LLAMA_SERVER,
+        "Tell how a loaded model runs",
+        query=ModelChoice,
+        answers={JSON: Props},
+        errors=(400, 404, 503),
+    )
+    async def _props(self, request: Request) -> Props:
+        name = self._name(decode_query(request.query_params, ModelChoice).model)
         client = self._loaded(name)
         metadata = (await asyncio.to_thread(read_header, self._manager.registry.get(name).path)).metadata
         template = metadata.get("tokenizer.chat_template")
-        return {
-            "default_generation_settings": {"n_ctx": client.info.n_ctx},
-            "total_slots": client.info.n_seq_max,
-            "model_alias": client.info.name,
-            "chat_template": template if isinstance(template, str) else "",
-            "modalities": {"vision": False, "audio": False},
-            "build_info": f"shimmy-{self._version}",
-        }
+        return Props(
+            default_generation_settings=DefaultSettings(n_ctx=client.info.n_ctx),
+            total_slots=client.info.n_seq_max,
+            model_alias=client.info.name,
+            chat_template=template if isinstance(template, str) else "",
+            modalities=Modalities(),
+            build_info=f"shimmy-{self._version}",
+        )
 
+    @Operation(
+        Family.LLAMA_SERVER,
+        "List the sequences of a loaded model",
+        query=ModelChoice,
+        answers={JSON: list[SlotState]},
+        errors=(400, 404, 502, 503),
+    )
     async def _slots(self, request: Request) -> list[SlotState]:
         """One entry for each sequence of the engine; the first ones are those that run."""
-        client = self._loaded(self._name(request.query_params.get("model")))
+        client = self._loaded(self._name(decode_query(request.query_params, ModelChoice).model))
         running = (await client.stats()).running
         return [
             SlotState(id=index, n_ctx=client.info.n_ctx, is_processing=index < running)

@@ -15,8 +15,18 @@ from shimmy.models.manager import ModelManager, ModelStatus
 from shimmy.server.endpoint import Call, Endpoint, Reply, StreamReply, reading
 from shimmy.server.errors import native_error
 from shimmy.server.load_progress import load_events
-from shimmy.server.schemas.decoding import decode
-from shimmy.server.schemas.model_routes import Discovered, Loaded, LoadRequest, ModelLine, ModelLines, ModelState
+from shimmy.server.operation import EVENTS, JSON, Family, Operation
+from shimmy.server.schemas.decoding import decode, decode_query
+from shimmy.server.schemas.model_routes import (
+    Discovered,
+    Loaded,
+    Loading,
+    LoadRequest,
+    ModelLine,
+    ModelLines,
+    ModelState,
+    UnloadQuery,
+)
 
 
 class ModelRoutes:
@@ -27,7 +37,8 @@ class ModelRoutes:
         self._max_body_bytes = max_body_bytes
 
     def routes(self) -> list[BaseRoute]:
-        load = Endpoint(self._load, native_error, self._max_body_bytes)
+        load = Endpoint(self._load_named, native_error, self._max_body_bytes)
+        load_here = Endpoint(self._load_here, native_error, self._max_body_bytes)
         unload = Endpoint(self._unload_named, native_error, self._max_body_bytes)
         return [
             Route("/api/models", reading(self._list, native_error), methods=["GET"]),
@@ -35,15 +46,17 @@ class ModelRoutes:
             Route("/api/models/status", reading(self._statuses, native_error), methods=["GET"]),
             Route("/api/models/load", load, methods=["POST"]),
             Route("/api/models/unload", unload, methods=["POST"]),
-            Route("/api/models/{name:path}/load", load, methods=["POST"]),
+            Route("/api/models/{name:path}/load", load_here, methods=["POST"]),
             Route("/api/models/{name:path}/unload", reading(self._unload, native_error), methods=["POST"]),
             Route("/api/models/{name:path}/status", reading(self._status, native_error), methods=["GET"]),
             Route("/api/models/{name:path}", reading(self._unload, native_error), methods=["DELETE"]),
         ]
 
+    @Operation(Family.SHIMMY, "List the models and their states", answers={JSON: ModelLines})
     async def _list(self, request: Request) -> msgspec.Struct:
         return ModelLines(self._lines())
 
+    @Operation(Family.SHIMMY, "Search for models again", answers={JSON: Discovered})
     async def _discover(self, request: Request) -> msgspec.Struct:
         await asyncio.to_thread(self._manager.registry.rescan)
         lines = self._lines()
@@ -52,21 +65,48 @@ class ModelRoutes:
     def _lines(self) -> list[ModelLine]:
         return [_line(entry, self._manager.status(entry.name)) for entry in self._manager.registry.entries()]
 
-    async def _load(self, call: Call) -> Reply | StreamReply:
+    @Operation(
+        Family.SHIMMY,
+        "Load a model",
+        body=LoadRequest,
+        example={"model": "shimmy-mini"},
+        answers={JSON: Loaded, EVENTS: (Loading, Loaded)},
+        errors=(404, 502, 503),
+    )
+    async def _load_named(self, call: Call) -> Reply | StreamReply:
         """With its progress as events for whoever asks for those."""
-        name = call.params.get("name") or _named(call)
+        return await self._load(_named(call), call)
+
+    @Operation(
+        Family.SHIMMY,
+        "Load a model",
+        answers={JSON: Loaded, EVENTS: (Loading, Loaded)},
+        errors=(404, 408, 413, 502, 503),
+    )
+    async def _load_here(self, call: Call) -> Reply | StreamReply:
+        """With its progress as events for whoever asks for those."""
+        return await self._load(call.params["name"], call)
+
+    async def _load(self, name: str, call: Call) -> Reply | StreamReply:
         if "text/event-stream" in call.headers.get("accept", ""):
             return await load_events(self._manager, name, self._loaded(name))
         return Reply(msgspec.json.encode(await self._loaded(name)))
 
+    @Operation(
+        Family.SHIMMY,
+        "Unload a model",
+        body=LoadRequest,
+        example={"model": "shimmy-mini"},
+        answers={JSON: Loaded},
+        errors=(404, 503),
+    )
     async def _unload_named(self, call: Call) -> Reply:
         return Reply(msgspec.json.encode(await self._unloaded(_named(call))))
 
+    @Operation(Family.SHIMMY, "Unload a model", query=UnloadQuery, answers={JSON: Loaded}, errors=(400, 404, 503))
     async def _unload(self, request: Request) -> msgspec.Struct:
-        force = request.query_params.get("force", "false").lower()
-        if force not in ("true", "false", "1", "0"):
-            raise InvalidRequestError(f"force must be true or false, got {force!r}", "force")
-        return await self._unloaded(request.path_params["name"], force=force in ("true", "1"))
+        query = decode_query(request.query_params, UnloadQuery)
+        return await self._unloaded(request.path_params["name"], force=query.force)
 
     async def _loaded(self, name: str) -> Loaded:
         client = await self._manager.get(name)
@@ -77,9 +117,11 @@ class ModelRoutes:
             return Loaded(message=f"{name} was unloaded", model=name, status="unloaded")
         return Loaded(message=f"{name} was not loaded", model=name, status="unloaded")
 
+    @Operation(Family.SHIMMY, "Tell how a model is", answers={JSON: ModelState}, errors=(404,))
     async def _status(self, request: Request) -> msgspec.Struct:
         return await self._state(self._manager.status(request.path_params["name"]))
 
+    @Operation(Family.SHIMMY, "Tell how all models are", answers={JSON: list[ModelState]})
     async def _statuses(self, request: Request) -> list[msgspec.Struct]:
         return [await self._state(status) for status in self._manager.statuses()]
 

@@ -16,9 +16,11 @@ from shimmy.server.generation import collect, generate_request, parts_of
 from shimmy.server.native_answer import EventWriter, LineWriter, PartWriter, native_response
 from shimmy.server.native_socket import NativeSocket
 from shimmy.server.ollama import OllamaRoutes, is_ollama
+from shimmy.server.operation import EVENTS, JSON, LINES, MODEL_ERRORS, Family, Operation
 from shimmy.server.schemas.chat import MessageIn
 from shimmy.server.schemas.decoding import decode
-from shimmy.server.schemas.native import NATIVE_DEFAULTS, NativeRequest
+from shimmy.server.schemas.native import NATIVE_DEFAULTS, NativeRequest, NativeResponse
+from shimmy.server.schemas.ollama import OllamaGenerateRequest, OllamaLine
 
 
 class NativeRoutes:
@@ -38,6 +40,14 @@ class NativeRoutes:
             WebSocketRoute("/ws/generate", socket.serve),
         ]
 
+    @Operation(
+        Family.SHIMMY,
+        "Go on from a text, or answer a conversation",
+        body=(NativeRequest, OllamaGenerateRequest),
+        example={"model": "shimmy-mini", "prompt": "Once upon a time", "max_tokens": 32},
+        answers={JSON: (NativeResponse, OllamaLine), EVENTS: str, LINES: (NativeResponse, OllamaLine)},
+        errors=MODEL_ERRORS,
+    )
     async def _generate(self, call: Call) -> Reply | StreamReply:
         if is_ollama(call):
             return await self._ollama.generate(call)

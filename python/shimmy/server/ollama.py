@@ -32,14 +32,22 @@ from shimmy.server.ollama_answer import (
 from shimmy.server.ollama_conversation import chat_request, conversation_of, engine_request, options_of
 from shimmy.server.ollama_embeddings import Embedded, embed, embeddings_answer
 from shimmy.server.ollama_models import described, process_of, shown
+from shimmy.server.operation import JSON, LINES, MODEL_ERRORS, Family, Operation
 from shimmy.server.schemas.decoding import decode
 from shimmy.server.schemas.ollama import (
     OLLAMA_DEFAULTS,
     OllamaChatRequest,
+    OllamaEmbedding,
+    OllamaEmbeddings,
     OllamaEmbedRequest,
     OllamaGenerateRequest,
+    OllamaLine,
     OllamaMarks,
     OllamaModelName,
+    OllamaModels,
+    OllamaProcesses,
+    OllamaShow,
+    OllamaVersion,
 )
 
 API_VERSION = "0.12.0"
@@ -88,6 +96,14 @@ class OllamaRoutes:
             text = await fill_in_prompt(client, body.prompt or "", body.suffix, "suffix", options_of(body))
         return await self._answer(model, engine_request(body, text), writer, body.stream, call)
 
+    @Operation(
+        Family.OLLAMA,
+        "Answer a conversation",
+        body=OllamaChatRequest,
+        example={"model": "shimmy-mini", "messages": [{"role": "user", "content": "What is the capital of France?"}]},
+        answers={JSON: OllamaLine, LINES: OllamaLine},
+        errors=MODEL_ERRORS,
+    )
     async def _chat(self, call: Call) -> Reply | StreamReply:
         body = decode(call.body, OllamaChatRequest)
         model = self._name(body.model)
@@ -138,6 +154,14 @@ class OllamaRoutes:
         await self._manager.get(model)
         return Reply(loaded(model, shape, "load"))
 
+    @Operation(
+        Family.OLLAMA,
+        "Embed texts",
+        body=OllamaEmbedRequest,
+        example={"model": "shimmy-mini", "input": ["The sky is blue.", "What color is the sky?"]},
+        answers={JSON: OllamaEmbeddings},
+        errors=MODEL_ERRORS,
+    )
     async def _embed(self, call: Call) -> Reply:
         body = decode(call.body, OllamaEmbedRequest)
         if body.input is None:
@@ -147,12 +171,20 @@ class OllamaRoutes:
         answer = await asyncio.to_thread(embeddings_answer, embedded, body.model, seconds, load_seconds)
         return Reply(answer)
 
+    @Operation(
+        Family.OLLAMA,
+        "Embed one text (the older form)",
+        body=OllamaEmbedRequest,
+        example={"model": "shimmy-mini", "prompt": "The sky is blue."},
+        answers={JSON: OllamaEmbedding},
+        errors=MODEL_ERRORS,
+    )
     async def _embed_one(self, call: Call) -> Reply:
         body = decode(call.body, OllamaEmbedRequest)
         if body.prompt is None:
             raise InvalidRequestError("prompt is required", "prompt")
         embedded, _, _ = await self._embedded([body.prompt] if body.prompt else [], body, call)
-        return Reply(msgspec.json.encode({"embedding": next(iter(embedded.rows()), [])}))
+        return Reply(msgspec.json.encode(OllamaEmbedding(embedding=next(iter(embedded.rows()), []))))
 
     async def _embedded(self, texts: list[str], body: OllamaEmbedRequest, call: Call) -> tuple[Embedded, float, float]:
         """With the seconds that all of it and that loading took. No texts load the model."""
@@ -161,18 +193,29 @@ class OllamaRoutes:
         load_seconds = time.perf_counter() - begin
         return await embed(client, texts, body), time.perf_counter() - begin, load_seconds
 
+    @Operation(Family.OLLAMA, "Tell the release of Ollama whose API this is", answers={JSON: OllamaVersion})
     async def _version(self, request: Request) -> Response:
-        return _json({"version": API_VERSION})
+        return _json(OllamaVersion(version=API_VERSION))
 
+    @Operation(Family.OLLAMA, "List the models", answers={JSON: OllamaModels})
     async def _tags(self, request: Request) -> Response:
         entries = self._manager.registry.entries()
-        return _json({"models": await asyncio.to_thread(lambda: [described(entry) for entry in entries])})
+        return _json(OllamaModels(models=await asyncio.to_thread(lambda: [described(entry) for entry in entries])))
 
+    @Operation(Family.OLLAMA, "List the loaded models", answers={JSON: OllamaProcesses})
     async def _ps(self, request: Request) -> Response:
         known = {entry.name: entry for entry in self._manager.registry.entries()}
         loaded = [status for status in self._manager.statuses() if status.info and status.name in known]
-        return _json({"models": [process_of(known[status.name], status) for status in loaded]})
+        return _json(OllamaProcesses(models=[process_of(known[status.name], status) for status in loaded]))
 
+    @Operation(
+        Family.OLLAMA,
+        "Tell of one model",
+        body=OllamaModelName,
+        example={"model": "shimmy-mini"},
+        answers={JSON: OllamaShow},
+        errors=(404, 502),
+    )
     async def _show(self, call: Call) -> Reply:
         body = decode(call.body, OllamaModelName)
         name = body.model or body.name

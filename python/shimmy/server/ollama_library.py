@@ -27,6 +27,7 @@ from shimmy.server.endpoint import Call, Endpoint, Reply, StreamReply
 from shimmy.server.errors import native_error
 from shimmy.server.generation import parts_of
 from shimmy.server.ollama_answer import MEDIA_TYPE
+from shimmy.server.operation import JSON, LINES, Family, Operation
 from shimmy.server.pulls import Pulls
 from shimmy.server.schemas.decoding import decode
 from shimmy.server.schemas.ollama import OllamaModelName
@@ -62,6 +63,14 @@ class OllamaLibraryRoutes:
         """End the pulls under way."""
         self._pulls.close()
 
+    @Operation(
+        Family.OLLAMA,
+        "Pull a model",
+        body=PullRequest,
+        example={"model": "hf.co/bartowski/Llama-3.2-1B-Instruct-GGUF"},
+        answers={JSON: Progress, LINES: Progress},
+        errors=(404, 502, 503),
+    )
     async def _pull(self, call: Call) -> Reply | StreamReply:
         body = decode(call.body, PullRequest)
         if body.insecure:
@@ -70,6 +79,14 @@ class OllamaLibraryRoutes:
         self._puller.check(name)
         return await _told(self._pulls.follow(name), body.stream)
 
+    @Operation(
+        Family.OLLAMA,
+        "Make a model of another one",
+        body=CreateRequest,
+        example={"model": "poet", "from": "shimmy-mini", "system": "You are a poet."},
+        answers={JSON: Progress, LINES: Progress},
+        errors=(404, 502),
+    )
     async def _create(self, call: Call) -> Reply | StreamReply:
         body = decode(call.body, CreateRequest)
         name = check_name(_named(body.model or body.name))
@@ -110,6 +127,14 @@ class OllamaLibraryRoutes:
         await self._change(record.name, lambda library: library.replace(record))
         yield _SUCCESS
 
+    @Operation(
+        Family.OLLAMA,
+        "Give a model another name",
+        body=CopyRequest,
+        example={"source": "shimmy-mini", "destination": "mine"},
+        answers={},
+        errors=(404, 502),
+    )
     async def _copy(self, call: Call) -> Reply:
         body = decode(call.body, CopyRequest)
         name = check_name(body.destination)
@@ -120,6 +145,14 @@ class OllamaLibraryRoutes:
             await self._change(name, lambda library: library.replace(record))
         return Reply(b"")
 
+    @Operation(
+        Family.OLLAMA,
+        "Delete a model",
+        body=OllamaModelName,
+        example={"model": "mine"},
+        answers={},
+        errors=(404, 502),
+    )
     async def _delete(self, call: Call) -> Reply:
         body = decode(call.body, OllamaModelName)
         entry = await self._entry(_named(body.model or body.name))

@@ -33,15 +33,18 @@ from shimmy.server.generation import (
     interleave,
     parts_of,
 )
+from shimmy.server.operation import EVENTS, JSON, MODEL_ERRORS, Family, Operation
 from shimmy.server.prompts import prompts_of
-from shimmy.server.schemas.chat import ChatCompletionRequest, StreamOptions
-from shimmy.server.schemas.completion import CompletionRequest
+from shimmy.server.schemas.anthropic import ModelInfoOut, ModelPage
+from shimmy.server.schemas.chat import ChatCompletion, ChatCompletionChunk, ChatCompletionRequest, StreamOptions
+from shimmy.server.schemas.completion import Completion, CompletionChunk, CompletionRequest
 from shimmy.server.schemas.decoding import check_size, decode
 from shimmy.server.schemas.models import ModelList, ModelObject
 from shimmy.server.structure import at_field
 
 MAX_PROMPTS = 128
 
+_ANTHROPIC_VERSION = {"anthropic-version": "Any value asks for the answer in Anthropic's form."}
 _TEMPLATE_INTERNALS = frozenset(
     ("messages", "tools", "add_generation_prompt", "bos_token", "eos_token", "tokenize", "chat_template")
 )
@@ -69,6 +72,14 @@ class OpenAiRoutes:
             Route("/v1/models/{name:path}", self._model, methods=["GET"]),
         ]
 
+    @Operation(
+        Family.OPENAI,
+        "Answer a conversation",
+        body=ChatCompletionRequest,
+        example={"model": "shimmy-mini", "messages": [{"role": "user", "content": "What is the capital of France?"}]},
+        answers={JSON: ChatCompletion, EVENTS: ChatCompletionChunk},
+        errors=MODEL_ERRORS,
+    )
     async def _chat(self, call: Call) -> Reply | StreamReply:
         body = decode(call.body, ChatCompletionRequest)
         identity = Identity.new("chatcmpl", body.model, self._version)
@@ -80,6 +91,14 @@ class OpenAiRoutes:
         writer = ChunkWriter(identity, len(streams), include_usage=_include_usage(body.stream_options))
         return StreamReply(sse.MEDIA_TYPE, _parts(streams, writer), sse.json_event)
 
+    @Operation(
+        Family.OPENAI,
+        "Go on from a text",
+        body=CompletionRequest,
+        example={"model": "shimmy-mini", "prompt": "Once upon a time", "max_tokens": 32},
+        answers={JSON: Completion, EVENTS: CompletionChunk},
+        errors=MODEL_ERRORS,
+    )
     async def _completion(self, call: Call) -> Reply | StreamReply:
         body = decode(call.body, CompletionRequest)
         identity = Identity.new("cmpl", body.model, self._version)
@@ -125,12 +144,20 @@ class OpenAiRoutes:
         except InvalidRequestError as error:
             raise at_field(error, body) from error
 
+    @Operation(Family.OPENAI, "List the models", headers=_ANTHROPIC_VERSION, answers={JSON: (ModelList, ModelPage)})
     async def _models(self, request: Request) -> Response:
         registry = self._manager.registry
         entries = [registry.get(name) for name in registry.names()]
         models = model_page(entries) if _is_anthropic(request) else ModelList(data=[_model_object(e) for e in entries])
         return Response(msgspec.json.encode(models), media_type="application/json")
 
+    @Operation(
+        Family.OPENAI,
+        "Tell of one model",
+        headers=_ANTHROPIC_VERSION,
+        answers={JSON: (ModelObject, ModelInfoOut)},
+        errors=(404,),
+    )
     async def _model(self, request: Request) -> Response:
         try:
             entry = self._manager.registry.get(request.path_params["name"])

@@ -21,9 +21,10 @@ from shimmy.server.endpoint import Call, Endpoint, Reply, StreamReply, reading
 from shimmy.server.errors import openai_error
 from shimmy.server.generation import collect, generate_request, parts_of
 from shimmy.server.native_answer import EventWriter, usage_of
+from shimmy.server.operation import EVENTS, JSON, MODEL_ERRORS, Family, Operation
 from shimmy.server.request_tracker import TrackedRequest
-from shimmy.server.schemas.decoding import decode
-from shimmy.server.schemas.requests import ForkRequest, RequestDetail, RequestLine, RequestPage
+from shimmy.server.schemas.decoding import decode, decode_query
+from shimmy.server.schemas.requests import ForkRequest, RequestDetail, RequestFilter, RequestLine, RequestPage
 
 _END_SECONDS = 5.0
 _KEPT = {
@@ -58,14 +59,17 @@ class RequestRoutes:
             Route("/v1/requests/{id}/fork", fork, methods=["POST"]),
         ]
 
+    @Operation(Family.SHIMMY, "List requests", query=RequestFilter, answers={JSON: RequestPage})
     async def _list(self, request: Request) -> RequestPage:
-        state = request.query_params.get("state")
+        state = decode_query(request.query_params, RequestFilter).state
         own = [one for one in self._backend.tracker.all() if one.request.tenant == tenant.get()]
         return RequestPage(data=[RequestLine(**self._fields(one)) for one in own if state in (None, one.state)])
 
+    @Operation(Family.SHIMMY, "Tell of one request", answers={JSON: RequestDetail}, errors=(404,))
     async def _get(self, request: Request) -> RequestDetail:
         return self._detail(self._tracked(request.path_params["id"]))
 
+    @Operation(Family.SHIMMY, "End a request and keep its answer so far", answers={JSON: RequestDetail}, errors=(404,))
     async def _cancel(self, request: Request) -> RequestDetail:
         """Its own connection gets the answer so far, with finish_reason "cancelled" in its protocol's words."""
         tracked = self._tracked(request.path_params["id"])
@@ -74,6 +78,14 @@ class RequestRoutes:
             await asyncio.wait_for(tracked.done.wait(), _END_SECONDS)
         return self._detail(tracked)
 
+    @Operation(
+        Family.SHIMMY,
+        "Go on from any token of a request's answer",
+        body=ForkRequest,
+        example={"at": 4, "temperature": 1.0},
+        answers={JSON: RequestDetail, EVENTS: str},
+        errors=MODEL_ERRORS,
+    )
     async def _fork(self, call: Call) -> Reply | StreamReply:
         body = decode(call.body, ForkRequest)
         parent = self._tracked(call.params["id"])

@@ -21,13 +21,21 @@ from shimmy.server.endpoint import Call, Endpoint, Reply, StreamReply, reading, 
 from shimmy.server.errors import openai_error, problem_of
 from shimmy.server.generation import interleave, parts_of
 from shimmy.server.limits import Hold
+from shimmy.server.operation import EVENTS, JSON, MODEL_ERRORS, Family, Operation
 from shimmy.server.request_record import current_record
 from shimmy.server.response_store import ResponseStore, StoredResponse
 from shimmy.server.responses_answer import ResponseWriter, messages_of_answer, new_id, new_response
 from shimmy.server.responses_conversation import messages_of, prompt_of, response_request
 from shimmy.server.responses_items import input_items
 from shimmy.server.schemas.decoding import decode
-from shimmy.server.schemas.responses import InputTokens, ResponseDeleted, ResponsesRequest
+from shimmy.server.schemas.responses import (
+    InputItems,
+    InputTokens,
+    ResponseDeleted,
+    ResponseEvent,
+    ResponseObject,
+    ResponsesRequest,
+)
 
 logger = logging.getLogger("shimmy.server")
 
@@ -58,6 +66,14 @@ class ResponsesRoutes:
         """End what runs in the background."""
         await self._store.close()
 
+    @Operation(
+        Family.OPENAI,
+        "Answer, and keep the answer for later turns",
+        body=ResponsesRequest,
+        example={"model": "shimmy-mini", "input": "What is the capital of France?"},
+        answers={JSON: ResponseObject, EVENTS: ResponseEvent},
+        errors=MODEL_ERRORS,
+    )
     async def _create(self, call: Call) -> Reply | StreamReply:
         body = decode(call.body, ResponsesRequest)
         if body.background and (body.stream or body.store is False):
@@ -83,6 +99,14 @@ class ResponsesRoutes:
         self._keep(stored)
         return Reply(msgspec.json.encode(response))
 
+    @Operation(
+        Family.OPENAI,
+        "Count the tokens of an input",
+        body=ResponsesRequest,
+        example={"model": "shimmy-mini", "input": "What is the capital of France?"},
+        answers={JSON: InputTokens},
+        errors=MODEL_ERRORS,
+    )
     async def _count(self, call: Call) -> Reply:
         body = decode(call.body, ResponsesRequest)
         prompt = prompt_of(body, self._earlier(body), messages_of(body.input))
@@ -143,14 +167,17 @@ class ResponsesRoutes:
             stored.task = None
             self._keep(stored)
 
+    @Operation(Family.OPENAI, "Read a response", answers={JSON: ResponseObject}, errors=(404,))
     async def _get(self, request: Request) -> msgspec.Struct:
         return self._store.get(request.path_params["id"]).response
 
+    @Operation(Family.OPENAI, "Forget a response", answers={JSON: ResponseDeleted}, errors=(404,))
     async def _delete(self, request: Request) -> msgspec.Struct:
         response_id = request.path_params["id"]
         self._store.delete(response_id)
         return ResponseDeleted(id=response_id)
 
+    @Operation(Family.OPENAI, "End a response in the background", answers={JSON: ResponseObject}, errors=(400, 404))
     async def _cancel(self, request: Request) -> msgspec.Struct:
         stored = self._store.get(request.path_params["id"])
         if not stored.response.background:
@@ -160,7 +187,8 @@ class ResponsesRoutes:
             await asyncio.wait({stored.task})
         return stored.response
 
-    async def _input_items(self, request: Request) -> dict[str, Any]:
+    @Operation(Family.OPENAI, "List what a response answers", answers={JSON: InputItems}, errors=(404,))
+    async def _input_items(self, request: Request) -> msgspec.Struct:
         return input_items(self._store.get(request.path_params["id"]))
 
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from shimmy.server.response_store import StoredResponse
-from shimmy.server.schemas.responses import InputItem
+from shimmy.server.schemas.responses import InputItem, InputItems
 
 
-def input_items(stored: StoredResponse) -> dict[str, Any]:
+def input_items(stored: StoredResponse) -> InputItems:
     """GET /v1/responses/{id}/input_items: everything on one page, the newest first."""
     items = [item for number, message in enumerate(stored.given) for item in _items(stored, message, number)]
     items.reverse()
     first, last = (items[0].id, items[-1].id) if items else (None, None)
-    return {"object": "list", "data": items, "first_id": first, "last_id": last, "has_more": False}
+    return InputItems(data=items, first_id=first, last_id=last)
 
 
 def _items(stored: StoredResponse, message: dict[str, Any], number: int) -> list[InputItem]:

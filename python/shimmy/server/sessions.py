@@ -11,6 +11,7 @@ from starlette.routing import BaseRoute, Route
 from shimmy.models.manager import ModelManager, ModelStatus
 from shimmy.server.endpoint import reading
 from shimmy.server.errors import openai_error
+from shimmy.server.operation import JSON, Family, Operation
 from shimmy.server.schemas.sessions import GeneratorStatus, ServerStatus, SessionInfo
 from shimmy.server.session_store import SessionStore
 
@@ -31,15 +32,18 @@ class SessionRoutes:
             Route("/v1/status", reading(self._status, openai_error), methods=["GET"]),
         ]
 
+    @Operation(Family.SHIMMY, "Tell of a session", answers={JSON: SessionInfo}, errors=(404,))
     async def _get(self, request: Request) -> SessionInfo:
         session = self._sessions.get(request.path_params["id"])
         return SessionInfo(
             session.id, _rfc3339(session.created_at), _rfc3339(session.last_activity), len(session.messages)
         )
 
+    @Operation(Family.SHIMMY, "Forget a session", answers={JSON: type(None)}, errors=(404,))
     async def _delete(self, request: Request) -> None:
         self._sessions.delete(request.path_params["id"])
 
+    @Operation(Family.SHIMMY, "Tell whether an answer can be given now", answers={JSON: ServerStatus})
     async def _status(self, request: Request) -> ServerStatus:
         return ServerStatus(
             version=self._version,

@@ -8,10 +8,11 @@ import msgspec
 from starlette.requests import Request
 from starlette.routing import BaseRoute, Route
 
-from shimmy.agent.tool import ToolDefinition
+from shimmy.agent.tool import ToolDefinition, ToolResult
 from shimmy.agent.tool_registry import ToolRegistry
 from shimmy.server.endpoint import Call, Endpoint, Reply, reading
 from shimmy.server.errors import native_error
+from shimmy.server.operation import JSON, Family, Operation
 from shimmy.server.schemas.decoding import check_size, decode_value
 
 
@@ -29,9 +30,18 @@ class ToolRoutes:
             Route("/api/tools/{name:path}/execute", execute, methods=["POST"]),
         ]
 
+    @Operation(Family.SHIMMY, "List the tools", answers={JSON: dict[str, list[ToolDefinition]]})
     async def _list(self, request: Request) -> dict[str, list[ToolDefinition]]:
         return {"tools": self._tools.definitions()}
 
+    @Operation(
+        Family.SHIMMY,
+        "Call a tool",
+        body=dict[str, Any],
+        may_be_empty=True,
+        answers={JSON: ToolResult},
+        errors=(404,),
+    )
     async def _execute(self, call: Call) -> Reply:
         tool = self._tools.get(call.params["name"])
         arguments = _arguments(call.body, tool.definition)

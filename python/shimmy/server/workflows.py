@@ -11,7 +11,7 @@ from starlette.routing import BaseRoute, Route
 from shimmy.agent.reference import LLM_RESULT
 from shimmy.agent.tool_registry import ToolRegistry
 from shimmy.agent.workflow import Step
-from shimmy.agent.workflow_run import WorkflowRunner
+from shimmy.agent.workflow_run import WorkflowResult, WorkflowRunner
 from shimmy.errors import InvalidRequestError, ModelNotFoundError
 from shimmy.grammar import GrammarSpec
 from shimmy.models.manager import ModelManager
@@ -22,6 +22,7 @@ from shimmy.server.errors import native_error
 from shimmy.server.generation import collect
 from shimmy.server.native import native_request
 from shimmy.server.native_answer import usage_of
+from shimmy.server.operation import JSON, MODEL_ERRORS, Family, Operation
 from shimmy.server.schemas.chat import MessageIn
 from shimmy.server.schemas.decoding import check_size, convert, decode
 from shimmy.server.schemas.native import NATIVE_DEFAULTS
@@ -31,6 +32,14 @@ MAX_WORKFLOW_BYTES = 8 * 1024 * 1024
 """Of a request: its values are looked at again and again."""
 DEFAULT_MAX_TOKENS = 512
 """Of an llm step that says nothing: it runs unwatched."""
+
+_EXAMPLE = {
+    "workflow": {
+        "id": "greeting",
+        "steps": [{"id": "ask", "type": "llm", "parameters": {"prompt": "Who are you?", "max_tokens": 32}}],
+        "outputs": ["ask"],
+    }
+}
 
 
 class WorkflowRoutes:
@@ -44,6 +53,14 @@ class WorkflowRoutes:
         execute = Endpoint(self._execute, native_error, self._max_body_bytes)
         return [Route("/api/workflows/execute", execute, methods=["POST"])]
 
+    @Operation(
+        Family.SHIMMY,
+        "Run steps that depend on each other",
+        body=WorkflowRequest,
+        example=_EXAMPLE,
+        answers={JSON: WorkflowResult},
+        errors=MODEL_ERRORS,
+    )
     async def _execute(self, call: Call) -> Reply:
         body = decode(call.body, WorkflowRequest)
         check_size(body.context, "context")

@@ -1,4 +1,4 @@
-"""The web page at /."""
+"""The web pages: / and /docs."""
 
 from __future__ import annotations
 
@@ -6,6 +6,13 @@ import re
 from typing import Any
 
 import pytest
+
+FILES = [
+    ("/page/style.css", "text/css"),
+    ("/page/chat.js", "text/javascript"),
+    ("/page/docs.css", "text/css"),
+    ("/page/docs.js", "text/javascript"),
+]
 
 
 def test_browsers_get_the_page_and_others_ollamas_line(server: Any) -> None:
@@ -15,16 +22,19 @@ def test_browsers_get_the_page_and_others_ollamas_line(server: Any) -> None:
     assert server.http.get("/").text == "Ollama is running"
 
 
-def test_nothing_comes_from_elsewhere(server: Any) -> None:
-    page = server.http.get("/", headers={"accept": "text/html"})
-    wanted = re.findall(r'(?:src|href)="([^"]+)"', page.text)
-    assert wanted == ["data:,", "/page/style.css", "/page/chat.js"]
+@pytest.mark.parametrize("path", ["/", "/docs"])
+def test_nothing_comes_from_elsewhere(server: Any, path: str) -> None:
+    page = server.http.get(path, headers={"accept": "text/html"})
+    wanted = set(re.findall(r'(?:src|href)="([^"]+)"', page.text))
+    assert {"data:,", "/page/style.css"} <= wanted
+    for name in wanted - {"data:,"}:
+        assert server.http.get(name).status_code == 200, name
     assert "default-src 'none'" in page.headers["content-security-policy"]
     assert "<script>" not in page.text
     assert "style=" not in page.text
 
 
-@pytest.mark.parametrize(("path", "kind"), [("/page/style.css", "text/css"), ("/page/chat.js", "text/javascript")])
+@pytest.mark.parametrize(("path", "kind"), FILES)
 def test_its_files(server: Any, path: str, kind: str) -> None:
     answer = server.http.get(path)
     assert answer.headers["content-type"].startswith(kind)

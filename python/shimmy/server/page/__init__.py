@@ -1,4 +1,4 @@
-"""The web page at /: chat with a model that is there. Plain files, nothing from elsewhere."""
+"""The web pages: / to chat with a model that is there, /docs about the API. Plain files, nothing from elsewhere."""
 
 from __future__ import annotations
 
@@ -8,10 +8,17 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from shimmy.server.operation import TEXT, Family, Operation
+
+HTML, STYLE, SCRIPT = "text/html", "text/css", "text/javascript"
+
 _TYPES = {
-    "index.html": "text/html; charset=utf-8",
-    "style.css": "text/css; charset=utf-8",
-    "chat.js": "text/javascript; charset=utf-8",
+    "index.html": HTML,
+    "style.css": STYLE,
+    "chat.js": SCRIPT,
+    "docs.html": HTML,
+    "docs.css": STYLE,
+    "docs.js": SCRIPT,
 }
 _HEADERS = {
     "cache-control": "no-cache",
@@ -23,7 +30,7 @@ _HEADERS = {
 
 
 class PageRoutes:
-    """The page for browsers; whoever else asks for / gets the line by which Ollama's clients know their server."""
+    """The pages for browsers; whoever else asks for / gets the line by which Ollama's clients know their server."""
 
     def __init__(self) -> None:
         folder = files(__package__)
@@ -32,20 +39,28 @@ class PageRoutes:
     def routes(self) -> list[BaseRoute]:
         return [
             Route("/", self._root, methods=["GET"]),
-            Route("/page/style.css", self._style, methods=["GET"]),
-            Route("/page/chat.js", self._script, methods=["GET"]),
+            Route("/docs", self._docs, methods=["GET"]),
+            *(Route(f"/page/{name}", self._style, methods=["GET"]) for name in _TYPES if _TYPES[name] == STYLE),
+            *(Route(f"/page/{name}", self._script, methods=["GET"]) for name in _TYPES if _TYPES[name] == SCRIPT),
         ]
 
+    @Operation(Family.SHIMMY, "The page to chat on, for browsers", answers={TEXT: str, HTML: str})
     async def _root(self, request: Request) -> Response:
-        if "text/html" in request.headers.get("accept", ""):
+        if HTML in request.headers.get("accept", ""):
             return self._file("index.html")
         return PlainTextResponse("Ollama is running")
 
-    async def _style(self, request: Request) -> Response:
-        return self._file("style.css")
+    @Operation(Family.SHIMMY, "The page about the API", answers={HTML: str})
+    async def _docs(self, request: Request) -> Response:
+        return self._file("docs.html")
 
+    @Operation(Family.SHIMMY, "The looks of a page", answers={STYLE: str})
+    async def _style(self, request: Request) -> Response:
+        return self._file(request.url.path.rpartition("/")[2])
+
+    @Operation(Family.SHIMMY, "The script of a page", answers={SCRIPT: str})
     async def _script(self, request: Request) -> Response:
-        return self._file("chat.js")
+        return self._file(request.url.path.rpartition("/")[2])
 
     def _file(self, name: str) -> Response:
-        return Response(self._files[name], headers={**_HEADERS, "content-type": _TYPES[name]})
+        return Response(self._files[name], headers={**_HEADERS, "content-type": f"{_TYPES[name]}; charset=utf-8"})

@@ -164,3 +164,11 @@ class ModelPage(msgspec.Struct, kw_only=True):
     has_more: bool = False
     first_id: str | None
     last_id: str | None
+
+
+class MessageEvent(msgspec.Struct, kw_only=True):
+    """The data of one event of a streamed answer; what else it has depends on `type`."""
+
+    type: str
+    """message_start, content_block_start, content_block_delta, content_block_stop, message_delta, message_stop, ping or
+    error."""

@@ -194,3 +194,16 @@ class ChunkChoice(msgspec.Struct, kw_only=True):
     delta: Delta
     logprobs: Logprobs | None = None
     finish_reason: str | None = None
+
+
+class ChatCompletionChunk(msgspec.Struct, kw_only=True):
+    """The data of one event of a streamed answer; after the last comes [DONE]."""
+
+    id: str
+    object: str = "chat.completion.chunk"
+    created: int
+    model: str
+    system_fingerprint: str
+    choices: list[ChunkChoice]
+    usage: UsageOut | UnsetType = UNSET
+    """Of the last chunk, which has no choices, where stream_options.include_usage asks for it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from shimmy.server.schemas.chat import StreamOptions, UsageOut
 from shimmy.server.schemas.generation import GenerationFields
@@ -50,3 +50,16 @@ class Completion(msgspec.Struct, kw_only=True):
     system_fingerprint: str
     choices: list[CompletionChoice]
     usage: UsageOut
+
+
+class CompletionChunk(msgspec.Struct, kw_only=True):
+    """The data of one event of a streamed answer; after the last comes [DONE]."""
+
+    id: str
+    object: str = "text_completion"
+    created: int
+    model: str
+    system_fingerprint: str
+    choices: list[CompletionChoice]
+    usage: UsageOut | UnsetType = UNSET
+    """Of the last chunk, which has no choices, where stream_options.include_usage asks for it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import msgspec
@@ -42,6 +43,14 @@ def convert(value: Any, kind: type[Body]) -> Body:
     """JSON that was decoded already, as `kind`. InvalidRequestError as `decode`."""
     try:
         return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        raise _invalid_field(str(error)) from error
+
+
+def decode_query(query: Mapping[str, str], kind: type[Body]) -> Body:
+    """The parameters after the question mark, as `decode`; numbers and true or false may be text."""
+    try:
+        return msgspec.convert(dict(query), kind, strict=False)
     except msgspec.ValidationError as error:
         raise _invalid_field(str(error)) from error
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -26,7 +27,7 @@ class EmbeddingsRequest(msgspec.Struct, kw_only=True):
 class EmbeddingOut(msgspec.Struct, kw_only=True):
     object: str = "embedding"
     index: int
-    embedding: str | list[float] | list[list[float]]
+    embedding: str | Sequence[float | Sequence[float]]
     """base64 of little-endian float32, or the numbers; rows of them for a model without pooling."""
 
 

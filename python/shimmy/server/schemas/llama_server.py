@@ -128,3 +128,33 @@ class InfillRequest(GenerationFields, kw_only=True):
     input_extra: Annotated[list[ExtraFile], Meta(max_length=256)] | None = None
     n_predict: Int32 | None = None
     stream: bool | None = None
+
+
+class RenderedTemplate(msgspec.Struct, kw_only=True):
+    prompt: str
+
+
+class ModelChoice(msgspec.Struct, kw_only=True):
+    """The parameters of /props and /slots."""
+
+    model: str | None = None
+    """May be left out where one model only is meant."""
+
+
+class DefaultSettings(msgspec.Struct, kw_only=True):
+    n_ctx: int
+
+
+class Modalities(msgspec.Struct, kw_only=True):
+    vision: bool = False
+    audio: bool = False
+
+
+class Props(msgspec.Struct, kw_only=True):
+    default_generation_settings: DefaultSettings
+    total_slots: int
+    model_alias: str
+    chat_template: str
+    """Empty for a model without one."""
+    modalities: Modalities
+    build_info: str

@@ -75,3 +75,10 @@ class ModelState(msgspec.Struct, kw_only=True):
     waiting: int | None = None
     kv_cells_used: int | None = None
     kv_cells_total: int | None = None
+
+
+class UnloadQuery(msgspec.Struct, kw_only=True):
+    """The parameters of DELETE /api/models/{name}."""
+
+    force: bool = False
+    """Also when requests run on it, which fail."""

@@ -212,3 +212,21 @@ class OllamaShow(msgspec.Struct, kw_only=True):
     model_info: dict[str, Any]
     capabilities: list[str]
     modified_at: str
+
+
+class OllamaVersion(msgspec.Struct, kw_only=True):
+    version: str
+
+
+class OllamaModels(msgspec.Struct, kw_only=True):
+    models: list[OllamaModel]
+
+
+class OllamaProcesses(msgspec.Struct, kw_only=True):
+    models: list[OllamaProcess]
+
+
+class OllamaEmbedding(msgspec.Struct, kw_only=True):
+    """Of the older /api/embeddings."""
+
+    embedding: list[float]

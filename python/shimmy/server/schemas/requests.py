@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 from shimmy.server.schemas.generation import GenerationFields
@@ -46,3 +48,9 @@ class ForkRequest(GenerationFields, kw_only=True):
     """How many tokens of the answer to keep; all of them when absent."""
     max_tokens: Count | None = None
     stream: bool | None = None
+
+
+class RequestFilter(msgspec.Struct, kw_only=True):
+    """The parameters of GET /v1/requests."""
+
+    state: Literal["queued", "running", "finished", "cancelled", "failed"] | None = None

@@ -105,26 +105,23 @@ class ReasoningText(msgspec.Struct, kw_only=True):
     text: str = ""
 
 
-class MessageItem(msgspec.Struct, kw_only=True):
+class MessageItem(msgspec.Struct, kw_only=True, tag_field="type", tag="message"):
     id: str
-    type: str = "message"
     role: str = "assistant"
     status: str
     content: list[OutputText]
 
 
-class CallItem(msgspec.Struct, kw_only=True):
+class CallItem(msgspec.Struct, kw_only=True, tag_field="type", tag="function_call"):
     id: str
-    type: str = "function_call"
     call_id: str
     name: str
     arguments: str
     status: str
 
 
-class ReasoningItem(msgspec.Struct, kw_only=True):
+class ReasoningItem(msgspec.Struct, kw_only=True, tag_field="type", tag="reasoning"):
     id: str
-    type: str = "reasoning"
     summary: list[Any] = []
     content: list[ReasoningText]
     status: str
@@ -232,3 +229,20 @@ class InputItem(msgspec.Struct, kw_only=True, omit_defaults=True):
     name: str | UnsetType = UNSET
     arguments: str | UnsetType = UNSET
     output: str | UnsetType = UNSET
+
+
+class ResponseEvent(msgspec.Struct, kw_only=True):
+    """The data of one event of a streamed answer; what else it has depends on `type`."""
+
+    type: str
+    """response.created, response.output_text.delta, response.completed, ..."""
+    sequence_number: int
+
+
+class InputItems(msgspec.Struct, kw_only=True):
+    object: str = "list"
+    data: list[InputItem]
+    """The newest first."""
+    first_id: str | None
+    last_id: str | None
+    has_more: bool = False

@@ -1,0 +1,38 @@
+"""GET /openapi.json."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from shimmy.server.openapi import document
+from shimmy.server.operation import JSON, Family, Operation
+
+
+class DocumentRoutes:
+    """The document of `routes` and of its own; made when it is first asked for."""
+
+    def __init__(self, routes: Sequence[BaseRoute], version: str, *, keyed: bool) -> None:
+        self._others = routes
+        self._version = version
+        self._keyed = keyed
+        self._document_bytes: bytes | None = None
+
+    def routes(self) -> list[BaseRoute]:
+        return [Route("/openapi.json", self._document, methods=["GET"])]
+
+    @Operation(Family.SHIMMY, "Describe all routes, as OpenAPI does", answers={JSON: dict[str, Any]})
+    async def _document(self, request: Request) -> Response:
+        return Response(await asyncio.to_thread(self._made), media_type=JSON)
+
+    def _made(self) -> bytes:
+        if self._document_bytes is None:
+            made = document([*self._others, *self.routes()], self._version, keyed=self._keyed)
+            self._document_bytes = msgspec.json.encode(made)
+        return self._document_bytes
