@@ -296,6 +296,8 @@ class ScriptedEngine:
         return (before or ([1] if add_special else [])) + list(text.encode())
 
     async def detokenize(self, tokens: list[int]) -> str:
+        if wrong := [token for token in tokens if token >= self.info.n_vocab]:
+            raise errors.InvalidRequestError(f"token {wrong[0]} is not in the vocabulary", "tokens")
         return bytes(tokens).decode("utf-8", "replace")
 
     async def render_chat(self, prompt: ChatPrompt) -> str:

@@ -109,7 +109,7 @@ def server(shared_server: RunningServer) -> RunningServer:
     return shared_server
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def start_server() -> Callable[..., Any]:
     return run_server
 
