@@ -34,7 +34,8 @@ function words(schema) {
     return `object of ${words(schema.additionalProperties)}`;
   }
   const bounds = [["minimum", "≥"], ["exclusiveMinimum", ">"], ["maximum", "≤"], ["maxLength", "length ≤"]];
-  const limits = bounds.filter(([key]) => key in schema).map(([key, sign]) => `${sign} ${schema[key]}`);
+  const tells = ([key]) => key in schema && Math.abs(schema[key]) < 2 ** 31 - 1; // what fits into 32 bits goes without saying
+  const limits = bounds.filter(tells).map(([key, sign]) => `${sign} ${schema[key]}`);
   return [schema.type ?? "anything", ...limits].join(" ");
 }
 
@@ -61,8 +62,10 @@ function typeOf(reference, open = false) {
 
 function fieldsOf({ description, properties = {}, required = [] }) {
   const list = element("dl", { className: "fields" });
-  for (const [name, schema] of Object.entries(properties)) {
-    const must = required.includes(name) ? " · required" : "";
+  const needed = (name) => required.includes(name);
+  const fields = Object.entries(properties).sort(([one], [other]) => needed(other) - needed(one));
+  for (const [name, schema] of fields) {
+    const must = needed(name) ? " · required" : "";
     const unsaid = schema.default === undefined || schema.default === null ? "" : ` · ${JSON.stringify(schema.default)} when absent`;
     list.append(
       element("dt", {}, element("code", { textContent: name }), element("span", { className: "soft", textContent: ` ${words(schema)}${must}${unsaid}` })),
