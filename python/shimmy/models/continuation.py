@@ -11,7 +11,7 @@ import msgspec
 from shimmy.output import RequestOutput, ToolCallDelta, Usage
 from shimmy.request import ChatPrompt, GenerateRequest
 
-Part = TypeVar("Part", str, "list[int]")
+Part = TypeVar("Part", str, list[int])
 
 _OF_THE_FIRST = (
     "prompt_tokens",
@@ -76,7 +76,7 @@ class Answer:
             deadline = max(_LEAST_DEADLINE, deadline - (time.monotonic() - self._began))
         if not from_tokens or not self.token_ids:
             return msgspec.structs.replace(request, deadline=deadline)
-        return msgspec.structs.replace(request, deadline=deadline, answered=self.token_ids, prompt_logprobs=None)
+        return msgspec.structs.replace(request, deadline=deadline, answered=list(self.token_ids), prompt_logprobs=None)
 
     def usage(self, last: Usage) -> Usage:
         """That of the whole answer, by what its first and its last engine said of it."""
@@ -95,7 +95,7 @@ class _Known(Generic[Part]):
     """Of one part of an answer, what its reader has and another engine says once more."""
 
     def __init__(self, part: Part) -> None:
-        self._part = part
+        self._part: Part = part
         self._at = 0
 
     def new_in(self, piece: Part) -> Part:

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 MAX_CRASHES = 2
 """Crashes under one request, without a new token of it between them, that it is not sent again after."""
 
+ALONE_SECONDS = 10.0
+"""How long an answer that is resumed may take to go on before others are resumed too."""
+
 logger = logging.getLogger("shimmy.models")
 
 
@@ -73,9 +76,8 @@ class ContinuedStream:
             raise StopAsyncIteration
         while True:
             try:
-                output = await (self._resumed() if self._stream is None else self._stream.__anext__())
-                if self._retelling is not None:
-                    output = self._retelling.new_in(output)
+                told = await (self._resumed() if self._stream is None else self._stream.__anext__())
+                output = told if self._retelling is None else self._retelling.new_in(told)
             except EngineDeadError as error:
                 await self._leave(error)
                 continue
@@ -113,9 +115,8 @@ class ContinuedStream:
         self._supervisor.crashed(client, error.message)
         self._n_crashes += 1
         if self._n_crashes >= MAX_CRASHES:
-            raise EngineDeadError(
-                f"{error.message}; that was the second time under this request, which is given up"
-            ) from error
+            logger.error("request %s is given up: its engine died twice under it", self._request.request_id)
+            raise error
 
     async def _make_do(self) -> None:
         """It was made again and came out otherwise: go on behind its tokens, with other random numbers than its seed's,
@@ -155,4 +156,10 @@ class ContinuedStream:
             except (InvalidRequestError, QueueFullError) as error:
                 raise EngineDeadError(f"the engine died, and the next one refused the request: {error}") from error
             assert self._stream is not None
-            return await self._stream.__anext__()
+            first = asyncio.ensure_future(self._stream.__anext__())
+            try:
+                await asyncio.wait({first}, timeout=ALONE_SECONDS)
+            except asyncio.CancelledError:
+                first.cancel()
+                raise
+        return await first

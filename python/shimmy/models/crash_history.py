@@ -4,6 +4,8 @@ from __future__ import annotations
 
 ALLOWED = 3
 """Crashes in a row, without an answer that ended well between them, before a model is put aside."""
+FORGOTTEN_SECONDS = 60.0
+"""After so long without another crash the next one is the first."""
 FIRST_SECONDS = 5.0
 MOST_SECONDS = 300.0
 
@@ -13,16 +15,16 @@ class CrashHistory:
 
     def __init__(self) -> None:
         self._count = 0
-        self._until = 0.0
+        self._until = 0.0  # it rests, or since when it does not
         self.reason = ""
         """Of the last one."""
 
     def record(self, now: float, reason: str) -> None:
         """From the third crash in a row on it rests, twice as long after each."""
-        self._count += 1
+        self._count = self._count + 1 if now < self._until + FORGOTTEN_SECONDS else 1
         self.reason = reason
-        if self._count >= ALLOWED:
-            self._until = now + min(FIRST_SECONDS * 2 ** (self._count - ALLOWED), MOST_SECONDS)
+        excess = self._count - ALLOWED
+        self._until = now + (min(FIRST_SECONDS * 2**excess, MOST_SECONDS) if excess >= 0 else 0.0)
 
     def went_well(self) -> None:
         self._count = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -21,6 +22,8 @@ from shimmy.runner import RunnerClient
 State: TypeAlias = Literal["unloaded", "loading", "loaded", "failed", "dead"]
 
 _STATS_SECONDS = 1.0
+
+logger = logging.getLogger("shimmy.models")
 
 
 class ModelStatus(msgspec.Struct, kw_only=True, frozen=True):
