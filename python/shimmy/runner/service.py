@@ -177,7 +177,7 @@ class Service:
             error = caught
         except Exception as caught:
             logger.exception("request %s failed", request.request_id)
-            error = ShimmyError(f"internal error in the runner: {type(caught).__name__}: {caught}")
+            error = _unexpected(caught)
         finally:
             self._streams.pop(request.request_id, None)
         failure = frames.Failure.of(error)
@@ -204,7 +204,7 @@ class Service:
             error = caught
         except Exception as caught:
             logger.exception("call failed")
-            error = ShimmyError(f"internal error in the runner: {type(caught).__name__}: {caught}")
+            error = _unexpected(caught)
         self._replies.send(frames.CallFailed(call, frames.Failure.of(error)))
         self._end_if_dead(error)
 
@@ -233,3 +233,10 @@ class Service:
 
     async def _stats(self, call: int) -> frames.Reply:
         return frames.Counters(call, await self._loaded().stats())
+
+
+def _unexpected(caught: Exception) -> ShimmyError:
+    """A bug in one request; without memory nothing would work any more, so that ends the process."""
+    if isinstance(caught, MemoryError) or "can't start new thread" in str(caught):
+        return EngineDeadError("it ran out of memory")
+    return ShimmyError(f"internal error in the runner: {type(caught).__name__}: {caught}")

@@ -243,6 +243,7 @@ def test_stray_output_of_native_code_harms_nothing() -> None:
         ("garbage", "sent garbage and was killed"),
         ("oversize", "sent garbage and was killed: a frame claims 2147483647 bytes"),
         ("break", "died: as asked"),
+        ("memory", "died: it ran out of memory"),
     ],
 )
 def test_death_ends_every_stream_and_call(prompt: str, reason: str) -> None:
