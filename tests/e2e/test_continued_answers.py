@@ -138,6 +138,7 @@ def test_answers_end_as_if_nothing_was(way: str) -> None:
             await asyncio.sleep(chance.uniform(0, took))
             WAYS[way]((await supervisor.ready()).pid)  # type: ignore[attr-defined]
             assert await asyncio.wait_for(running, 60) == whole
+            await supervisor.tokenize("x")  # notices a death that came after the last answer
         await supervisor.close()
 
     asyncio.run(body())
