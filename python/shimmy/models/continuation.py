@@ -8,6 +8,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
+from shimmy.context_policy import shifts
 from shimmy.output import RequestOutput, ToolCallDelta, Usage
 from shimmy.request import ChatPrompt, GenerateRequest
 
@@ -18,6 +19,7 @@ _OF_THE_FIRST = (
     "cached_tokens",
     "cache_diverged_at",
     "cache_miss",
+    "cache_diagnosis",
     "queue_seconds",
     "prefill_seconds",
 )
@@ -32,9 +34,9 @@ def goes_on_from_tokens(request: GenerateRequest) -> bool:
     """Whether an answer is what its tokens say and nothing else, so that it can go on behind them.
 
     Otherwise it is made again from its beginning: a grammar, tool calls and a healed prompt begin there, and so do the
-    random numbers of a seed.
+    random numbers of a seed and a context that was shifted.
     """
-    if request.grammar is not None or request.token_healing:
+    if request.grammar is not None or request.token_healing or shifts(request.context_policy):
         return False
     if isinstance(request.prompt, ChatPrompt) and request.prompt.tools and request.prompt.tool_choice != "none":
         return False
