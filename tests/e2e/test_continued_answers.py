@@ -123,6 +123,7 @@ async def supervised() -> Supervisor:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="finds and harms processes through /proc")
+@pytest.mark.timeout(120 + 20 * ROUNDS)
 @pytest.mark.parametrize("way", WAYS)
 def test_answers_end_as_if_nothing_was(way: str) -> None:
     async def body() -> None:
