@@ -94,7 +94,13 @@ class QueueFullError(ShimmyError):
 
 
 class ModelNotReadyError(ShimmyError):
-    """The model is loading or shutting down."""
+    """The model is loading, shutting down or put aside. `retry_after` is in seconds."""
+
+    fields = ("retry_after",)
+
+    def __init__(self, message: str, retry_after: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class DecodeError(ShimmyError):

@@ -11,6 +11,7 @@ from shimmy.errors import DecodeError, EngineDeadError
 from shimmy.fitted_prompt import FittedPrompt
 from shimmy.output import CacheDiagnosis, RequestOutput, TokenLogprob, ToolCallDelta, Usage
 from shimmy.request import GenerateRequest
+from shimmy.resumed_text import ResumedOutput, ResumedText
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,6 +38,7 @@ class Generation:
         parser: _core.ChatParser | None,
         grammar: _core.Grammar | None = None,
         diagnose: Callable[[GenerateRequest, FittedPrompt, str, int], CacheDiagnosis] | None = None,
+        resumed: ResumedText | None = None,
     ) -> None:
         self.request = request
         self.fitted = fitted
@@ -44,6 +46,7 @@ class Generation:
         self.stop = stop
         self.preserved_tokens = preserved_tokens
         self.grammar = grammar
+        self._resumed = resumed
         self._parser = parser
         self._diagnose = diagnose if request.cache_diagnostics else None
         self._diagnosis: CacheDiagnosis | None = None
@@ -51,12 +54,16 @@ class Generation:
         self._begun = False
 
     def convert(self, output: _core.Output, piece: Callable[[int], bytes], death: str) -> RequestOutput:
-        """The engine's output in the terms of the request. `death` is the engine's, empty while it lives.
+        """The engine's output in the terms of the request. `death` is the engine's, empty while it lives. An answer
+        that was resumed may end where the engine would go on, at a stop string.
 
         Raises EngineDeadError or DecodeError for one that FAILED.
         """
         if output.finish_reason == _core.FinishReason.FAILED:
             raise EngineDeadError(death) if death else DecodeError(output.error)
+        return self._convert(output if self._resumed is None else self._resumed.take(output), piece)
+
+    def _convert(self, output: _core.Output | ResumedOutput, piece: Callable[[int], bytes]) -> RequestOutput:
         finish_reason = _FINISH_REASONS.get(output.finish_reason)
         text, reasoning, tool_calls = output.text, "", []
         if self._parser is not None:
@@ -74,14 +81,20 @@ class Generation:
             reasoning=reasoning,
             tool_calls=tool_calls,
             token_ids=tokens,
-            logprobs=_logprobs(tokens, output.logprobs, piece) if self.request.logprobs is not None else [],
+            logprobs=self._logprobs(output, piece) if self.request.logprobs is not None else [],
             prompt_logprobs=self._prompt_logprobs(output, piece) if self.request.prompt_logprobs is not None else [],
             finish_reason=finish_reason,
             stop_reason=output.stop_string if output.stop_string is not None else output.stop_token,
             usage=self._usage(output.usage) if begins or finish_reason is not None else None,
         )
 
-    def _prompt_logprobs(self, output: _core.Output, piece: Callable[[int], bytes]) -> list[TokenLogprob]:
+    def _logprobs(self, output: _core.Output | ResumedOutput, piece: Callable[[int], bytes]) -> list[TokenLogprob]:
+        scores = output.logprobs
+        return _logprobs(output.tokens[len(output.tokens) - len(scores) :], scores, piece)
+
+    def _prompt_logprobs(
+        self, output: _core.Output | ResumedOutput, piece: Callable[[int], bytes]
+    ) -> list[TokenLogprob]:
         scores = output.prompt_logprobs
         first, self._n_scored = self._n_scored, self._n_scored + len(scores)
         return _logprobs(self.fitted.tokens[first : self._n_scored], scores, piece)
@@ -94,12 +107,13 @@ class Generation:
         if self._diagnose is not None and usage.cache_diverged_at >= 0:
             self._diagnosis = self._diagnose(self.request, self.fitted, miss, usage.cache_diverged_at)
             self._diagnose = None  # it stays what it is
-        return Usage(
+        told = Usage(
             **{name: getattr(usage, name) for name in _COUNTED},
             cache_miss=miss,
             cache_diagnosis=self._diagnosis,
             context=context,
         )
+        return told if self._resumed is None else self._resumed.count(told)
 
 
 def _logprobs(

@@ -84,14 +84,21 @@ class Pump(Generic[Consumer]):
             return None
         generation, consumer = entry
         try:
-            return consumer, generation.convert(output, piece, death)
+            item = generation.convert(output, piece, death)
+            if item.finished and not finished:
+                self._drop(output.id)
+            return consumer, item
         except ShimmyError as caught:
             error = caught
         except Exception as caught:
             logger.exception("an output of request %s was lost", generation.request.request_id)
             error = ShimmyError(f"internal error: {type(caught).__name__}: {caught}")
         if not finished:
-            with self._lock:
-                del self._open[output.id]
-            self.cancel(output.id)
+            self._drop(output.id)
         return consumer, error
+
+    def _drop(self, engine_id: int) -> None:
+        """End a request of which nothing more is wanted."""
+        with self._lock:
+            del self._open[engine_id]
+        self.cancel(engine_id)

@@ -105,6 +105,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Most requests waiting for one model, more get 429; None: the engine's own limit."""
     max_body_bytes: Annotated[int, msgspec.Meta(ge=1024, le=1 << 40)] = 32 * 1024 * 1024
     """Largest request body; more gets 413."""
+    hang_seconds: Annotated[float, msgspec.Meta(ge=0, le=86_400)] = 20.0
+    """A model's process that says nothing for so long is killed and started again, and one that needs much longer for a
+    step than the steps before; 0: never, else at least 2."""
     max_sessions: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 100
     """Most sessions of one API key; a further one gets 429."""
     session_idle_minutes: Annotated[float, msgspec.Meta(gt=0, le=525_600)] = 30.0
@@ -114,6 +117,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     def __post_init__(self) -> None:
         bind_address(self.bind)
+        if 0 < self.hang_seconds < 2:
+            raise SettingsError(f"hang_seconds is {self.hang_seconds}: it must be 0, or at least 2")
         if self.lora and self.model_path is None:
             raise SettingsError(
                 "lora (SHIMMY_LORA_GGUF) needs the model that it belongs to: set model_path, --model-path or "

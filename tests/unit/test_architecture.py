@@ -47,6 +47,7 @@ VALUES = {
     "request_defaults",
     "samples",
     "sampling_fields",
+    "stop_search",
 }
 NATIVE = {
     "_core",
@@ -62,6 +63,7 @@ NATIVE = {
     "output_grammars",
     "pump",
     "rerank_prompt",
+    "resumed_text",
     "session",
 }
 PURE = VALUES | {"settings", "logs", "demo_model", "data", "templates"}

@@ -1,11 +1,11 @@
-"""What is loaded: one engine per model, started on first use and again after it died."""
+"""What is loaded: one engine per model, started on first use."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Literal, TypeAlias
 
@@ -13,13 +13,12 @@ import msgspec
 
 from shimmy.engine_client import EngineClient
 from shimmy.errors import ModelLoadError, ModelNotReadyError, ShimmyError
-from shimmy.model_info import EngineStats, LoadSpec, ModelInfo
+from shimmy.model_info import EngineStats, ModelInfo
 from shimmy.models.entry import ModelEntry
 from shimmy.models.registry import Registry
+from shimmy.models.supervisor import Starter, Supervisor
 from shimmy.runner import RunnerClient
 
-Progress: TypeAlias = Callable[[float], None]
-Starter: TypeAlias = Callable[[LoadSpec, Progress | None], Awaitable[EngineClient]]
 State: TypeAlias = Literal["unloaded", "loading", "loaded", "failed", "dead"]
 
 _STATS_SECONDS = 1.0
@@ -33,7 +32,7 @@ class ModelStatus(msgspec.Struct, kw_only=True, frozen=True):
     name: str
     state: State
     load_error: str | None = None
-    """Why the last load failed; None once a load succeeded."""
+    """Why it is failed or dead; None when it is loaded."""
     progress: float = 0.0
     """0 to 1 while loading, 1 when loaded."""
     in_use: int = 0
@@ -46,7 +45,7 @@ class ModelStatus(msgspec.Struct, kw_only=True, frozen=True):
 class _Lease:
     """A client and how many use it."""
 
-    def __init__(self, client: EngineClient) -> None:
+    def __init__(self, client: Supervisor) -> None:
         self.client = client
         self.holders = 0
         self.free = asyncio.Event()
@@ -75,7 +74,7 @@ class _Slot:
         if self.loading is not None:
             return "loading"
         if self.lease is not None:
-            return "loaded" if self.lease.client.alive else "dead"
+            return self.lease.client.health
         return "failed" if self.error is not None else "unloaded"
 
     def hold(self, lease: _Lease, change: int) -> None:
@@ -98,8 +97,9 @@ class ModelManager:
     async def use(self, name: str) -> AsyncIterator[EngineClient]:
         """A loaded model for the length of a block, loading it first when it is not.
 
-        Concurrent callers share one load. Raises ModelNotFoundError, ModelLoadError (the next call tries again) and
-        ModelNotReadyError once the manager is closed.
+        Concurrent callers share one load. Raises ModelNotFoundError, ModelLoadError (the next call tries again),
+        ModelNotReadyError once the manager is closed and while a model that kept crashing is put aside, and
+        EngineDeadError when one that crashed cannot be started again.
         """
         slot, lease = await self._loaded(name)
         while slot.lease is not lease:  # unloaded before this caller's turn came
@@ -119,7 +119,7 @@ class ModelManager:
         """The model without a lease when it is loaded now. Raises ModelNotFoundError as `status`."""
         slot = self._slot(name)
         lease = None if slot is None else slot.lease
-        return lease.client if lease is not None and lease.client.alive else None
+        return lease.client if lease is not None and lease.client.health == "loaded" else None
 
     async def stats(self, name: str) -> EngineStats | None:
         """The counters of a loaded model; None when it is not loaded, hangs or is dying. Raises as `status`."""
@@ -191,8 +191,9 @@ class ModelManager:
 
     async def _loaded_entry(self, entry: ModelEntry) -> tuple[_Slot, _Lease]:
         slot = self._slots.setdefault(entry.engine, _Slot())
-        if slot.lease is not None and slot.lease.client.alive:
-            return slot, slot.lease
+        if (lease := slot.lease) is not None:
+            await lease.client.ready()
+            return slot, lease
         if slot.loading is None:
             slot.progress = 0.0
             slot.loading = asyncio.ensure_future(self._load(slot, entry))
@@ -205,11 +206,7 @@ class ModelManager:
             slot.progress = fraction
 
         try:
-            if slot.lease is not None:
-                logger.warning("model %s died and is loaded again", entry.name)
-                dead, slot.lease = slot.lease, None
-                await dead.client.close()
-            slot.lease = _Lease(await self._start(entry.load_spec(), on_progress))
+            slot.lease = _Lease(await Supervisor.start(entry.load_spec(), self._start, on_progress))
         except asyncio.CancelledError:
             raise ModelNotReadyError("the server is shutting down") from None
         except ModelLoadError as error:
@@ -233,12 +230,14 @@ def _retrieve(load: asyncio.Task[_Lease]) -> None:
 
 
 def _status(name: str, slot: _Slot) -> ModelStatus:
+    client = None if slot.lease is None else slot.lease.client
+    error = None if slot.error is None else slot.error.message
     return ModelStatus(
         name=name,
         state=slot.state(),
-        load_error=None if slot.error is None else slot.error.message,
-        progress=slot.progress,
+        load_error=error if client is None else client.trouble,
+        progress=slot.progress if client is None else client.progress,
         in_use=slot.in_use,
         last_used=slot.last_used,
-        info=slot.lease.client.info if slot.lease is not None else None,
+        info=None if client is None else client.info,
     )

@@ -62,8 +62,10 @@ def run(load: Loader) -> None:
     """The whole life of a runner process; does not return."""
     commands_fd, replies_fd = claim_pipes()
     die_with_parent()
-    # Ctrl-C reaches the whole process group; when to stop is the server's decision.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Ctrl-C reaches the whole process group, a service manager's SIGTERM all processes of the service: when to stop is
+    # the server's decision, which lets answers end first.
+    for stop in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(stop, signal.SIG_IGN)
     level = os.environ.get("SHIMMY_LOG_LEVEL", "").upper()
     known = isinstance(logging.getLevelName(level), int)
     logging.basicConfig(level=level if known else "INFO", stream=sys.stderr, format="%(levelname)s %(message)s")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
@@ -12,31 +13,38 @@ from typing import TypeVar
 
 from shimmy.embedding import Embeddings, EmbedRequest, Ranking, RerankRequest
 from shimmy.engine_client import OutputStream
-from shimmy.errors import EngineDeadError, InvalidRequestError, ModelLoadError, ShimmyError
+from shimmy.errors import EngineDeadError, InvalidRequestError, ModelLoadError, QueueFullError, ShimmyError
 from shimmy.model_info import EngineStats, LoadSpec, ModelInfo
 from shimmy.output import RequestOutput
 from shimmy.request import ChatPrompt, GenerateRequest
 from shimmy.runner import frames
 from shimmy.runner.backlog import Backlog
 from shimmy.runner.process import COMMAND, RunnerProcess
+from shimmy.runner.watchdog import Watchdog
 
 Answer = TypeVar("Answer", list[int], str, EngineStats)
+
+_LOOK_SECONDS = 0.5
+_HELLO_SECONDS = 60.0  # until a runner says its first word: it starts Python, maybe from a slow disk
 
 
 class RunnerClient:
     """Implements `EngineClient`. Made by `start`; ended by `close`, or by the death of its process."""
 
     CLOSE_SECONDS = 5.0
-    """How long a closing runner may take to free its model before it is terminated."""
+    """How long a closing runner may take to free its model before it is killed."""
+    HANG_SECONDS = 20.0
 
-    def __init__(self, process: RunnerProcess, info: ModelInfo) -> None:
+    def __init__(self, process: RunnerProcess, info: ModelInfo, hang_seconds: float = HANG_SECONDS) -> None:
         self._process = process
         self._info = info
+        self._watchdog = Watchdog(hang_seconds, time.monotonic())
         self._death: str | None = None
         self._streams: dict[str, RunnerStream] = {}
         self._calls: dict[int, asyncio.Future[frames.Reply]] = {}
         self._numbers = itertools.count(1)
         self._reading = asyncio.ensure_future(self._read())
+        self._watching = asyncio.ensure_future(self._watch())
         self._ending: asyncio.Task[str] | None = None
 
     @classmethod
@@ -46,8 +54,10 @@ class RunnerClient:
         progress: Callable[[float], None] | None = None,
         *,
         command: Sequence[str] = COMMAND,
+        hang_seconds: float = HANG_SECONDS,
     ) -> RunnerClient:
-        """Start a runner process and load a model into it; `progress` gets fractions from 0 to 1.
+        """Start a runner process and load a model into it; `progress` gets fractions from 0 to 1. A runner that hangs
+        for about `hang_seconds` (see `Watchdog`; 0: never) is killed.
 
         Raises ModelLoadError (and what else the engine's load raises), also when the process dies meanwhile. Being
         cancelled kills the process.
@@ -58,7 +68,10 @@ class RunnerClient:
             raise ModelLoadError(f"the runner process for model {spec.name!r} cannot be started: {error}") from error
         try:
             process.stdin.write(frames.encode(frames.Hello()) + frames.encode(frames.Load(spec)))
-            return cls(process, await _loaded(process, spec, progress))
+            return cls(process, await _loaded(process, spec, progress, hang_seconds or None), hang_seconds)
+        except asyncio.TimeoutError:
+            await process.kill()
+            raise ModelLoadError(f"the runner of model {spec.name!r} hung while loading, and was killed") from None
         except frames.FrameError as error:
             await process.kill()
             raise ModelLoadError(f"the runner of model {spec.name!r} failed to start: {error.message}") from error
@@ -124,9 +137,11 @@ class RunnerClient:
         self._die("was closed")
         await self._end(self.CLOSE_SECONDS)
         self._reading.cancel()
+        self._watching.cancel()
 
     async def _call(self, call: int, command: frames.Command) -> frames.Reply:
         answer: asyncio.Future[frames.Reply] = asyncio.get_running_loop().create_future()
+        self._check_pipe()
         self._send(command)
         self._calls[call] = answer
         try:
@@ -147,6 +162,11 @@ class RunnerClient:
             raise InvalidRequestError(error.message) from error
         # No drain: each command waits for its answer anyway, and a broken pipe is noticed by the reader.
         self._process.stdin.write(frame)
+
+    def _check_pipe(self) -> None:
+        """A runner that reads nothing, until the watchdog ends it, must not fill our memory."""
+        if self._process.stdin.transport.get_write_buffer_size() > frames.MAX_FRAME:
+            raise QueueFullError(f"the runner of model {self._info.name!r} takes no requests at the moment")
 
     def _dead(self) -> EngineDeadError:
         return EngineDeadError(f"the runner of model {self._info.name!r} {self._death}")
@@ -174,11 +194,19 @@ class RunnerClient:
     async def _read(self) -> None:
         try:
             while reply := await frames.read_reply(self._process.stdout):
+                self._watchdog.heard(time.monotonic())
                 self._handle(reply)
         except frames.FrameError as error:
             self._die(f"sent garbage and was killed: {error.message}")
             await self._process.kill()
         self._die(await self._end(patience=1.0))
+
+    async def _watch(self) -> None:
+        while self.alive:
+            await asyncio.sleep(_LOOK_SECONDS)
+            if wrong := self._watchdog.look(time.monotonic()):
+                self._die(f"{wrong}, and was killed")
+                await self._process.kill()
 
     def _handle(self, reply: frames.Reply) -> None:
         match reply:
@@ -186,6 +214,8 @@ class RunnerClient:
                 for output in outputs:
                     if stream := self._streams.get(output.request_id):
                         stream.put(output)
+            case frames.Pulse():
+                self._watchdog.pulse(time.monotonic(), reply)
             case frames.Accepted(request_id):
                 if stream := self._streams.get(request_id):
                     stream.accept()
@@ -223,6 +253,7 @@ class RunnerClient:
         request_id = stream.request.request_id
         if request_id in self._streams:
             raise InvalidRequestError(f"a request {request_id!r} is already running", "request_id")
+        self._check_pipe()
         self._send(frames.Start(stream.request))
         self._streams[request_id] = stream
 
@@ -288,15 +319,20 @@ class RunnerStream:
             self._backlog.fail(error)
 
 
-async def _loaded(process: RunnerProcess, spec: LoadSpec, progress: Callable[[float], None] | None) -> ModelInfo:
-    """Wait for `Ready`, passing progress on."""
+async def _loaded(
+    process: RunnerProcess, spec: LoadSpec, progress: Callable[[float], None] | None, patience: float | None
+) -> ModelInfo:
+    """Wait for `Ready`, passing progress on. asyncio.TimeoutError when nothing comes for `patience` seconds."""
     greeted = False
-    while reply := await frames.read_reply(process.stdout):
+    most = patience and max(patience, _HELLO_SECONDS)
+    while reply := await asyncio.wait_for(frames.read_reply(process.stdout), patience if greeted else most):
         match reply:
             case frames.Hello(protocol) if not greeted:
                 if protocol != frames.PROTOCOL:
-                    raise frames.FrameError(f"it speaks protocol {protocol}, not {frames.PROTOCOL}: reinstall shimmy")
+                    raise frames.FrameError(f"it speaks protocol {protocol}, not {frames.PROTOCOL}: {frames.MISMATCH}")
                 greeted = True
+            case frames.Pulse() if greeted:
+                pass
             case frames.Progress(fraction) if greeted:
                 if progress is not None:
                     progress(fraction)

@@ -2,7 +2,7 @@
 
 The first frame of either side is `Hello`. The server then sends `Load` and, once it got `Ready`, commands; the runner
 answers each `Start` with `Accepted` or `Rejected`, and each call with `Tokens`, `Text`, `Counters`,
-`Embedded`, `Ranked` or `CallFailed`.
+`Embedded`, `Ranked` or `CallFailed`. From its `Hello` on it sends a `Pulse` twice a second.
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ from shimmy.model_info import EngineStats, LoadSpec, ModelInfo
 from shimmy.output import RequestOutput
 from shimmy.request import ChatPrompt, GenerateRequest
 
-PROTOCOL = 5
+PROTOCOL = 6
 """Raised with every change of a message; both sides come from one installation, so a difference is a broken one."""
+
+MISMATCH = "shimmy was changed while it ran, or is installed twice: start the server again, or reinstall shimmy"
 
 MAX_FRAME = 64 * 1024 * 1024
 """Largest payload in bytes."""
@@ -137,6 +139,16 @@ class Progress(msgspec.Struct, tag=True, frozen=True):
     """0 to 1."""
 
 
+class Pulse(msgspec.Struct, tag=True, frozen=True):
+    """That the runner lives, and how far its engine is; counts since the start."""
+
+    requests: int = 0
+    """Accepted and not ended."""
+    steps: int = 0
+    computed_tokens: int = 0
+    step_seconds: float = 0.0
+
+
 class Ready(msgspec.Struct, tag=True, frozen=True):
     info: ModelInfo
 
@@ -202,6 +214,7 @@ class CallFailed(msgspec.Struct, tag=True, frozen=True):
 Reply: TypeAlias = (
     Hello
     | Progress
+    | Pulse
     | Ready
     | LoadFailed
     | Accepted

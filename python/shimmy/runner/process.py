@@ -56,16 +56,13 @@ class RunnerProcess:
         return _ending(code)
 
     async def end(self, patience: float) -> str:
-        """Wait `patience` seconds for the end, then terminate, then kill; returns how it ended. No child is left."""
+        """Wait `patience` seconds for the end, then kill; returns how it ended. No child is left."""
         with contextlib.suppress(BrokenPipeError, ConnectionResetError, RuntimeError):
             self.stdin.close()
-        for stop, seconds in ((None, patience), (self._process.terminate, 2.0), (self._process.kill, None)):
-            if stop is not None:
-                with contextlib.suppress(ProcessLookupError):
-                    stop()
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._process.wait(), seconds)
-                break
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._process.wait(), patience)
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()
         return await self.wait()
 
     async def kill(self) -> str:
@@ -107,6 +104,8 @@ def _environment() -> dict[str, str]:
 def _ending(code: int) -> str:
     if code >= 0:
         return f"ended with exit code {code}"
+    if -code == signal.SIGKILL:
+        return "was killed by signal SIGKILL, as the system does when memory runs out"
     with contextlib.suppress(ValueError):
         return f"was killed by signal {signal.Signals(-code).name}"
     return f"was killed by signal {-code}"

@@ -6,7 +6,7 @@ import asyncio
 from typing import cast
 
 from shimmy.output import RequestOutput
-from shimmy.runner.frames import Failure, FrameError, Outputs, Reply, StreamFailed, encode
+from shimmy.runner.frames import Failure, FrameError, Outputs, Pulse, Reply, StreamFailed, encode
 from shimmy.runner.merge import merge_outputs
 
 
@@ -50,6 +50,11 @@ class ReplyPipe(asyncio.BaseProtocol):
     def send(self, reply: Reply) -> None:
         """Write one reply now, before outputs that still wait. FrameError when it is too large."""
         self._write(encode(reply))
+
+    def beat(self, pulse: Pulse) -> None:
+        """Write a pulse, unless the server does not read."""
+        if not self._paused:
+            self.send(pulse)
 
     def add(self, output: RequestOutput) -> None:
         """Send one output with the others of this turn."""

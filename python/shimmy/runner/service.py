@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeAlias
@@ -10,7 +11,7 @@ from typing import Any, TypeAlias
 from shimmy.embedding import EmbedRequest, RerankRequest
 from shimmy.engine_client import EngineClient, OutputStream
 from shimmy.errors import EngineDeadError, InvalidRequestError, ModelLoadError, ModelNotReadyError, ShimmyError
-from shimmy.model_info import LoadSpec
+from shimmy.model_info import EngineStats, LoadSpec
 from shimmy.request import ChatPrompt, GenerateRequest
 from shimmy.runner import frames
 from shimmy.runner.reply_pipe import ReplyPipe
@@ -20,6 +21,7 @@ Loader: TypeAlias = Callable[[LoadSpec, Callable[[float], None]], Awaitable[Engi
 logger = logging.getLogger("shimmy.runner")
 
 _PROGRESS_STEP = 0.01
+_PULSE_SECONDS = 0.5
 
 
 class Service:
@@ -42,8 +44,9 @@ class Service:
         self._replies.send(frames.Hello())
         reading = asyncio.ensure_future(self._read())
         ended = asyncio.ensure_future(self._ended.wait())
+        pulse = asyncio.ensure_future(self._pulse())
         await asyncio.wait({reading, ended}, return_when=asyncio.FIRST_COMPLETED)
-        tasks = [reading, ended, *self._requests.values(), *self._calls]
+        tasks = [reading, ended, pulse, *self._requests.values(), *self._calls]
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks, timeout=5)
@@ -52,11 +55,22 @@ class Service:
         await self._replies.close()
         return self._exit_code
 
+    async def _pulse(self) -> None:
+        """Whatever hangs, from the event loop to a step of the engine, shows here."""
+        while True:
+            stats = EngineStats()
+            if self._engine is not None and self._engine.alive:
+                with contextlib.suppress(ShimmyError):
+                    stats = await self._engine.stats()
+            running = len(self._streams)
+            self._replies.beat(frames.Pulse(running, stats.steps, stats.computed_tokens, stats.step_seconds))
+            await asyncio.sleep(_PULSE_SECONDS)
+
     async def _read(self) -> None:
         try:
             hello = await frames.read_command(self._commands)
             if hello != frames.Hello():
-                raise frames.FrameError(f"expected {frames.Hello()}, got {hello}: reinstall shimmy")
+                raise frames.FrameError(f"expected {frames.Hello()}, got {hello}: {frames.MISMATCH}")
             while command := await frames.read_command(self._commands):
                 self._handle(command)
         except frames.FrameError as error:
@@ -163,7 +177,7 @@ class Service:
             error = caught
         except Exception as caught:
             logger.exception("request %s failed", request.request_id)
-            error = ShimmyError(f"internal error in the runner: {type(caught).__name__}: {caught}")
+            error = _unexpected(caught)
         finally:
             self._streams.pop(request.request_id, None)
         failure = frames.Failure.of(error)
@@ -190,7 +204,7 @@ class Service:
             error = caught
         except Exception as caught:
             logger.exception("call failed")
-            error = ShimmyError(f"internal error in the runner: {type(caught).__name__}: {caught}")
+            error = _unexpected(caught)
         self._replies.send(frames.CallFailed(call, frames.Failure.of(error)))
         self._end_if_dead(error)
 
@@ -219,3 +233,10 @@ class Service:
 
     async def _stats(self, call: int) -> frames.Reply:
         return frames.Counters(call, await self._loaded().stats())
+
+
+def _unexpected(caught: Exception) -> ShimmyError:
+    """A bug in one request; without memory nothing would work any more, so that ends the process."""
+    if isinstance(caught, MemoryError) or "can't start new thread" in str(caught):
+        return EngineDeadError("it ran out of memory")
+    return ShimmyError(f"internal error in the runner: {type(caught).__name__}: {caught}")

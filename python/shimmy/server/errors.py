@@ -100,7 +100,7 @@ def problem_of(error: ShimmyError) -> Problem:
         )
     row = next(row for row in TABLE if isinstance(error, row.error))
     headers: dict[str, str] = {}
-    if isinstance(error, errors.QueueFullError):
+    if isinstance(error, errors.QueueFullError | errors.ModelNotReadyError):
         headers["retry-after"] = _seconds(error.retry_after)
     elif row.status == 503:
         headers["retry-after"] = "1"

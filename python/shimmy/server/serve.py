@@ -8,6 +8,7 @@ import logging
 import socket
 import sys
 from collections.abc import Callable
+from functools import partial
 from types import FrameType
 from typing import TypeAlias
 
@@ -20,6 +21,7 @@ from shimmy.model_info import ModelInfo
 from shimmy.models.follow import check_can_follow, follow
 from shimmy.models.manager import ModelManager
 from shimmy.models.registry import Registry
+from shimmy.runner import RunnerClient
 from shimmy.server.address import BACKLOG, listen, url_of
 from shimmy.server.app import create_app
 from shimmy.server.auth import keys_of
@@ -59,7 +61,7 @@ def serve(settings: Settings, registry: Registry, *, preload: str | None = None,
         )
     if settings.watch:
         check_can_follow()
-    manager = ModelManager(registry)
+    manager = ModelManager(registry, partial(RunnerClient.start, hang_seconds=settings.hang_seconds))
     config = uvicorn_config(create_app(manager, settings), settings)
     _Server(config, manager, preload, banner, follows=settings.watch).run(sockets=[listener])
 

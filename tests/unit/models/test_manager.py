@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import sys
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -14,9 +16,11 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from fake_registry import FakeEntry, FakeRegistry
 from scripted_engine import ScriptedEngine
 
-from shimmy.errors import ModelLoadError, ModelNotFoundError, ModelNotReadyError, TemplateError
+from shimmy.errors import EngineDeadError, ModelLoadError, ModelNotFoundError, ModelNotReadyError, TemplateError
 from shimmy.model_info import LoadSpec
+from shimmy.models import crash_history
 from shimmy.models.manager import ModelManager
+from shimmy.request import GenerateRequest
 
 
 class Starter:
@@ -58,9 +62,9 @@ def test_the_first_use_loads_and_the_rest_share() -> None:
         assert manager.status("m").state == "unloaded"
         clients = await asyncio.gather(*(manager.get("m") for _ in range(10)))
         assert len(starter.engines) == 1
-        assert set(map(id, clients)) == {id(starter.engines[0])}
+        assert len(set(map(id, clients))) == 1
         async with manager.use("m") as client:
-            assert client is starter.engines[0]
+            assert client is clients[0]
             status = manager.status("m")
             assert (status.state, status.in_use, status.progress) == ("loaded", 1, 1.0)
             assert status.last_used is not None
@@ -87,12 +91,13 @@ def test_status_while_loading() -> None:
 
 def test_a_dead_client_is_replaced() -> None:
     async def test(manager: ModelManager, starter: Starter) -> None:
-        first = await manager.get("m")
+        await manager.get("m")
         starter.engines[0].alive = False
         assert manager.status("m").state == "dead"
-        second = await manager.get("m")
-        assert second is not first
+        assert manager.loaded("m") is None
+        await manager.get("m")
         assert len(starter.engines) == 2
+        assert manager.status("m").state == "loaded"
 
     run(test)
 
@@ -124,7 +129,7 @@ def test_a_caller_that_leaves_does_not_stop_the_load() -> None:
         leaving.cancel()
         await asyncio.sleep(0.01)
         starter.gate.set()
-        assert await staying is starter.engines[0]
+        assert (await staying).info is starter.engines[0].info
 
     run(test)
 
@@ -225,5 +230,54 @@ def test_close_ends_clients_and_loads() -> None:
             await loading
         with pytest.raises(ModelNotReadyError, match="shutting down"):
             await manager.get("m")
+
+    run(test)
+
+
+def test_loads_and_unloads_race_with_requests() -> None:
+    """Every request is answered whole, or told to come again, or ended by force; nothing hangs or is left."""
+
+    async def test(manager: ModelManager, starter: Starter) -> None:
+        chance = random.Random(5)
+
+        async def ask(number: int) -> str:
+            request = GenerateRequest(request_id=f"r{number}", prompt=f"slow {chance.randint(1, 4)}")
+            try:
+                async with manager.use(chance.choice(("m", "other"))) as client, client.stream(request) as outputs:
+                    return [output async for output in outputs][-1].finish_reason or ""
+            except (ModelNotReadyError, EngineDeadError) as error:
+                return type(error).__name__
+
+        async def act(number: int) -> str | bool | None:
+            await asyncio.sleep(chance.uniform(0, 1))
+            name = chance.choice(("m", "other"))
+            match chance.randrange(6):
+                case 0:
+                    return await manager.unload(name, force=chance.random() < 0.3)
+                case 1 if starter.engines:
+                    chance.choice(starter.engines[-3:]).alive = False
+                    return None
+                case 2:
+                    with suppress(ModelNotReadyError):
+                        await manager.get(name)
+                    return None
+                case _:
+                    return await ask(number)
+
+        crash_history.ALLOWED, allowed = 1_000_000, crash_history.ALLOWED
+        try:
+            results = await asyncio.wait_for(asyncio.gather(*(act(number) for number in range(400))), 30)
+        finally:
+            crash_history.ALLOWED = allowed
+        assert {result for result in results if isinstance(result, str)} <= {
+            "stop",
+            "ModelNotReadyError",
+            "EngineDeadError",
+        }
+        assert results.count("stop") > 100
+        assert all(status.in_use == 0 for status in manager.statuses())
+        await manager.unload("m")
+        await manager.unload("other")
+        assert not any(engine.alive or engine.running for engine in starter.engines)
 
     run(test)

@@ -35,6 +35,8 @@ def misbehave(request: GenerateRequest) -> Iterator[Step]:
         case ["oversize"]:
             os.write(replies_fd, b"\xff\xff\xff\x7f")
             yield 3600.0
+        case ["memory"]:
+            yield MemoryError()
         case ["block"]:
             time.sleep(3600)
         case _:

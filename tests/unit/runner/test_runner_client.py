@@ -243,6 +243,7 @@ def test_stray_output_of_native_code_harms_nothing() -> None:
         ("garbage", "sent garbage and was killed"),
         ("oversize", "sent garbage and was killed: a frame claims 2147483647 bytes"),
         ("break", "died: as asked"),
+        ("memory", "died: it ran out of memory"),
     ],
 )
 def test_death_ends_every_stream_and_call(prompt: str, reason: str) -> None:
@@ -311,7 +312,7 @@ def test_a_runner_of_another_version_says_so_and_ends(difference: int) -> None:
     async def body() -> None:
         start = RunnerClient.start(LoadSpec(name="m", path="x"), command=(sys.executable, "-c", child))
         theirs, ours = frames.PROTOCOL + difference, frames.PROTOCOL
-        with pytest.raises(errors.ModelLoadError, match=f"protocol {theirs}, not {ours}: reinstall shimmy"):
+        with pytest.raises(errors.ModelLoadError, match=f"protocol {theirs}, not {ours}: shimmy was changed"):
             await asyncio.wait_for(start, 20)
 
     asyncio.run(body())
@@ -340,6 +341,75 @@ def test_closing_a_hung_runner_kills_it(monkeypatch: pytest.MonkeyPatch) -> None
                 await asyncio.wait_for(generate(client, "block"), 0.2)
 
     asyncio.run(body())
+
+
+def test_a_stopped_runner_is_noticed_and_killed() -> None:
+    async def body() -> None:
+        client = await RunnerClient.start(LoadSpec(name="m", path="x"), command=CHILD, hang_seconds=2)
+        async with client.stream(GenerateRequest(request_id="r", prompt="slow 100000")) as outputs:
+            async for _ in outputs:
+                break
+            os.kill(client.pid, signal.SIGSTOP)
+            with pytest.raises(errors.EngineDeadError, match=r"said nothing for \d+ s, and was killed"):
+                async for _ in outputs:
+                    pass
+        assert not client.alive
+        await client.close()
+        assert not running(client.pid)
+
+    asyncio.run(asyncio.wait_for(body(), 20))
+
+
+def test_a_busy_event_loop_shorter_than_the_patience_is_no_hang() -> None:
+    async def body() -> None:
+        client = await RunnerClient.start(LoadSpec(name="m", path="x"), command=CHILD, hang_seconds=2)
+        await asyncio.sleep(2.5)
+        os.kill(client.pid, signal.SIGSTOP)
+        await asyncio.sleep(0.5)
+        os.kill(client.pid, signal.SIGCONT)
+        assert await generate(client, "fine") == "fine"
+        await client.close()
+
+    asyncio.run(asyncio.wait_for(body(), 20))
+
+
+def test_a_load_that_hangs_is_an_error() -> None:
+    async def body() -> None:
+        with pytest.raises(errors.ModelLoadError, match="'m' hung while loading, and was killed"):
+            await RunnerClient.start(LoadSpec(name="m", path="stuck"), command=CHILD, hang_seconds=1)
+
+    before = children()
+    asyncio.run(asyncio.wait_for(body(), 20))
+    assert children() == before
+
+
+def test_a_runner_that_reads_nothing_does_not_fill_the_memory() -> None:
+    async def body() -> None:
+        client = await RunnerClient.start(LoadSpec(name="m", path="x"), command=CHILD)
+        os.kill(client.pid, signal.SIGSTOP)
+        text = "x" * (frames.MAX_FRAME - 1000)
+        stuck = [asyncio.ensure_future(generate(client, text, f"r{i}")) for i in range(2)]
+        await asyncio.sleep(0.1)
+        with pytest.raises(errors.QueueFullError, match="takes no requests at the moment"):
+            await generate(client, "more", "r3")
+        with pytest.raises(errors.QueueFullError):
+            await client.stats()
+        os.kill(client.pid, signal.SIGKILL)
+        for result in await asyncio.gather(*stuck, return_exceptions=True):
+            assert isinstance(result, errors.EngineDeadError | errors.QueueFullError)
+        await client.close()
+
+    asyncio.run(asyncio.wait_for(body(), 20))
+
+
+def test_a_runner_ignores_the_signals_that_end_its_server() -> None:
+    async def body(client: RunnerClient) -> None:
+        assert await generate(client, "one") == "one"
+        for stop in (signal.SIGTERM, signal.SIGINT):
+            os.kill(client.pid, stop)
+        assert await generate(client, "two") == "two"
+
+    with_runner(body)
 
 
 def test_the_runner_ends_when_its_parent_is_killed(tmp_path: Path) -> None:

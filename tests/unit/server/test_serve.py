@@ -33,7 +33,7 @@ start = RunnerClient.start
 async def start_child(spec, progress=None):
     return await start(spec, progress, command=child)
 manager = module.ModelManager
-module.ModelManager = lambda registry: manager(registry, start_child)
+module.ModelManager = lambda registry, _: manager(registry, start_child)
 registry = FakeRegistry(FakeEntry("m", "m.gguf"), FakeEntry("broken", "broken.gguf"))
 def banner(started):
     print(msgspec.json.encode(started).decode(), flush=True)
@@ -147,19 +147,53 @@ def test_a_second_signal_does_not_wait() -> None:
         assert not Path(f"/proc/{runner}").exists() or _is_zombie(runner)
 
 
-def test_a_killed_runner_is_502_and_then_replaced() -> None:
+def test_a_stream_goes_on_when_its_runner_is_killed() -> None:
     with serving() as process:
         url = started(process)["url"]
         (runner,) = children_of(process)
         answers: list[httpx.Response] = []
-        thread = threading.Thread(target=lambda: answers.append(chat(url, "hang")))
+        thread = threading.Thread(target=lambda: answers.append(chat(url, "slow 100", stream=True)))
         thread.start()
         _wait_until_running(url)
         os.kill(int(runner), signal.SIGKILL)
-        thread.join(5)
-        assert answers[0].status_code == 502
-        assert "was killed by signal SIGKILL" in answers[0].json()["error"]["message"]
-        assert chat(url, "again").status_code == 200
+        thread.join(10)
+        chunks = [json.loads(line[6:]) for line in answers[0].text.split("\n\n") if line.startswith("data: {")]
+        texts = [choice["delta"].get("content") or "" for chunk in chunks for choice in chunk["choices"]]
+        assert "".join(texts) == "".join(f"{i} " for i in range(100))
+        assert answers[0].text.endswith("data: [DONE]\n\n")
+        assert children_of(process) != [runner]
+
+
+def test_a_request_that_kills_two_runners_is_502_and_a_third_crash_503() -> None:
+    with serving() as process:
+        url = started(process)["url"]
+        answer = chat(url, "kill SIGABRT")
+        assert answer.status_code == 502
+        assert "was killed by signal SIGABRT" in answer.json()["error"]["message"]
+        resting = chat(url, "kill SIGABRT")
+        assert resting.status_code == 503
+        assert 1 <= int(resting.headers["retry-after"]) <= 5
+        assert "'m' is put aside: it crashed 3 times in a row" in resting.json()["error"]["message"]
+        status = httpx.get(f"{url}/api/models/m/status").json()
+        assert (status["status"], status["loaded"]) == ("failed", False)
+        assert "it crashed 3 times in a row" in status["error"]
+
+
+def test_sigterm_to_every_process_of_the_service_drains_too() -> None:
+    with serving() as process:
+        url = started(process)["url"]
+        (runner,) = children_of(process)
+        answers: list[httpx.Response] = []
+        thread = threading.Thread(target=lambda: answers.append(chat(url, "slow 100", stream=True)))
+        thread.start()
+        _wait_until_running(url)
+        for pid in (int(runner), process.pid):
+            os.kill(pid, signal.SIGTERM)
+        thread.join(10)
+        assert process.wait(10) == 0
+        assert answers[0].text.endswith("data: [DONE]\n\n")
+        assert '"content":"99 "' in answers[0].text
+        assert not Path(f"/proc/{runner}").exists()
 
 
 def test_a_taken_port_is_one_line() -> None:

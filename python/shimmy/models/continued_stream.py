@@ -1,0 +1,165 @@
+"""One answer over as many engines as it takes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from shimmy.engine_client import EngineClient, OutputStream
+from shimmy.errors import EngineDeadError, InvalidRequestError, QueueFullError
+from shimmy.models.continuation import Answer, DivergedError, Retelling, goes_on_from_tokens
+from shimmy.output import RequestOutput, Usage
+from shimmy.request import GenerateRequest
+
+if TYPE_CHECKING:
+    from shimmy.models.supervisor import Supervisor
+
+MAX_CRASHES = 2
+"""Crashes under one request, without a new token of it between them, that it is not sent again after."""
+
+ALONE_SECONDS = 10.0
+"""How long an answer that is resumed may take to go on before others are resumed too."""
+
+logger = logging.getLogger("shimmy.models")
+
+
+class ContinuedStream:
+    """Implements `OutputStream`. Where its engine dies the request is sent to the next one, and what its reader gets
+    goes on where it was: behind the tokens of before, or, where these do not say everything, by making the answer again
+    and leaving out what is known. Entering and iterating raise what a stream of the engine does.
+
+    EngineDeadError after `MAX_CRASHES`, or when an answer cannot be made again as it was.
+    """
+
+    def __init__(self, supervisor: Supervisor, request: GenerateRequest) -> None:
+        self._supervisor = supervisor
+        self._request = request
+        self._answer = Answer(request)
+        self._from_tokens = goes_on_from_tokens(request)
+        self._engine = AsyncExitStack()
+        self._client: EngineClient | None = None
+        self._stream: OutputStream | None = None
+        self._retelling: Retelling | None = None
+        self._n_crashes = 0
+        self._cancelled = asyncio.Event()
+        self._finished = False
+
+    async def __aenter__(self) -> ContinuedStream:
+        while self._stream is None:
+            client = await self._supervisor.ready()
+            try:
+                await self._enter(client, self._request)
+            except EngineDeadError as error:
+                self._blame(client, error)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._engine.aclose()
+
+    def cancel(self) -> None:
+        self._cancelled.set()
+        if self._stream is not None:
+            self._stream.cancel()
+
+    def __aiter__(self) -> ContinuedStream:
+        return self
+
+    async def __anext__(self) -> RequestOutput:
+        if self._finished:
+            raise StopAsyncIteration
+        while True:
+            try:
+                told = await (self._resumed() if self._stream is None else self._stream.__anext__())
+                output = told if self._retelling is None else self._retelling.new_in(told)
+            except EngineDeadError as error:
+                await self._leave(error)
+                continue
+            except DivergedError:
+                await self._make_do()
+                continue
+            if output is not None:
+                return self._pass_on(output)
+
+    def _pass_on(self, output: RequestOutput) -> RequestOutput:
+        self._answer.note(output)
+        if output.token_ids:
+            self._n_crashes = 0
+        if output.finished:
+            self._finished = True
+            self._supervisor.went_well()
+        return output
+
+    async def _enter(self, client: EngineClient, request: GenerateRequest) -> None:
+        self._client = client
+        self._stream = await self._engine.enter_async_context(client.stream(request))
+        if self._cancelled.is_set():
+            self._stream.cancel()
+
+    async def _leave(self, error: EngineDeadError) -> None:
+        """The engine died under it."""
+        await self._engine.aclose()
+        self._stream = None
+        assert self._client is not None
+        self._blame(self._client, error)
+
+    def _blame(self, client: EngineClient, error: EngineDeadError) -> None:
+        if not self._supervisor.alive:
+            raise error
+        self._supervisor.crashed(client, error.message)
+        self._n_crashes += 1
+        if self._n_crashes >= MAX_CRASHES:
+            logger.error("request %s is given up: its engine died twice under it", self._request.request_id)
+            raise error
+
+    async def _make_do(self) -> None:
+        """It was made again and came out otherwise: go on behind its tokens, with other random numbers than its seed's,
+        or give up.
+        """
+        sampling = {**self._request.sampling, "seed": None}
+        if self._from_tokens or not goes_on_from_tokens(msgspec.structs.replace(self._request, sampling=sampling)):
+            raise EngineDeadError("the engine died, and the answer did not come out once more as it had begun")
+        await self._engine.aclose()
+        self._stream = None
+        self._from_tokens = True
+        logger.warning("request %s goes on with other random numbers", self._request.request_id)
+
+    async def _resumed(self) -> RequestOutput:
+        """The first output of the next engine, or the last one of all when it is cancelled meanwhile."""
+        resuming = asyncio.ensure_future(self._resume())
+        cancelled = asyncio.ensure_future(self._cancelled.wait())
+        try:
+            await asyncio.wait({resuming, cancelled}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (resuming, cancelled):
+                task.cancel()
+            await asyncio.wait({resuming, cancelled})
+        if not resuming.cancelled():
+            return resuming.result()
+        usage = self._answer.usage(Usage(completion_tokens=len(self._answer.token_ids)))
+        return RequestOutput(request_id=self._request.request_id, finish_reason="cancelled", usage=usage)
+
+    async def _resume(self) -> RequestOutput:
+        async with self._supervisor.one_by_one:
+            client = await self._supervisor.ready()
+            request = self._answer.rest(from_tokens=self._from_tokens)
+            logger.info("request %s goes on after %d tokens", request.request_id, len(self._answer.token_ids))
+            self._retelling = Retelling(self._answer)
+            try:
+                await self._enter(client, request)
+            except (InvalidRequestError, QueueFullError) as error:
+                raise EngineDeadError(f"the engine died, and the next one refused the request: {error}") from error
+            assert self._stream is not None
+            first = asyncio.ensure_future(self._stream.__anext__())
+            try:
+                await asyncio.wait({first}, timeout=ALONE_SECONDS)
+            except asyncio.CancelledError:
+                first.cancel()
+                raise
+        return await first

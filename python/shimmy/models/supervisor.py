@@ -1,0 +1,200 @@
+"""A model that outlives its runner: started again when that dies, and its answers go on."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from typing import Literal, TypeAlias, TypeVar
+
+from shimmy.embedding import Embeddings, EmbedRequest, Ranking, RerankRequest
+from shimmy.engine_client import EngineClient
+from shimmy.errors import EngineDeadError, ModelNotReadyError, ShimmyError
+from shimmy.model_info import EngineStats, LoadSpec, ModelInfo
+from shimmy.models.continued_stream import ContinuedStream
+from shimmy.models.crash_history import CrashHistory
+from shimmy.request import ChatPrompt, GenerateRequest
+
+Progress: TypeAlias = Callable[[float], None]
+Starter: TypeAlias = Callable[[LoadSpec, Progress | None], Awaitable[EngineClient]]
+Health: TypeAlias = Literal["loading", "loaded", "dead", "failed"]
+Answer = TypeVar("Answer")
+
+logger = logging.getLogger("shimmy.models")
+
+
+class Supervisor:
+    """Implements `EngineClient` over one client after the other. Made by `start`, ended by `close` only.
+
+    A dead client is replaced when somebody wants it, by one start for all who do. Answers under way go on (see
+    `ContinuedStream`); embeddings and rankings raise EngineDeadError. A model that crashes again and again is put aside
+    for a while, in which every call raises ModelNotReadyError (see `CrashHistory`).
+    """
+
+    def __init__(self, spec: LoadSpec, start: Starter, client: EngineClient) -> None:
+        self._spec = spec
+        self._start = start
+        self._client = client
+        self._info = client.info
+        self._crashes = CrashHistory()
+        self._counted: EngineClient | None = None  # the last one whose death is in the history
+        self._starting: asyncio.Task[EngineClient] | None = None
+        self._closed = False
+        self.progress = 1.0
+        """Of the load, 0 to 1."""
+        self.one_by_one = asyncio.Lock()
+        """Held while an answer is resumed, until it has gone on. What kills its runner then can only be that one, and
+        the others are not blamed for it.
+        """
+
+    @classmethod
+    async def start(cls, spec: LoadSpec, start: Starter, progress: Progress | None = None) -> Supervisor:
+        """Load the model for the first time. Raises what `start` raises."""
+        return cls(spec, start, await start(spec, progress))
+
+    @property
+    def info(self) -> ModelInfo:
+        return self._info
+
+    @property
+    def alive(self) -> bool:
+        """Whether it may be used: not closed."""
+        return not self._closed
+
+    @property
+    def health(self) -> Health:
+        if self._starting is not None:
+            return "loading"
+        if self._client.alive:
+            return "loaded"
+        return "failed" if self._crashes.rest(time.monotonic()) > 0 else "dead"
+
+    @property
+    def trouble(self) -> str | None:
+        """Why it is not loaded now; None when it is."""
+        if self._client.alive:
+            return None
+        now = time.monotonic()
+        return self._crashes.describe(now) if self._crashes.rest(now) > 0 else self._crashes.reason or None
+
+    async def ready(self) -> EngineClient:
+        """A client that lives, started when there is none.
+
+        Raises ModelNotReadyError while the model is put aside and after `close`, EngineDeadError when the start fails.
+        """
+        if self._closed:
+            raise ModelNotReadyError(f"model {self._spec.name!r} is being unloaded")
+        if self._client.alive:
+            return self._client
+        if self._starting is None:
+            self._starting = asyncio.ensure_future(self._restart())
+            self._starting.add_done_callback(_retrieve)
+        # Others wait for it too, and the next caller can use it.
+        return await asyncio.shield(self._starting)
+
+    def crashed(self, client: EngineClient, reason: str) -> None:
+        """Count the death of `client`, once, whoever notices."""
+        if client is self._counted or client.alive or self._closed:
+            return
+        self._counted = client
+        self._crashes.record(time.monotonic(), reason)
+        logger.error("%s", self._crashes.reason)
+
+    def went_well(self) -> None:
+        self._crashes.went_well()
+
+    def stream(self, request: GenerateRequest) -> ContinuedStream:
+        return ContinuedStream(self, request)
+
+    async def tokenize(
+        self, prompt: str | ChatPrompt, *, add_special: bool = True, parse_special: bool = True
+    ) -> list[int]:
+        return await self._repeat(
+            lambda client: client.tokenize(prompt, add_special=add_special, parse_special=parse_special)
+        )
+
+    async def detokenize(self, tokens: list[int]) -> str:
+        return await self._repeat(lambda client: client.detokenize(tokens))
+
+    async def render_chat(self, prompt: ChatPrompt) -> str:
+        return await self._repeat(lambda client: client.render_chat(prompt))
+
+    async def embed(self, request: EmbedRequest) -> Embeddings:
+        return await self._once(lambda client: client.embed(request), "embedding")
+
+    async def rerank(self, request: RerankRequest) -> Ranking:
+        return await self._once(lambda client: client.rerank(request), "ranking")
+
+    async def stats(self) -> EngineStats:
+        """EngineDeadError while there is no client; none is started for it."""
+        return await self._client.stats()
+
+    async def close(self) -> None:
+        """End the model and what runs on it. Idempotent."""
+        self._closed = True
+        if self._starting is not None:
+            self._starting.cancel()
+            await asyncio.wait({self._starting})
+        await self._client.close()
+
+    async def _once(self, call: Callable[[EngineClient], Awaitable[Answer]], name: str) -> Answer:
+        client = await self.ready()
+        try:
+            answer = await call(client)
+        except EngineDeadError as error:
+            self.crashed(client, error.message)
+            raise EngineDeadError(f"{error.message}; this {name} is lost, send the request again") from error
+        self.went_well()
+        return answer
+
+    async def _repeat(self, call: Callable[[EngineClient], Awaitable[Answer]]) -> Answer:
+        """Calls that take no time and change nothing."""
+        client = await self.ready()
+        try:
+            return await call(client)
+        except EngineDeadError as error:
+            if self._closed:
+                raise
+            self.crashed(client, error.message)
+            return await call(await self.ready())
+
+    async def _restart(self) -> EngineClient:
+        try:
+            dead = self._client
+            self.crashed(dead, await _why(dead))
+            if (rest := self._crashes.rest(time.monotonic())) > 0:
+                told = self._crashes.describe(time.monotonic())
+                raise ModelNotReadyError(f"model {self._spec.name!r} is put aside: {told}", rest)
+            self.progress = 0.0
+            await dead.close()
+            logger.warning("model %s is started again", self._spec.name)
+            try:
+                self._client = await self._start(self._spec, self._on_progress)
+            except (ShimmyError, OSError) as error:
+                self._crashes.record(time.monotonic(), f"it could not be started again: {error}")
+                raise EngineDeadError(f"model {self._spec.name!r} could not be started again: {error}") from error
+            self._info = self._client.info
+            return self._client
+        except asyncio.CancelledError:
+            raise ModelNotReadyError(f"model {self._spec.name!r} is being unloaded") from None
+        finally:
+            self._starting = None
+
+    def _on_progress(self, fraction: float) -> None:
+        self.progress = fraction
+
+
+async def _why(client: EngineClient) -> str:
+    """What a dead client says of its death."""
+    try:
+        await client.stats()
+    except EngineDeadError as error:
+        return error.message
+    return f"model {client.info.name!r} died"
+
+
+def _retrieve(starting: asyncio.Task[EngineClient]) -> None:
+    """Look at the error of a start that nobody waits for any more, so that asyncio does not warn about it."""
+    if not starting.cancelled():
+        starting.exception()

@@ -1,0 +1,162 @@
+"""Runners of the embedded model are killed, aborted, stopped and starved under answers, which end as if nothing was."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import re
+import resource
+import signal
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shimmy.completion import Completion
+from shimmy.demo_model import demo_model_path
+from shimmy.errors import ShimmyError
+from shimmy.grammar import GrammarSpec
+from shimmy.model_info import LoadSpec
+from shimmy.models.supervisor import Supervisor
+from shimmy.request import ChatPrompt, GenerateRequest
+from shimmy.runner import RunnerClient
+
+ROUNDS = int(os.environ.get("SHIMMY_FAULT_ROUNDS", "3"))
+"""How often each of the ways to die is tried."""
+
+WEATHER = {
+    "type": "function",
+    "function": {
+        "name": "get_weather",
+        "description": "Weather of a city",
+        "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+    },
+}
+GREEDY = {"temperature": 0.0}
+
+
+def chat(question: str, **fields: Any) -> ChatPrompt:
+    return ChatPrompt(messages=[{"role": "user", "content": question}], **fields)
+
+
+REQUESTS: dict[str, dict[str, Any]] = {
+    "long": {"prompt": chat("Count to 60."), "sampling": GREEDY},
+    "scored": {"prompt": chat("Count to 20."), "sampling": GREEDY, "logprobs": 2},
+    "stopped": {"prompt": chat("List the days of the week."), "sampling": GREEDY, "stop": ["6. Sat"]},
+    "poem": {"prompt": chat("Write a poem about the sea."), "sampling": GREEDY, "max_tokens": 30},
+    "raw": {"prompt": "Once upon a time", "sampling": GREEDY, "max_tokens": 40, "ignore_eos": True},
+    "seeded": {"prompt": chat("Write a poem about the sea."), "sampling": {"temperature": 0.8, "seed": 7}},
+    "called": {
+        "prompt": chat("What is the weather in Rome?", tools=[WEATHER], tool_choice="required"),
+        "sampling": GREEDY,
+    },
+    "shaped": {
+        "prompt": chat("Count to 60."),
+        "sampling": GREEDY,
+        "grammar": GrammarSpec(regex="([0-9]{1,2}, ){20}end"),
+    },
+}
+
+
+async def answer(supervisor: Supervisor, name: str) -> dict[str, Any]:
+    async with supervisor.stream(GenerateRequest(request_id=name, **REQUESTS[name])) as outputs:
+        whole = Completion.collect([output async for output in outputs])
+    return {
+        "text": whole.text,
+        "calls": [(call.name, call.arguments) for call in whole.tool_calls],
+        "token_ids": whole.token_ids,
+        "scored": [one.token for one in whole.logprobs],
+        "ended": (whole.finish_reason, whole.stop_reason),
+        "usage": (whole.usage.prompt_tokens, whole.usage.completion_tokens),
+    }
+
+
+async def answers(supervisor: Supervisor) -> dict[str, dict[str, Any]]:
+    found = await asyncio.gather(*(answer(supervisor, name) for name in REQUESTS))
+    return dict(zip(REQUESTS, found, strict=True))
+
+
+def send(number: signal.Signals, pid: int) -> None:
+    os.kill(pid, number)
+
+
+def starve(pid: int) -> None:
+    """No memory but what it has."""
+    resource.prlimit(pid, resource.RLIMIT_AS, (1 << 20, 1 << 20))
+
+
+def spoil(pid: int) -> None:
+    """Write what is no frame into the pipe of its replies."""
+    ours = {pipe for pipe in map(target, Path("/proc/self/fd").iterdir()) if pipe.startswith("pipe:")}
+    for fd in Path(f"/proc/{pid}/fd").iterdir():
+        flags = re.search(r"flags:\s*(\d+)", Path(f"/proc/{pid}/fdinfo/{fd.name}").read_text())
+        assert flags is not None
+        if int(fd.name) > 2 and int(flags[1], 8) & os.O_WRONLY and target(fd) in ours:
+            with fd.open("wb", buffering=0) as pipe:
+                pipe.write(b"\xff\xff\xff\x7fnothing of ours")
+            return
+    raise AssertionError("the runner has no pipe of ours")
+
+
+def target(fd: Path) -> str:
+    try:
+        return str(fd.readlink())
+    except OSError:
+        return ""
+
+
+WAYS: dict[str, Callable[[int], None]] = {
+    "killed": partial(send, signal.SIGKILL),
+    "aborted": partial(send, signal.SIGABRT),
+    "stopped": partial(send, signal.SIGSTOP),
+    "spoiled": spoil,
+}
+
+
+async def supervised() -> Supervisor:
+    spec = LoadSpec(name="mini", path=str(demo_model_path()), context={"n_ctx": 2048})
+    return await Supervisor.start(spec, partial(RunnerClient.start, hang_seconds=2))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="finds and harms processes through /proc")
+@pytest.mark.timeout(120 + 20 * ROUNDS)
+@pytest.mark.parametrize("way", WAYS)
+def test_answers_end_as_if_nothing_was(way: str) -> None:
+    async def body() -> None:
+        supervisor = await supervised()
+        whole = await answers(supervisor)  # the first one waits for the page cache
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        assert await answers(supervisor) == whole
+        took = clock() - began
+        chance = random.Random(way)
+        for _ in range(ROUNDS):
+            running = asyncio.ensure_future(answers(supervisor))
+            await asyncio.sleep(chance.uniform(0, took))
+            WAYS[way]((await supervisor.ready()).pid)  # type: ignore[attr-defined]
+            assert await asyncio.wait_for(running, 60) == whole
+            await supervisor.tokenize("x")  # notices a death that came after the last answer
+        await supervisor.close()
+
+    asyncio.run(body())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="sets limits of another process")
+def test_a_runner_without_memory_answers_wrong_never() -> None:
+    async def body() -> None:
+        supervisor = await supervised()
+        whole = await answers(supervisor)
+        running = asyncio.gather(*(answer(supervisor, name) for name in REQUESTS), return_exceptions=True)
+        await asyncio.sleep(0.1)
+        starve((await supervisor.ready()).pid)  # type: ignore[attr-defined]
+        for name, found in zip(REQUESTS, await asyncio.wait_for(running, 60), strict=True):
+            assert isinstance(found, ShimmyError) or found == whole[name], (name, found)
+        send(signal.SIGKILL, (await supervisor.ready()).pid)  # type: ignore[attr-defined]
+        assert await answers(supervisor) == whole
+        await supervisor.close()
+
+    asyncio.run(body())

@@ -1,0 +1,76 @@
+"""The real server, while its runners are killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+import httpx
+import pytest
+from conftest import MODEL, ServerProcess
+
+Start = Callable[..., AbstractContextManager[ServerProcess]]
+COUNT = {"model": MODEL, "messages": [{"role": "user", "content": "Count to 60."}], "temperature": 0, "n": 2}
+
+
+def texts(stream: str) -> dict[int, str]:
+    found = {0: "", 1: ""}
+    for line in stream.splitlines():
+        if line.startswith("data: {"):
+            for choice in json.loads(line[6:]).get("choices", []):
+                found[choice["index"]] += choice["delta"].get("content") or ""
+    return found
+
+
+def asked(server: ServerProcess, act: Callable[[], Any]) -> str:
+    """The whole stream of COUNT, during which `act` happens."""
+    lines: list[str] = []
+    began = threading.Event()
+
+    def read() -> None:
+        url = f"{server.url}/v1/chat/completions"
+        with httpx.stream("POST", url, json={**COUNT, "stream": True}, timeout=60) as response:
+            for line in response.iter_lines():
+                lines.append(line)
+                if '"content":"1' in line:
+                    began.set()
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    assert began.wait(30)
+    act()
+    thread.join(60)
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
+def test_a_response_goes_on_over_a_crash(server: ServerProcess, number: signal.Signals) -> None:
+    whole = asked(server, lambda: None)
+    assert whole.endswith("data: [DONE]\n")
+    broken = asked(server, lambda: os.kill(server.runners()[0], number))
+    assert broken.endswith("data: [DONE]\n")
+    assert texts(broken) == texts(whole)
+    assert texts(broken)[0].startswith("1, 2, 3") and texts(broken)[0].endswith("59, 60")
+    status = httpx.get(f"{server.url}/api/models/{MODEL}/status").json()
+    assert (status["status"], status["error"]) == ("loaded", None)
+
+
+def test_a_server_that_is_told_to_end_lets_resumed_answers_finish(start: Start) -> None:
+    with start() as server:
+        whole = asked(server, lambda: None)
+        codes: list[int] = []
+
+        def kill_and_end() -> None:
+            os.kill(server.runners()[0], signal.SIGKILL)
+            time.sleep(0.1)
+            codes.append(server.terminate())
+
+        broken = asked(server, kill_and_end)
+        assert texts(broken) == texts(whole)
+        assert codes == [0]

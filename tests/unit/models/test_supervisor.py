@@ -1,0 +1,323 @@
+"""Supervisor over scripted engines that die when a test says so."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from scripted_engine import ScriptedEngine, Step, obey, text_of
+
+from shimmy.embedding import EmbedRequest, RerankRequest
+from shimmy.errors import EngineDeadError, ModelLoadError, ModelNotReadyError, QueueFullError
+from shimmy.grammar import GrammarSpec
+from shimmy.model_info import LoadSpec
+from shimmy.models import crash_history
+from shimmy.models.supervisor import Progress, Supervisor
+from shimmy.output import RequestOutput, TokenLogprob, ToolCallDelta, Usage
+from shimmy.request import GenerateRequest
+
+POETRY = ["Once ", "upon ", "a ", "time ", "there ", "was ", "a ", "fox."]
+
+
+class Lives:
+    """Starts engines that run `script(request, life)`; `errors` are raised by the next starts."""
+
+    def __init__(self, script: Callable[[GenerateRequest, int], Iterator[Step]]) -> None:
+        self.engines: list[ScriptedEngine] = []
+        self.errors: list[Exception] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self._script = script
+
+    async def __call__(self, spec: LoadSpec, progress: Progress | None) -> ScriptedEngine:
+        await self.gate.wait()
+        if self.errors:
+            raise self.errors.pop(0)
+        life = len(self.engines)
+        self.engines.append(ScriptedEngine(spec.name, lambda request: self._script(request, life)))
+        return self.engines[-1]
+
+
+def supervised(
+    script: Callable[[GenerateRequest, int], Iterator[Step]], test: Callable[[Supervisor, Lives], Awaitable[None]]
+) -> None:
+    async def body() -> None:
+        lives = Lives(script)
+        supervisor = await Supervisor.start(LoadSpec(name="m", path="m.gguf"), lives)
+        await asyncio.wait_for(test(supervisor, lives), 20)
+        await supervisor.close()
+
+    asyncio.run(body())
+
+
+async def ask(supervisor: Supervisor, prompt: str = "poem", **fields: Any) -> list[RequestOutput]:
+    async with supervisor.stream(GenerateRequest(request_id=f"{prompt}-r", prompt=prompt, **fields)) as outputs:
+        return [output async for output in outputs]
+
+
+def text(outputs: list[RequestOutput]) -> str:
+    return "".join(output.text for output in outputs)
+
+
+def tokens(outputs: list[RequestOutput]) -> list[int]:
+    return [token for output in outputs for token in output.token_ids]
+
+
+def recite(request: GenerateRequest, words: list[str], *, dies_after: int | None = None) -> Iterator[Step]:
+    """As an engine would: what is answered comes first, in one output without log-probabilities."""
+    n = len(request.answered)
+    assert request.answered == list(range(n))
+    if n:
+        yield RequestOutput(request_id=request.request_id, text="".join(words[:n]), token_ids=request.answered)
+    for index, word in enumerate(words[n:], n):
+        if index == dies_after:
+            yield EngineDeadError("it was killed")
+        scores = [TokenLogprob(index, word.encode(), -0.5)] if request.logprobs is not None else []
+        usage = Usage(prompt_tokens=4, cached_tokens=len(request.answered) or 3, queue_seconds=0.25)
+        yield RequestOutput(
+            request_id=request.request_id, text=word, token_ids=[index], logprobs=scores, usage=None if index else usage
+        )
+    usage = Usage(prompt_tokens=4, cached_tokens=1, completion_tokens=len(words))
+    yield RequestOutput(request_id=request.request_id, finish_reason="stop", usage=usage)
+
+
+@pytest.mark.parametrize("dies_after", range(len(POETRY)))
+@pytest.mark.parametrize("fields", [{}, {"sampling": {"seed": 1}}, {"grammar": GrammarSpec(regex="a")}])
+def test_an_answer_goes_on_where_it_was(dies_after: int, fields: dict[str, Any]) -> None:
+    def script(request: GenerateRequest, life: int) -> Iterator[Step]:
+        return recite(request, POETRY, dies_after=dies_after if life == 0 else None)
+
+    async def test(supervisor: Supervisor, lives: Lives) -> None:
+        outputs = await ask(supervisor, logprobs=0, **fields)
+        assert text(outputs) == "".join(POETRY)
+        assert tokens(outputs) == list(range(len(POETRY)))
+        assert [one.token for output in outputs for one in output.logprobs] == tokens(outputs)
+        usage = outputs[-1].usage
+        assert usage is not None
+        assert (usage.prompt_tokens, usage.completion_tokens) == (4, len(POETRY))
+        if dies_after > 0:  # what the first life said of the prompt stays true
+            assert (usage.cached_tokens, usage.queue_seconds) == (3, 0.25)
+        (again,) = lives.engines[1].requests
+        assert again.answered == ([] if fields else list(range(dies_after)))
+        assert supervisor.health == "loaded"
+        assert supervisor.trouble is None
+
+    supervised(script, test)
+
+
+def test_seeded_answers_that_come_out_otherwise_go_on_from_their_tokens() -> None:
+    def script(request: GenerateRequest, life: int) -> Iterator[Step]:
+        if life == 1 and not request.answered:
+            return recite(request, ["Twice ", *POETRY[1:]])
+        return recite(request, POETRY, dies_after=4 if life == 0 else None)
+
+    async def test(supervisor: Supervisor, lives: Lives) -> None:
+        assert text(await ask(supervisor, sampling={"seed": 1})) == "".join(POETRY)
+        assert [len(request.answered) for request in lives.engines[1].requests] == [0, 4]
+
+    supervised(script, test)
+
+
+def test_answers_of_a_grammar_that_come_out_otherwise_fail() -> None:
+    def script(request: GenerateRequest, life: int) -> Iterator[Step]:
+        return recite(request, ["Twice ", *POETRY[1:]] if life else POETRY, dies_after=4 if life == 0 else None)
+
+    async def test(supervisor: Supervisor, lives: Lives) -> None:
+        with pytest.raises(EngineDeadError, match="did not come out once more as it had begun"):
+            await ask(supervisor, grammar=GrammarSpec(regex="a"))
+        assert text(await ask(supervisor)).startswith("Twice")
+
+    supervised(script, test)
+
+
+def test_tool_calls_keep_their_first_ids() -> None:
+    def script(request: GenerateRequest, life: int) -> Iterator[Step]:
+        parts = [
+            ToolCallDelta(0, "", f"call_{life}", "f"),
+            ToolCallDelta(0, '{"city":'),
+            ToolCallDelta(0, '"Rome"}'),
+            ToolCallDelta(1, "{}", f"call_{life}b", "g"),
+        ]
+        for index, part in enumerate(parts):
+            yield RequestOutput(request_id=request.request_id, tool_calls=[part], token_ids=[index])
+            if life == 0 and index == 1:
+                yield EngineDeadError("it was killed")
+        yield RequestOutput(request_id=request.request_id, finish_reason="tool_calls", usage=Usage())
+
+    async def test(supervisor: Supervisor, lives: Lives) -> None:
+        outputs = await ask(supervisor, grammar=GrammarSpec(regex="a"))
+        deltas = [delta for output in outputs for delta in output.tool_calls]
+        assert [(delta.index, delta.id) for delta in deltas if delta.id] == [(0, "call_0"), (1, "call_1b")]
+        assert "".join(delta.arguments for delta in deltas if delta.index == 0) == '{"city":"Rome"}'
+
+    supervised(script, test)
+
+
+def test_a_request_that_kills_its_engine_twice_fails_alone() -> None:
+    def script(request: GenerateRequest, life: int) -> Iterator[Step]:
+        if "poison" in text_of(request):
+            yield 0.05
+            yield EngineDeadError("it was killed by what it read")
+        for step in recite(request, POETRY):
+            yield 0.02
+            yield step
+
+    async def test(supervisor: Supervisor, lives: Lives) -> None:
+        asked = [ask(supervisor, name) for name in ("a", "b", "poison", "c", "d")]
+        results = await asyncio.gather(*asked, return_exceptions=True)
+        assert isinstance(results.pop(2), EngineDeadError)
+        for outputs in results:
+            assert isinstance(outputs, list), outputs
+            assert text(outputs) == "".join(POETRY)
+        assert len(lives.engines) == 3
+
+    supervised(script, test)
+
+
+def test_one_start_serves_all_that_wait() -> None:
+    async def test(supervisor: Supervisor, lives: Lives) -> None:
+        lives.engines[0].alive = False
+        assert supervisor.health == "dead"
+        lives.gate.clear()
+        waiting = [asyncio.ensure_future(ask(supervisor, f"word {i}")) for i in range(5)]
+        leaving = asyncio.ensure_future(supervisor.tokenize("x"))
+        await asyncio.sleep(0.01)
+        assert supervisor.health == "loading"
+        leaving.cancel()
+        lives.gate.set()
+        assert [text(outputs) for outputs in await asyncio.gather(*waiting)] == [f"word {i}" for i in range(5)]
+        assert len(lives.engines) == 2
+
+    supervised(lambda request, life: obey(request), test)
+
+
+def test_a_model_that_keeps_crashing_is_put_aside(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(crash_history, "FIRST_SECONDS", 0.2)
+
+    def script(request: GenerateRequest, life: int) -> Iterator[Step]:
+        if life < 4:
+            yield EngineDeadError("it was killed")
+        yield from obey(request)
+
+    async def test(supervisor: Supervisor, lives: Lives) -> None:
+        with pytest.raises(EngineDeadError):
+            await ask(supervisor)
+        with pytest.raises(ModelNotReadyError, match=r"'m' is put aside: it crashed 3 times in a row.* was killed"):
+            await ask(supervisor)
+        with pytest.raises(ModelNotReadyError) as caught:
+            await supervisor.tokenize("x")
+        assert 0 < caught.value.retry_after <= 0.2
+        assert supervisor.health == "failed"
+        assert "3 times in a row" in (supervisor.trouble or "")
+        assert len(lives.engines) == 3
+        await asyncio.sleep(0.25)
+        with pytest.raises(ModelNotReadyError, match="4 times in a row"):
+            await ask(supervisor)
+        await asyncio.sleep(0.45)
+        assert text(await ask(supervisor, "well again")) == "well again"
+        assert supervisor.health == "loaded"
+
+    supervised(script, test)
+
+
+def test_a_start_that_fails_is_tried_once_more_for_an_answer_under_way() -> None:
+    def script(request: GenerateRequest, life: int) -> Iterator[Step]:
+        return recite(request, POETRY, dies_after=3 if life == 0 else None)
+
+    async def test(supervisor: Supervisor, lives: Lives) -> None:
+        lives.errors = [ModelLoadError("no memory")]
+        with pytest.raises(EngineDeadError, match="could not be started again: no memory"):
+            await ask(supervisor)
+        assert text(await ask(supervisor)) == "".join(POETRY)
+
+    supervised(script, test)
+
+
+def test_cancelling_while_there_is_no_engine_ends_the_answer() -> None:
+    def script(request: GenerateRequest, life: int) -> Iterator[Step]:
+        return recite(request, POETRY, dies_after=3)
+
+    async def test(supervisor: Supervisor, lives: Lives) -> None:
+        lives.gate.clear()
+        async with supervisor.stream(GenerateRequest(request_id="r", prompt="poem")) as outputs:
+            asyncio.get_running_loop().call_later(0.05, outputs.cancel)
+            seen = [output async for output in outputs]
+        assert tokens(seen) == [0, 1, 2]
+        assert seen[-1].finish_reason == "cancelled"
+        assert seen[-1].usage is not None
+        assert (seen[-1].usage.prompt_tokens, seen[-1].usage.completion_tokens) == (4, 3)
+        lives.gate.set()
+
+    supervised(script, test)
+
+
+def test_what_the_next_engine_refuses_is_the_death_of_the_answer() -> None:
+    def script(request: GenerateRequest, life: int) -> Iterator[Step]:
+        return recite(request, POETRY, dies_after=3)
+
+    async def test(supervisor: Supervisor, lives: Lives) -> None:
+        def refuse(request: GenerateRequest) -> None:
+            if request.answered:
+                raise QueueFullError("512 wait")
+
+        ScriptedEngine._refuse = lambda self, request: refuse(request)  # type: ignore[method-assign]
+        with pytest.raises(EngineDeadError, match="the next one refused the request: 512 wait"):
+            await ask(supervisor)
+
+    refuses = ScriptedEngine._refuse
+    try:
+        supervised(script, test)
+    finally:
+        ScriptedEngine._refuse = refuses  # type: ignore[method-assign]
+
+
+def test_embeddings_are_lost_and_say_so() -> None:
+    async def test(supervisor: Supervisor, lives: Lives) -> None:
+        for asked in (EmbedRequest(input=["hang"]), RerankRequest(query="hang", documents=[])):
+            engine = lives.engines[-1]
+
+            async def die(request: object, engine: ScriptedEngine = engine) -> None:
+                engine.alive = False
+                raise EngineDeadError("it was killed")
+
+            engine.embed = engine.rerank = die  # type: ignore[assignment, method-assign]
+            with pytest.raises(EngineDeadError, match=r"is lost, send the request again"):
+                await (supervisor.embed(asked) if isinstance(asked, EmbedRequest) else supervisor.rerank(asked))
+            assert await supervisor.tokenize("a") == [1, 97]
+        assert len(await supervisor.embed(EmbedRequest(input=["next"]))) == 1
+
+    supervised(lambda request, life: obey(request), test)
+
+
+def test_closing_ends_what_runs_and_what_waits() -> None:
+    async def test(supervisor: Supervisor, lives: Lives) -> None:
+        running = asyncio.ensure_future(ask(supervisor, "slow 100"))
+        await asyncio.sleep(0.05)
+        await supervisor.close()
+        with pytest.raises(EngineDeadError):
+            await running
+        with pytest.raises(ModelNotReadyError, match="is being unloaded"):
+            await ask(supervisor)
+        assert len(lives.engines) == 1
+
+    supervised(lambda request, life: obey(request), test)
+
+
+def test_closing_stops_a_start() -> None:
+    async def test(supervisor: Supervisor, lives: Lives) -> None:
+        lives.engines[0].alive = False
+        lives.gate.clear()
+        waiting = asyncio.ensure_future(ask(supervisor))
+        await asyncio.sleep(0.01)
+        await supervisor.close()
+        with pytest.raises(ModelNotReadyError):
+            await waiting
+
+    supervised(lambda request, life: obey(request), test)
