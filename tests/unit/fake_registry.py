@@ -64,6 +64,9 @@ class FakeRegistry:
     def fall_back(self, name: str, failed: str) -> bool:
         return False
 
+    def check_free(self, name: str) -> None:
+        pass
+
     def rescan(self) -> None:
         self.rescans += 1
 

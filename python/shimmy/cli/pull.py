@@ -23,12 +23,13 @@ def pull(
     ],
 ) -> None:
     """Download a model into the library; what an earlier try left is taken up."""
-    from shimmy.library.library import Library
     from shimmy.library.pull import Puller
-    from shimmy.settings import library_path
+    from shimmy.models.registry import Registry
 
     settings = options.settings()
-    library = Library(library_path(settings))
+    registry = Registry(settings)
+    registry.check_free(name.removeprefix("https://"))
+    library = registry.library
     with _Display() as display:
         record = Puller(library, settings.registry_url).pull(name, display.show, threading.Event())
     typer.echo(f"{record.name} is in {library.folder}; a server that runs finds it with POST /api/models/discover")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections.abc import Iterable
@@ -53,14 +54,20 @@ def check_complete(group: list[str]) -> None:
 
 
 def sibling_shards(path: Path) -> list[Path]:
-    """All files of the model that `path` is a part of, in order; just `path` when it is not split."""
+    """All files of the model that `path` is a part of, in order; just `path` when it is not split.
+
+    FileNotFoundError when a part is not there itself.
+    """
     stem = split_stem(path.name)
     if stem is None:
         return [path]
     candidates = [
         str(entry) for entry in path.parent.iterdir() if (split_stem(entry.name) or "").lower() == stem.lower()
     ]
-    return [Path(part) for part in next(group for group in group_shards(candidates) if str(path) in group)]
+    for group in group_shards(candidates):
+        if str(path) in group:
+            return [Path(part) for part in group]
+    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
 
 
 def _match(name: str) -> re.Match[str] | None:

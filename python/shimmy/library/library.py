@@ -44,7 +44,7 @@ class Library:
         for path in sorted(self._names.glob("*.toml")):
             try:
                 records.append(msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), Record))
-            except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+            except (OSError, ValueError, RecursionError, msgspec.ValidationError) as error:
                 broken.append(BrokenRecord(path, str(error)))
         return sorted(records, key=lambda record: (record.created, record.name)), broken
 
@@ -88,7 +88,7 @@ class Library:
     def file(self, name: str) -> Path:
         """The path of one of a record's files; ModelNotFoundError for one outside of the folder."""
         path = Path(os.path.normpath(self.folder / name))
-        if not path.is_relative_to(self.folder):
+        if not path.is_relative_to(self.folder) or "\0" in name:
             raise ModelNotFoundError(f"the library has no file {name!r}")
         return path
 

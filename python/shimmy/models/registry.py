@@ -18,7 +18,7 @@ from shimmy.discovery.names import stem_name
 from shimmy.discovery.roots import known_roots
 from shimmy.discovery.scan import Scan, Scanner
 from shimmy.discovery.walk import Problem, Root
-from shimmy.errors import ModelLoadError, ModelNotFoundError
+from shimmy.errors import InvalidRequestError, ModelLoadError, ModelNotFoundError
 from shimmy.library.library import Library
 from shimmy.library.record import Record
 from shimmy.models.configure import configured, new_entry
@@ -101,6 +101,14 @@ class Registry:
                 return entry
         raise ModelNotFoundError(_unknown(name, index))
 
+    def check_free(self, name: str) -> None:
+        """InvalidRequestError (param "model") for the name of a model that is not the library's to replace."""
+        entry = self._index.entries.get(name)
+        if name == DEMO_NAME or (entry is not None and entry.record is None):
+            raise InvalidRequestError(
+                f"model {name!r} exists and is not shimmy's to replace: take another name", "model"
+            )
+
     def virtual_names(self) -> list[str]:
         """The names that stand for one of several models; what `get` gives for one has a name of its own."""
         return list(self._index.virtual)
@@ -139,7 +147,9 @@ class Registry:
                 if model.kind in LOADABLE:
                     entries[model.name] = new_entry(model, "discovered", self._settings, model.adapters)
             shelf = Shelf(self.library)
-            entries = shelf.arrange(entries, self._recorded, lambda name: self._demo() if name == DEMO_NAME else None)
+            entries = shelf.arrange(
+                entries, self._recorded, lambda name: self._demo() if name == DEMO_NAME else None, reserved
+            )
             if self._settings.demo_model or not any(entry.kind in GENERATIVE for entry in entries.values()):
                 entries[DEMO_NAME] = self._demo()
             problems = [*scan.problems, *shelf.problems]
@@ -214,6 +224,8 @@ class Registry:
             raise ModelLoadError(f"cannot read the {what} {path}: {error.strerror}") from error
 
     def _recorded(self, record: Record) -> ModelEntry:
+        if not record.files:
+            raise ModelLoadError("its record names neither files nor, as from, the model that it is made of")
         model = check_loadable(self._scanner.read(self.library.file(record.files[0])))
         return new_entry(model, "discovered", self._settings, model.adapters)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import msgspec
 
@@ -30,15 +30,18 @@ class Shelf:
         found: dict[str, ModelEntry],
         read: Callable[[Record], ModelEntry],
         base: Callable[[str], ModelEntry | None],
+        reserved: Collection[str] = (),
     ) -> dict[str, ModelEntry]:
         """`found` and the library's, by name, in the order of `found` and of their creation.
 
-        A model of the library stands for the file that a search found in its folder. `read` makes an entry of a
-        record's file, `base` knows models that are in neither.
+        A model of the library stands for the file that a search found in its folder, but never takes a name in
+        `reserved`. `read` makes an entry of a record's file, `base` knows models that are in neither.
         """
         entries = dict(found)
         for record in self._records:
             try:
+                if record.name in reserved:
+                    raise ModelLoadError(f"another model is called {record.name}: it was given, or comes with shimmy")
                 if record.base is None:
                     entry = read(record)
                 else:

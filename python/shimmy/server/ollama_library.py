@@ -77,6 +77,7 @@ class OllamaLibraryRoutes:
             raise InvalidRequestError("insecure is not supported: set registry_url to an address of http", "insecure")
         name = _named(body.model or body.name)
         self._puller.check(name)
+        self._manager.registry.check_free(name.removeprefix("https://"))
         return await _told(self._pulls.follow(name), body.stream)
 
     @Operation(
@@ -90,7 +91,7 @@ class OllamaLibraryRoutes:
     async def _create(self, call: Call) -> Reply | StreamReply:
         body = decode(call.body, CreateRequest)
         name = check_name(_named(body.model or body.name))
-        self._check_free(name)
+        self._manager.registry.check_free(name)
         if bool(body.files) == bool(body.from_):
             raise InvalidRequestError(
                 "from is required: the model that it is made from; or files, but not both", "from"
@@ -140,7 +141,7 @@ class OllamaLibraryRoutes:
         name = check_name(body.destination)
         entry = await self._entry(body.source)
         if name != entry.name:
-            self._check_free(name)
+            self._manager.registry.check_free(name)
             record = copied(entry, name)
             await self._change(name, lambda library: library.replace(record))
         return Reply(b"")
@@ -173,14 +174,6 @@ class OllamaLibraryRoutes:
         except ModelNotFoundError:
             await asyncio.to_thread(registry.rescan)
             return registry.get(name)
-
-    def _check_free(self, name: str) -> None:
-        """InvalidRequestError for a name that stands for a model which is not the library's to replace."""
-        for entry in self._manager.registry.entries():
-            if entry.name == name and entry.record is None:
-                raise InvalidRequestError(
-                    f"model {name!r} exists and is not shimmy's to replace: take another name", "model"
-                )
 
     async def _change(self, name: str, work: Callable[[Library], None]) -> None:
         """Do `work`, then make it known. DownloadError when the disk refuses."""

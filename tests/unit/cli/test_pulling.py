@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from fake_host import FakeHost, run_host
-from tiny_gguf import model_bytes
+from tiny_gguf import model_bytes, write_model
 
 from shimmy.cli import pull as command
 from shimmy.library.pull import Progress
@@ -38,6 +39,13 @@ def test_a_model_that_is_listed_then(run: Any, host: FakeHost) -> None:
 def test_what_cannot_be_pulled(run: Any, host: FakeHost, name: str, code: int, named: str) -> None:
     done = run("pull", name)
     assert (done.exit_code, named in done.stderr) == (code, True)
+
+
+def test_a_name_that_is_taken(run: Any, host: FakeHost, tmp_path: Path) -> None:
+    write_model(tmp_path / "models" / "llama3.gguf")
+    done = run("pull", "llama3")
+    assert (done.exit_code, "not shimmy's to replace" in done.stderr) == (1, True), done.output
+    assert not host.asked
 
 
 def test_a_host_that_cannot_be_reached(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:

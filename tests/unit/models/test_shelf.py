@@ -10,6 +10,7 @@ from tiny_gguf import write_adapter, write_model
 
 from shimmy.demo_model import demo_model_path
 from shimmy.discovery.walk import Root
+from shimmy.errors import InvalidRequestError
 from shimmy.library.library import Library
 from shimmy.library.record import Record
 from shimmy.models.registry import Registry
@@ -82,6 +83,9 @@ def test_the_demo_model_can_be_a_base(library: Library) -> None:
         ({"files": ("../outside.gguf",)}, "has no file"),
         ({"files": ("no.gguf",)}, "not a GGUF file"),
         ({"files": ("adapter.gguf",)}, "of kind adapter"),
+        ({}, "names neither files nor"),
+        ({"files": ("split-00001-of-00002.gguf",)}, "No such file"),
+        ({"files": ("a\0b.gguf",)}, "has no file"),
     ],
 )
 def test_records_of_no_use_are_problems(library: Library, fields: dict[str, Any], reason: str) -> None:
@@ -94,9 +98,31 @@ def test_records_of_no_use_are_problems(library: Library, fields: dict[str, Any]
     assert reason in problem.message
 
 
-def test_a_broken_record_is_a_problem(library: Library) -> None:
+@pytest.mark.parametrize("text", ["nonsense", "created = " + "9" * 5000, "x = " + "[" * 5000, "name = 1"])
+def test_a_broken_record_is_a_problem(library: Library, text: str) -> None:
     save(library, "good", base="shimmy-mini")
-    (library.folder / "names" / "bad.toml").write_text("nonsense")
+    (library.folder / "names" / "bad.toml").write_text(text)
     models = registry(library)
     assert "good" in models.names()
     assert [problem.path.name for problem in models.problems] == ["bad.toml"]
+
+
+def test_the_model_that_was_given_keeps_its_name(library: Library, tmp_path: Path) -> None:
+    given = write_model(tmp_path / "given" / "mine.gguf")
+    write_model(library.folder / "blobs" / "sha256-1")
+    save(library, "mine", files=("blobs/sha256-1",))
+    save(library, "shimmy-mini", files=("blobs/sha256-1",))
+    models = registry(library, model_path=given)
+    assert models.get("mine").path == given
+    assert models.get("shimmy-mini").path == demo_model_path()
+    assert ["another model is called" in problem.message for problem in models.problems] == [True, True]
+
+
+@pytest.mark.parametrize("name", ["given", "shimmy-mini"])
+def test_names_that_are_not_the_librarys_to_take(library: Library, tmp_path: Path, name: str) -> None:
+    models = registry(library, model_path=write_model(tmp_path / "given.gguf"))
+    with pytest.raises(InvalidRequestError, match="not shimmy's to replace"):
+        models.check_free(name)
+    save(library, "own", base="given")
+    models.rescan()
+    models.check_free("own")

@@ -142,6 +142,7 @@ class TestPull:
             ({"model": "evil.example/a/b"}, "no host to pull from"),
             ({"model": "llama3:8b", "insecure": True}, "insecure is not supported"),
             ({"model": 7}, "model must be a string"),
+            ({"model": "base"}, "not shimmy's to replace"),
         ],
     )
     def test_bad_requests(self, server: Any, fields: dict[str, Any], named: str) -> None:
