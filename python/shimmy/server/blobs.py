@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
-import os
-import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 from starlette.requests import ClientDisconnect, Request
@@ -19,9 +16,11 @@ from shimmy.library.blob import blob_file
 from shimmy.library.download import check_space
 from shimmy.library.egress import DownloadError
 from shimmy.library.library import Library
+from shimmy.library.new_file import NewFile, sweep
+from shimmy.server.body import BodyReader, drain
 from shimmy.server.errors import native_error, problem_of
 from shimmy.server.operation import BYTES, Family, Operation
-from shimmy.server.request_record import note_error
+from shimmy.server.request_record import CLIENT_LEFT, note_error
 
 _BATCH = 4 * 1024 * 1024
 """Bytes that are written at once, on another thread than the event loop's."""
@@ -51,14 +50,23 @@ class BlobRoutes:
         Family.OLLAMA, "Send a file", body=bytes, takes=BYTES, may_be_empty=True, statuses=(200, 201), errors=(502,)
     )
     async def _take(self, request: Request) -> Response:
-        """201 once it is there whole, 200 when it was before."""
+        """201 once it is there whole, 200 when it was before. No piece may take longer than `read_body_seconds`."""
+        body = BodyReader(request.receive, request.app.state.settings.read_body_seconds, whole=False)
+        try:
+            answer = await self._answer(request, body)
+            if not body.complete and answer.status_code != 408 and "expect" not in request.headers:
+                await drain(request.receive)
+        except ClientDisconnect:
+            return Response(status_code=CLIENT_LEFT)
+        return answer
+
+    async def _answer(self, request: Request, body: BodyReader) -> Response:
         try:
             path = self._path(request)
             if path.is_file():
                 return Response(status_code=200)
-            await self._store(request, path)
-        except ClientDisconnect:
-            return Response(status_code=499)
+            announced = request.headers.get("content-length", "")
+            await self._store(body, path, int(announced) if announced.isdigit() else _BATCH)
         except (ShimmyError, OSError) as error:
             known = error if isinstance(error, ShimmyError) else _unwritable(error)
             problem = problem_of(known)
@@ -69,48 +77,36 @@ class BlobRoutes:
     def _path(self, request: Request) -> Path:
         return self._library.file(blob_file(request.path_params["digest"]))
 
-    async def _store(self, request: Request, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        announced = request.headers.get("content-length", "")
-        check_space(path.parent, int(announced) if announced.isdigit() else _BATCH)
-        with _temporary(path) as file:
+    async def _store(self, body: BodyReader, path: Path, n_bytes: int) -> None:
+        sweep(path.parent)
+        with NewFile(path) as new:
+            check_space(path.parent, n_bytes)
             digest = hashlib.sha256()
 
             def write(batch: bytes) -> None:
                 check_space(path.parent, len(batch))
                 digest.update(batch)
-                file.write(batch)
+                new.file.write(batch)
 
-            async for batch in _batches(request):
+            async for batch in _batches(body):
                 await asyncio.to_thread(write, batch)
             if f"sha256-{digest.hexdigest()}" != path.name:
                 raise InvalidRequestError(
                     f"the body has the digest sha256:{digest.hexdigest()}, not the one it was sent as", "digest"
                 )
-            file.flush()
-            await asyncio.to_thread(os.replace, file.name, path)
-
-
-@contextlib.contextmanager
-def _temporary(path: Path) -> Iterator[tempfile._TemporaryFileWrapper[bytes]]:
-    """A new file beside `path`, which is gone afterwards unless it was renamed."""
-    file = tempfile.NamedTemporaryFile(dir=path.parent, prefix=".new-", delete=False)  # noqa: SIM115 - closed below
-    try:
-        with file:
-            yield file
-    finally:
-        Path(file.name).unlink(missing_ok=True)
+            await asyncio.to_thread(new.commit)
 
 
 def _unwritable(error: OSError) -> ShimmyError:
     return DownloadError(f"the library cannot be written: {error.strerror or error}")
 
 
-async def _batches(request: Request) -> AsyncIterator[bytes]:
+async def _batches(body: BodyReader) -> AsyncIterator[bytes]:
     """The body in pieces of some megabytes."""
     chunks: list[bytes] = []
     size = 0
-    async for chunk in request.stream():
+    while not body.complete:
+        chunk = await body.read()
         chunks.append(chunk)
         size += len(chunk)
         if size >= _BATCH:

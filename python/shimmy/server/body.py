@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope
 from shimmy.server.errors import HttpError
 
 DRAIN_SECONDS = 10.0
-"""How long a body that is too large is read and thrown away, so that its sender sees the answer."""
+"""How long a body that is refused is read and thrown away, so that its sender sees the answer."""
 GRACE_SECONDS = 10.0
 """After which a body must have come at MIN_BYTES_PER_SECOND."""
 MIN_BYTES_PER_SECOND = 1024
@@ -27,57 +27,58 @@ async def read_body(scope: Scope, receive: Receive, limit: int, seconds: float) 
     too_large = announced.isdigit() and int(announced) > limit
     if too_large and b"expect" in headers:
         raise _too_large(limit)
-    body = _Body(limit)
-    if not too_large and await body.read(receive, seconds):
-        return body.value
+    body = BodyReader(receive, seconds)
+    chunks: list[bytes] = []
+    while not too_large and not body.complete:
+        chunks.append(await body.read())
+        too_large = body.size > limit
+    if not too_large:
+        return b"".join(chunks)
+    chunks.clear()
     if not body.complete:
-        with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(_drain(receive), DRAIN_SECONDS)
+        await drain(receive)
     raise _too_large(limit)
 
 
-class _Body:
-    """What has come of a body."""
+class BodyReader:
+    """A body piece by piece, which must keep coming."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, receive: Receive, seconds: float, *, whole: bool = True) -> None:
+        """After `seconds` the last piece has to be there; unless it is read `whole`, each one so long after that before
+        it.
+        """
         self.complete = False
-        self._limit = limit
-        self._chunks: list[bytes] = []
-        self._size = 0
+        self.size = 0
+        """In bytes, of what came so far."""
+        self._receive = receive
+        self._seconds = seconds
+        self._whole = whole
+        self._begin = time.monotonic()
 
-    @property
-    def value(self) -> bytes:
-        return b"".join(self._chunks)
-
-    async def read(self, receive: Receive, seconds: float) -> bool:
-        """True when it is there, False when it is too large."""
-        begin = time.monotonic()
-        reading = asyncio.ensure_future(self._read(receive))
+    async def read(self) -> bytes:
+        """The next piece. HttpError 408 when it comes too late, ClientDisconnect when the sender leaves."""
+        now = time.monotonic() - self._begin
+        allowed = min(self._seconds + (0 if self._whole else now), GRACE_SECONDS + self.size / MIN_BYTES_PER_SECOND)
         try:
-            while not reading.done():
-                allowed = min(seconds, GRACE_SECONDS + self._size / MIN_BYTES_PER_SECOND)
-                left = begin + allowed - time.monotonic()
-                if left <= 0:
-                    reason = f"{self._size} bytes came in {allowed:.0f} s"
-                    raise HttpError(408, f"the request body came too slowly: {reason}", "request_timeout")
-                await asyncio.wait({reading}, timeout=left)
-        finally:
-            reading.cancel()
-        return reading.result()
+            message = await asyncio.wait_for(self._receive(), allowed - now)
+        except asyncio.TimeoutError:
+            reason = f"{self.size} bytes came in {allowed:.0f} s"
+            raise HttpError(408, f"the request body came too slowly: {reason}", "request_timeout") from None
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        chunk: bytes = message.get("body", b"")
+        self.size += len(chunk)
+        self.complete = not message.get("more_body", False)
+        return chunk
 
-    async def _read(self, receive: Receive) -> bool:
-        while not self.complete and self._size <= self._limit:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise ClientDisconnect
-            chunk: bytes = message.get("body", b"")
-            self._chunks.append(chunk)
-            self._size += len(chunk)
-            self.complete = not message.get("more_body", False)
-        if self._size <= self._limit:
-            return True
-        self._chunks.clear()
-        return False
+
+async def drain(receive: Receive) -> None:
+    """Read what is left of a body for a while and throw it away: a sender that still sends would not see the answer.
+
+    ClientDisconnect when the sender leaves.
+    """
+    with contextlib.suppress(asyncio.TimeoutError):
+        await asyncio.wait_for(_drain(receive), DRAIN_SECONDS)
 
 
 async def _drain(receive: Receive) -> None:

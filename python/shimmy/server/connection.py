@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import sys
 from http import HTTPStatus
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -20,7 +22,7 @@ class HeadTooLargeError(Exception):
 
 class Connection(HttpToolsProtocol):
     """Cut with 408 when a request's head takes longer than `head_seconds`, without a word when nothing came, with 431
-    when it is too large; dropped when nothing could be written for `stall_seconds`.
+    when it is too large; dropped when its client read nothing for `stall_seconds` of what waits for it.
 
     uvicorn itself closes only connections that are idle between two requests.
     """
@@ -99,7 +101,7 @@ class Connection(HttpToolsProtocol):
     def pause_writing(self) -> None:
         super().pause_writing()
         if self._stall_timer is None:
-            self._stall_timer = self.loop.call_later(self.stall_seconds, self.transport.abort)
+            self._watch_stall()
 
     def resume_writing(self) -> None:
         self._stop_stall_timer()
@@ -124,6 +126,31 @@ class Connection(HttpToolsProtocol):
         if self._stall_timer is not None:
             self._stall_timer.cancel()
             self._stall_timer = None
+
+    def _watch_stall(self) -> None:
+        """Nothing is added while writing is paused: what waits to be read must shrink from one look to the next."""
+        waiting = self._n_unread()
+
+        def look() -> None:
+            if self._n_unread() < waiting:
+                self._watch_stall()
+            else:
+                self._stall_timer = None
+                self.transport.abort()
+
+        self._stall_timer = self.loop.call_later(self.stall_seconds, look)
+
+    def _n_unread(self) -> int:
+        """Bytes in our buffer and, where it can be asked, the system's, which may take megabytes at once from ours."""
+        n_bytes = self.transport.get_write_buffer_size()
+        if sys.platform == "linux":
+            import fcntl
+            import termios
+
+            handle = self.transport.get_extra_info("socket").fileno()
+            with contextlib.suppress(OSError):
+                n_bytes += int.from_bytes(fcntl.ioctl(handle, termios.TIOCOUTQ, bytes(4)), sys.byteorder)
+        return n_bytes
 
     def _head_is_late(self) -> None:
         self._head_timer = None

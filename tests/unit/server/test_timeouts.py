@@ -133,6 +133,25 @@ def test_what_follows_an_early_answer_is_not_waited_for_without_end(quick: Any) 
         assert time.monotonic() - begin < 3
 
 
+BLOB = b"POST /api/blobs/sha256:%s HTTP/1.1\r\nhost: localhost\r\ncontent-length: 50000000\r\n\r\n"
+
+
+@pytest.mark.parametrize("sent", [b"", b"x" * 100])
+def test_a_blob_must_keep_coming(quick: Any, sent: bytes) -> None:
+    with raw(quick) as connection:
+        connection.sendall(BLOB % (b"0" * 64) + sent)
+        status, error = status_and_error(rest_of(connection))
+    assert (status, error.partition(" came in")[0]) == (408, f"the request body came too slowly: {len(sent)} bytes")
+
+
+def test_a_blob_that_is_refused_is_read_first(server: Any) -> None:
+    with raw(server) as connection:
+        connection.sendall(BLOB % b"none")
+        for _ in range(500):
+            connection.sendall(bytes(100_000))
+        assert answer_of(connection).startswith(b"HTTP/1.1 400")
+
+
 @pytest.mark.parametrize(
     "head",
     [
@@ -194,6 +213,20 @@ def test_who_does_not_read_is_left(quick: Any) -> None:
         connection.sendall(head + payload)
         quick.wait_until(lambda: bool(quick.engines) and len(quick.engine.requests) > 0)
         quick.wait_until(lambda: len(quick.engine.cancelled) > 0)
+
+
+def test_who_reads_slowly_is_not(quick: Any) -> None:
+    payload = json.dumps({"model": "m", "prompt": "flood", "stream": True}).encode()
+    with raw(quick) as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        head = b"POST /v1/completions HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n" % len(payload)
+        connection.sendall(head + payload)
+        quick.wait_until(lambda: bool(quick.engines) and len(quick.engine.requests) > 0)
+        end = time.monotonic() + 2  # of four times as long as a stall may be
+        while time.monotonic() < end:
+            assert connection.recv(4096)
+            time.sleep(0.02)
+        assert not quick.engine.cancelled
 
 
 def open_socket(server: Any, connection: socket.socket) -> None:
