@@ -11,6 +11,8 @@ import time
 from shimmy.settings import LogFormat, LogLevel
 
 _CHATTY = ("shimmy.llama", "uvicorn")
+_TELLTALE = ("httpx", "httpx2", "httpcore", "httpcore2")
+"""They tell the addresses that they ask, and headers: those of downloads are signed, and hold tokens."""
 # uvicorn's color_message says the message again.
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "color_message"}
 _PLAIN = re.compile(r"[!#-<>-~]+")
@@ -21,7 +23,7 @@ def configure_logging(level: LogLevel, log_format: LogFormat) -> None:
     """Send every record of `level` and above to stderr. Replaces handlers that an earlier call installed.
 
     llama.cpp and the HTTP server tell about every load and request at level info; of them only warnings show, unless
-    `level` is debug.
+    `level` is debug. Of HTTP clients they always do.
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
@@ -33,6 +35,8 @@ def configure_logging(level: LogLevel, log_format: LogFormat) -> None:
     root.setLevel(level.upper())
     for name in _CHATTY:
         logging.getLogger(name).setLevel(logging.DEBUG if level == "debug" else logging.WARNING)
+    for name in _TELLTALE:
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 class TextFormatter(logging.Formatter):

@@ -31,6 +31,7 @@ from shimmy.settings import Settings, SettingsError, data_path, library_path, mo
 DEMO_NAME = "shimmy-mini"
 
 _NAMED = 100  # models in an error
+_QUOTED = 200  # characters of what was asked for
 _COMPARED = 1000  # names among which a close one is looked for: that is slow
 
 
@@ -317,13 +318,15 @@ def _twin(given: LocalModel, models: list[LocalModel]) -> LocalModel | None:
 def _unknown(name: str, index: _Index) -> str:
     known = [*index.entries, *index.virtual, *([] if DEMO_NAME in index.entries else [DEMO_NAME])]
     more = f" and {len(known) - _NAMED} more" if len(known) > _NAMED else ""
-    message = f"model {name!r} not found; available: {', '.join(known[:_NAMED])}{more}."
-    close = difflib.get_close_matches(name.lower(), [*known, *index.aliases][:_COMPARED], n=1, cutoff=0.5)
+    quoted = name if len(name) <= _QUOTED else f"{name[:_QUOTED]}..."
+    message = f"model {quoted!r} not found; available: {', '.join(known[:_NAMED])}{more}."
+    names = [*known, *index.aliases][:_COMPARED] if len(name) <= _QUOTED else []
+    close = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.5)
     if close:
         message += f" Did you mean {close[0]!r}?"
     other = next((model for model in index.scan.models if model.name == name), None)
     if other is not None:
-        message += f" {other.path} is of kind {other.kind} and cannot be loaded on its own."
+        message += f" {name!r} is of kind {other.kind} and cannot be loaded on its own."
     return message
 
 

@@ -190,3 +190,9 @@ class TestLogs:
         assert logging.getLogger(name).isEnabledFor(logging.WARNING)
         configure_logging("debug", "text")
         assert logging.getLogger(name).isEnabledFor(logging.INFO)
+
+    @pytest.mark.parametrize("name", ["httpx", "httpx2", "httpcore.http11"])
+    def test_addresses_that_are_downloaded_from_never_show(self, name: str) -> None:
+        configure_logging("debug", "text")
+        assert not logging.getLogger(name).isEnabledFor(logging.INFO)
+        assert logging.getLogger(name).isEnabledFor(logging.WARNING)

@@ -10,7 +10,7 @@ from tiny_gguf import write_adapter, write_model
 
 from shimmy.demo_model import demo_model_path
 from shimmy.discovery.walk import Root
-from shimmy.errors import InvalidRequestError
+from shimmy.errors import InvalidRequestError, ModelNotFoundError
 from shimmy.library.library import Library
 from shimmy.library.record import Record
 from shimmy.models.registry import Registry
@@ -126,3 +126,14 @@ def test_names_that_are_not_the_librarys_to_take(library: Library, tmp_path: Pat
     save(library, "own", base="given")
     models.rescan()
     models.check_free("own")
+
+
+def test_what_is_not_found_is_told_without_paths_and_in_short(library: Library, tmp_path: Path) -> None:
+    write_adapter(tmp_path / "adapter.gguf")
+    models = registry(library, tmp_path)
+    with pytest.raises(ModelNotFoundError, match="'adapter' is of kind adapter") as caught:
+        models.get("adapter")
+    assert str(tmp_path) not in caught.value.message
+    with pytest.raises(ModelNotFoundError) as caught:
+        models.get("x" * 1_000_000)
+    assert len(caught.value.message) < 500
