@@ -27,6 +27,7 @@ from shimmy.server.document_routes import DocumentRoutes
 from shimmy.server.embeddings import EmbeddingRoutes
 from shimmy.server.endpoint import unexpected
 from shimmy.server.errors import HttpError, problem_of, shape_for
+from shimmy.server.failure import Failures
 from shimmy.server.feedback import FeedbackRoutes
 from shimmy.server.feedback_store import FeedbackStore
 from shimmy.server.guard import LOOPBACK_ORIGIN, Guard
@@ -49,6 +50,20 @@ from shimmy.server.tools import ToolRoutes
 from shimmy.server.traces import Traces, open_traces
 from shimmy.server.workflows import WorkflowRoutes
 from shimmy.settings import Settings, bind_address, data_path
+
+EXPOSED_HEADERS = [
+    context_header.NAME,
+    "openai-processing-ms",
+    "request-id",
+    "retry-after",
+    "x-ratelimit-limit-requests",
+    "x-ratelimit-remaining-requests",
+    "x-ratelimit-reset-requests",
+    "x-request-id",
+    "x-shimmy-model",
+    "x-should-retry",
+]
+"""What the scripts of a web page may read."""
 
 
 def create_app(manager: ModelManager, settings: Settings, tools: ToolRegistry | None = None) -> FastAPI:
@@ -105,8 +120,9 @@ def create_app(manager: ModelManager, settings: Settings, tools: ToolRegistry | 
                 allow_origin_regex=LOOPBACK_ORIGIN,
                 allow_methods=["GET", "POST", "DELETE", "HEAD", "OPTIONS"],
                 allow_headers=["*"],
-                expose_headers=["x-request-id", "x-shimmy-model", "retry-after", context_header.NAME],
+                expose_headers=EXPOSED_HEADERS,
             ),
+            Middleware(Failures),
             Middleware(Auth, keys=keys),
             Middleware(Limits, limiter=limiter),
         ],
@@ -120,6 +136,7 @@ def create_app(manager: ModelManager, settings: Settings, tools: ToolRegistry | 
         redirect_slashes=False,
     )
     app.state.settings = settings  # for every Endpoint
+    app.state.begin_shutdown = library.close  # nobody waits for downloads that are under way
     return app
 
 

@@ -51,7 +51,7 @@ class Backend:
         """
         client = await stack.enter_async_context(self.manager.use(model))
         requests = [self.completed(model, request, sampling, index) for index, request in enumerate(requests)]
-        return Running(client, [await self._start(client, request, stack) for request in requests])
+        return Running(client, [await self._start(model, client, request, stack) for request in requests])
 
     def completed(
         self, model: str, request: GenerateRequest, sampling: Mapping[str, Any], index: int = 0
@@ -64,9 +64,9 @@ class Backend:
         return self.manager.registry.get(model).defaults.conversation(prompt)
 
     async def _start(
-        self, client: EngineClient, request: GenerateRequest, stack: AsyncExitStack
+        self, model: str, client: EngineClient, request: GenerateRequest, stack: AsyncExitStack
     ) -> AsyncIterator[RequestOutput]:
-        name = client.info.name
+        name = self.manager.registry.get(model).name  # not its engine's, which others may share
         request = msgspec.structs.replace(request, tenant=tenant.get())
         tracked = TrackedRequest(name, request, self.metrics.of(name))
         self.tracker.add(tracked)

@@ -70,9 +70,10 @@ class EmbeddingRoutes:
             )
         request = EmbedRequest(input=prompts_of(body.input, "input", MAX_INPUTS), dimensions=body.dimensions)
         client = await call.stack.enter_async_context(self._manager.use(body.model))
+        name = self._manager.registry.get(body.model).name
         embedded = await client.embed(request)
         if (record := current_record()) is not None:
-            record.note_embedding(client.info.name, embedded.prompt_tokens)
+            record.note_embedding(name, embedded.prompt_tokens)
         return Reply(await asyncio.to_thread(_answer, embedded, body))
 
     @Operation(
@@ -100,9 +101,10 @@ class EmbeddingRoutes:
         request = RerankRequest(
             query=body.query, documents=documents, top_n=body.top_n, raw_scores=bool(body.raw_scores)
         )
+        name = self._manager.registry.get(model).name
         ranking = await client.rerank(request)
         if (record := current_record()) is not None:
-            record.note_embedding(client.info.name, ranking.prompt_tokens)
+            record.note_embedding(name, ranking.prompt_tokens)
         if body.texts is not None:
             ranked = [TextRank(index=one.index, score=one.score) for one in ranking.results]
             for text_rank in ranked if body.return_text else ():

@@ -149,8 +149,10 @@ def reading(work: Callable[[Request], Awaitable[Any]], shape: ErrorShape) -> Cal
     async def handle(request: Request) -> Response:
         try:
             answer = await work(request)
-        except ShimmyError as error:
-            problem = problem_of(error)
+        except Exception as error:
+            if not isinstance(error, ShimmyError):
+                logger.exception("a request failed unexpectedly")
+            problem = problem_of(error if isinstance(error, ShimmyError) else unexpected())
             note_error(problem)
             return Response(shape(problem), problem.status, problem.headers, "application/json")
         if answer is None:

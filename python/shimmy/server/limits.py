@@ -94,6 +94,10 @@ class Quota:
         return len(self._times)
 
 
+def _rate(quotas: tuple[Quota, ...]) -> dict[str, str]:
+    return next((headers for quota in quotas if (headers := quota.headers())), {})
+
+
 class Place:
     """One request among those under way."""
 
@@ -127,7 +131,7 @@ class Hold:
     @property
     def headers(self) -> dict[str, str]:
         """Of the first quota that has a rate: the caller's own before that of all."""
-        return next((headers for quota in self._place.quotas if (headers := quota.headers())), {})
+        return _rate(self._place.quotas)
 
     def share(self) -> Hold:
         """Another one."""
@@ -165,13 +169,20 @@ class Limiter:
 
     def admit(self) -> Hold:
         """Count a request of this task's tenant. HttpError 429 when it is one too many; then it does not count."""
-        own = self._quotas.get(tenant.get(), self._keyless)
-        quotas = tuple(quota for quota in (own, self._all) if not quota.unlimited)
+        quotas = self._of_caller()
         for quota in quotas:
             quota.check()
         for quota in quotas:
             quota.take()
         return Place(quotas).hold()
+
+    def headers(self) -> dict[str, str]:
+        """About the rate of this task's tenant, also for one that was refused."""
+        return _rate(self._of_caller())
+
+    def _of_caller(self) -> tuple[Quota, ...]:
+        own = self._quotas.get(tenant.get(), self._keyless)
+        return tuple(quota for quota in (own, self._all) if not quota.unlimited)
 
     @staticmethod
     def share() -> Hold:
@@ -206,14 +217,13 @@ class Limits:
         try:
             hold = self._limiter.admit()
         except HttpError as error:
-            await refuse(scope, receive, send, error)
+            await refuse(scope, receive, send, error, *_raw(self._limiter.headers()))
             return
         _hold.set(hold)
 
         async def send_and_release(message: Message) -> None:
             if message["type"] == "http.response.start":
-                rate = [(name.encode(), value.encode()) for name, value in hold.headers.items()]
-                message["headers"] = [*message.get("headers", ()), *rate]
+                message["headers"] = [*message.get("headers", ()), *_raw(hold.headers)]
             elif not message.get("more_body", False):
                 hold.release()  # first, for a client that asks again at once
             await send(message)
@@ -227,3 +237,7 @@ def is_counted(scope: Scope) -> bool:
     if scope["type"] != "http" or scope["method"] != "POST":
         return False
     return scope_for(scope["path"]) != "admin" and _FREE.fullmatch(scope["path"]) is None
+
+
+def _raw(headers: dict[str, str]) -> list[tuple[bytes, bytes]]:
+    return [(name.encode(), value.encode()) for name, value in headers.items()]

@@ -33,6 +33,7 @@ from shimmy.server.ollama_conversation import chat_request, conversation_of, eng
 from shimmy.server.ollama_embeddings import Embedded, embed, embeddings_answer
 from shimmy.server.ollama_models import described, process_of, shown
 from shimmy.server.operation import JSON, LINES, MODEL_ERRORS, Family, Operation
+from shimmy.server.request_record import current_record
 from shimmy.server.schemas.decoding import decode
 from shimmy.server.schemas.ollama import (
     OLLAMA_DEFAULTS,
@@ -191,7 +192,11 @@ class OllamaRoutes:
         begin = time.perf_counter()
         client = await self._use(self._name(body.model), body.keep_alive, call)
         load_seconds = time.perf_counter() - begin
-        return await embed(client, texts, body), time.perf_counter() - begin, load_seconds
+        name = self._manager.registry.get(body.model).name
+        embedded = await embed(client, texts, body)
+        if (record := current_record()) is not None:
+            record.note_embedding(name, embedded.embeddings.prompt_tokens)
+        return embedded, time.perf_counter() - begin, load_seconds
 
     @Operation(Family.OLLAMA, "Tell the release of Ollama whose API this is", answers={JSON: OllamaVersion})
     async def _version(self, request: Request) -> Response:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from starlette.types import Receive, Scope, Send
 
-from shimmy.server.errors import HttpError, problem_of, shape_for
+from shimmy.errors import ShimmyError
+from shimmy.server.errors import problem_of, shape_for
 from shimmy.server.request_record import note_error
 
 
-async def refuse(scope: Scope, receive: Receive, send: Send, error: HttpError, *headers: tuple[bytes, bytes]) -> None:
+async def refuse(scope: Scope, receive: Receive, send: Send, error: ShimmyError, *headers: tuple[bytes, bytes]) -> None:
     """The error in the shape that callers of this path understand; a socket is closed with it as the reason."""
     problem = problem_of(error)
     note_error(problem)

@@ -128,6 +128,29 @@ def test_errors_by_their_code(own: Any, lines: Lines, prompt: str, stream: bool,
     assert (line["status"], line["error"]) == (status, error)
 
 
+@pytest.mark.parametrize(
+    ("broken", "method", "path"),
+    [
+        ("model_routes.ModelRoutes._lines", "GET", "/api/models"),
+        ("limits.Limiter.admit", "POST", "/v1/chat/completions"),
+        ("health.HealthRoutes._health", "GET", "/health"),
+    ],
+)
+def test_bugs_outside_of_routes(
+    start_server: Any, lines: Lines, monkeypatch: pytest.MonkeyPatch, broken: str, method: str, path: str
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(f"shimmy.server.{broken}", fail)
+    with start_server(Settings(bind="127.0.0.1:0", access_log=True)) as server:
+        answer = server.http.request(method, path)
+        assert (answer.status_code, "internal server error" in answer.text) == (500, True)
+        line = after(server, lines)
+        assert (line["status"], line["error"]) == (500, "server_error")
+        assert line["request_id"] == answer.headers["x-request-id"]
+
+
 def test_what_is_refused(own: Any, lines: Lines) -> None:
     own.http.get("/nowhere")
     line = after(own, lines)
@@ -143,6 +166,12 @@ def test_what_is_refused(own: Any, lines: Lines) -> None:
 
 
 def test_embeddings(own: Any, lines: Lines) -> None:
+    for path in ("/api/embed", "/api/embeddings"):
+        lines.records.clear()
+        own.http.post(path, json={"model": "m", "input": "four", "prompt": "four"})
+        line = after(own, lines)
+        assert (line["model"], line["prompt_tokens"]) == ("m", 4)
+    lines.records.clear()
     own.http.post("/v1/embeddings", json={"model": "m", "input": "four"})
     line = after(own, lines)
     assert (line["model"], line["prompt_tokens"], "completion_tokens" in line) == ("m", 4, False)

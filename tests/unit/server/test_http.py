@@ -139,6 +139,9 @@ def test_configured_hosts_and_origins_pass(start_server: Callable[..., Any]) -> 
         headers = {"origin": "https://app.example", "access-control-request-method": "POST"}
         response = server.http.options("/v1/chat/completions", headers=headers)
         assert response.headers["access-control-allow-origin"] == "https://app.example"
+        answered = server.http.get("/v1/models", headers={"origin": "https://app.example"})
+        exposed = answered.headers["access-control-expose-headers"].split(", ")
+        assert {"x-ratelimit-remaining-requests", "retry-after", "x-should-retry"} <= set(exposed)
 
 
 @pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://localhost.evil.example", "file://"])

@@ -142,6 +142,8 @@ def test_429_in_each_protocols_shape(start_server: Any) -> None:
         for path in ("/v1/chat/completions", "/v1/messages", "/api/chat", "/v1/responses", "/completion"):
             answer = server.http.post(path, json={**BODY, "max_tokens": 5})
             assert answer.status_code == 429
+            rate = [answer.headers[f"x-ratelimit-{what}-requests"] for what in ("limit", "remaining")]
+            assert rate == ["1", "0"]
             assert 55 <= int(answer.headers["retry-after"]) <= 60
             told = answer.json()["error"]
             message = told if path.startswith("/api/") else told["message"]
