@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from shimmy.errors import ShimmyError
+from shimmy.models.manager import ModelManager
 from shimmy.models.registry import Registry
 from shimmy.settings import SettingsError
 
@@ -30,14 +31,15 @@ def check_can_follow() -> None:
         raise SettingsError('watch needs the package watchfiles: pip install "shimmy-llm[watch]"')
 
 
-async def follow(registry: Registry, *, settle_ms: int = SETTLE_MS, look_ms: int = LOOK_MS) -> None:
+async def follow(manager: ModelManager, *, settle_ms: int = SETTLE_MS, look_ms: int = LOOK_MS) -> None:
     """Search again, on another thread, whenever a model or the settings file changes; until cancelled.
 
-    A search that fails leaves the registry as it is and is logged. Where the system refuses to watch, that is logged
-    and this returns.
+    Engines of models that changed are freed. A search that fails leaves everything as it is and is logged. Where the
+    system refuses to watch, that is logged and this returns.
     """
     from watchfiles import Change, awatch
 
+    registry = manager.registry
     while True:
         folders = await asyncio.to_thread(_folders, registry)
         if not folders:
@@ -58,7 +60,7 @@ async def follow(registry: Registry, *, settle_ms: int = SETTLE_MS, look_ms: int
                 moved = any(change is Change.deleted and path in watched for change, path in changes)
                 moved = moved or await asyncio.to_thread(_folders, registry) != folders
                 if changes or moved or fresh:
-                    await _rescan(registry)
+                    await _rescan(manager)
                 fresh = False
                 if moved:
                     break
@@ -69,13 +71,13 @@ async def follow(registry: Registry, *, settle_ms: int = SETTLE_MS, look_ms: int
             return
 
 
-async def _rescan(registry: Registry) -> None:
+async def _rescan(manager: ModelManager) -> None:
     try:
-        await asyncio.to_thread(registry.rescan)
+        await manager.rescan()
     except (ShimmyError, OSError) as error:
         logger.error("the models stay as they were found before: %s", error)
     else:
-        logger.info("searched again: %d models", len(registry.entries()))
+        logger.info("searched again: %d models", len(manager.registry.entries()))
 
 
 def _folders(registry: Registry) -> list[Path]:

@@ -7,12 +7,13 @@ import logging
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Literal, TypeAlias
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import msgspec
 
 from shimmy.engine_client import EngineClient
-from shimmy.errors import ModelLoadError, ModelNotReadyError, ShimmyError
+from shimmy.errors import ModelLoadError, ModelNotFoundError, ModelNotReadyError, ShimmyError
 from shimmy.model_info import EngineStats, ModelInfo
 from shimmy.models.entry import ModelEntry
 from shimmy.models.registry import Registry
@@ -59,11 +60,21 @@ class _Lease:
             self.free.set()
 
 
+class _Identity(NamedTuple):
+    """What makes an engine another one."""
+
+    path: Path
+    mtime: float
+    template: str | None = None
+    n_ctx: Any = None
+
+
 class _Slot:
     """The life of one model: nothing, a load in flight, a client, or the error of the last load."""
 
     def __init__(self) -> None:
         self.loading: asyncio.Task[_Lease] | None = None
+        self.loaded_as: _Identity | None = None
         self.lease: _Lease | None = None
         self.error: ShimmyError | None = None
         self.progress = 0.0
@@ -91,6 +102,7 @@ class ModelManager:
         self._start = start
         self._slots: dict[str, _Slot] = {}
         self._leaving: dict[_Lease, asyncio.Task[None]] = {}
+        self._freeing: set[asyncio.Future[bool]] = set()
         self._closed = False
 
     @asynccontextmanager
@@ -138,9 +150,12 @@ class ModelManager:
         Raises ModelNotFoundError for a name that the registry does not have.
         """
         slot = self._slot(name)
-        if slot is not None and slot.loading is not None:
+        return slot is not None and await self._free(slot, force=force)
+
+    async def _free(self, slot: _Slot, *, force: bool = False) -> bool:
+        if slot.loading is not None:
             await asyncio.wait({slot.loading})
-        if slot is None or slot.lease is None:
+        if slot.lease is None:
             return False
         lease, slot.lease = slot.lease, None
         leaving = asyncio.ensure_future(self._leave(lease, force=force))
@@ -153,6 +168,26 @@ class ModelManager:
         if not force:
             await lease.free.wait()
         await lease.client.close()
+
+    async def rescan(self) -> None:
+        """Have the registry search again. An engine whose model is gone, or is another one by now, is freed once the
+        requests that use it have ended; nobody waits for that.
+
+        Raises what `Registry.rescan` does; then everything stays.
+        """
+        await asyncio.to_thread(self.registry.rescan)
+        for name, slot in self._slots.items():
+            if slot.state() != "unloaded" and slot.loaded_as != self._loadable_as(name):
+                freeing = asyncio.ensure_future(self._free(slot))
+                self._freeing.add(freeing)
+                freeing.add_done_callback(self._freeing.discard)
+
+    def _loadable_as(self, engine: str) -> _Identity | None:
+        try:
+            entry = self.registry.get(engine)
+        except ModelNotFoundError:
+            return None
+        return _identity(entry) if entry.engine == engine else None
 
     def status(self, name: str) -> ModelStatus:
         """Raises ModelNotFoundError for a name that the registry does not have."""
@@ -196,6 +231,7 @@ class ModelManager:
             return slot, lease
         if slot.loading is None:
             slot.progress = 0.0
+            slot.loaded_as = _identity(entry)
             slot.loading = asyncio.ensure_future(self._load(slot, entry))
             slot.loading.add_done_callback(_retrieve)
         # A caller that goes away must not stop the load that others wait for.
@@ -221,6 +257,12 @@ class ModelManager:
             return slot.lease
         finally:
             slot.loading = None
+
+
+def _identity(entry: ModelEntry) -> _Identity:
+    if entry.record is None:
+        return _Identity(entry.path, entry.model.mtime)
+    return _Identity(entry.path, entry.model.mtime, entry.record.template, entry.record.parameters.get("num_ctx"))
 
 
 def _retrieve(load: asyncio.Task[_Lease]) -> None:

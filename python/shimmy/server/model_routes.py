@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import msgspec
 from starlette.requests import Request
 from starlette.routing import BaseRoute, Route
@@ -58,7 +56,7 @@ class ModelRoutes:
 
     @Operation(Family.SHIMMY, "Search for models again", answers={JSON: Discovered})
     async def _discover(self, request: Request) -> msgspec.Struct:
-        await asyncio.to_thread(self._manager.registry.rescan)
+        await self._manager.rescan()
         lines = self._lines()
         return Discovered(sum(line.source == "discovered" for line in lines), lines)
 

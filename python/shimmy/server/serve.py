@@ -62,8 +62,11 @@ def serve(settings: Settings, registry: Registry, *, preload: str | None = None,
     if settings.watch:
         check_can_follow()
     manager = ModelManager(registry, partial(RunnerClient.start, hang_seconds=settings.hang_seconds))
-    config = uvicorn_config(create_app(manager, settings), settings)
-    _Server(config, manager, preload, banner, follows=settings.watch).run(sockets=[listener])
+    app = create_app(manager, settings)
+    server = _Server(
+        uvicorn_config(app, settings), manager, preload, banner, app.state.begin_shutdown, follows=settings.watch
+    )
+    server.run(sockets=[listener])
 
 
 def uvicorn_config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
@@ -95,6 +98,7 @@ class _Server(uvicorn.Server):
         manager: ModelManager,
         preload: str | None,
         banner: Banner | None,
+        begin_shutdown: Callable[[], None],
         *,
         follows: bool,
     ) -> None:
@@ -102,6 +106,7 @@ class _Server(uvicorn.Server):
         self._manager = manager
         self._preload = preload
         self._banner = banner
+        self._begin_shutdown = begin_shutdown
         self._follows = follows
         self._beside: list[asyncio.Task[None]] = []
 
@@ -110,9 +115,10 @@ class _Server(uvicorn.Server):
         url = url_of(sockets[0]) if sockets else ""
         self._beside.append(asyncio.ensure_future(self._announce(url)))
         if self._follows:
-            self._beside.append(asyncio.ensure_future(follow(self._manager.registry)))
+            self._beside.append(asyncio.ensure_future(follow(self._manager)))
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._begin_shutdown()
         deadline = asyncio.ensure_future(self._end_streams())
         try:
             await super().shutdown(sockets)

@@ -13,6 +13,7 @@ from tiny_gguf import model_bytes, write_model
 from shimmy.discovery.walk import Root
 from shimmy.models import follow as module
 from shimmy.models.follow import check_can_follow, follow
+from shimmy.models.manager import ModelManager
 from shimmy.models.registry import Registry
 from shimmy.settings import Settings, SettingsError
 
@@ -31,7 +32,7 @@ def following(registry: Registry, steps: Callable[[], object]) -> None:
     """Run `steps`, a coroutine function, while `registry` follows the disk."""
 
     async def run() -> None:
-        task = asyncio.ensure_future(follow(registry, settle_ms=50, look_ms=100))
+        task = asyncio.ensure_future(follow(ModelManager(registry), settle_ms=50, look_ms=100))
         await asyncio.sleep(0.3)
         try:
             await steps()  # type: ignore[misc]

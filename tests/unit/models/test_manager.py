@@ -281,3 +281,24 @@ def test_loads_and_unloads_race_with_requests() -> None:
         assert not any(engine.alive or engine.running for engine in starter.engines)
 
     run(test)
+
+
+def test_a_search_frees_what_changed_or_went() -> None:
+    async def test(manager: ModelManager, starter: Starter) -> None:
+        registry: FakeRegistry = manager.registry
+        kept, changed = await manager.get("m"), await manager.get("other")
+        await manager.rescan()
+        registry._entries["other"] = FakeEntry("other", "o.gguf", created=1_800_000_000)
+        async with manager.use("other"):
+            await manager.rescan()
+            await asyncio.sleep(0.01)
+            assert (kept.alive, changed.alive) == (True, True)
+        await asyncio.sleep(0.01)
+        assert (kept.alive, changed.alive) == (True, False)
+        assert (await manager.get("other")).alive
+        del registry._entries["m"]
+        await manager.rescan()
+        await asyncio.sleep(0.01)
+        assert not kept.alive
+
+    run(test)
