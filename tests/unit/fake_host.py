@@ -39,6 +39,8 @@ class FakeHost:
         """Bodies of more than a kilobyte stop in their middle until it is set."""
         self.gate.set()
         self.ignore_range = False
+        self.wrong_range = False
+        """Parts begin one byte too late."""
 
     def add_model(self, name: str, layers: dict[str, bytes], *, tag: str = "latest") -> dict[str, Any]:
         """A model of an Ollama registry: kind of layer -> content. Returns its manifest."""
@@ -95,7 +97,7 @@ def _handler(host: FakeHost) -> type[BaseHTTPRequestHandler]:
             if start is None or host.ignore_range:
                 self._answer(200, body)
                 return
-            first = int(start[1])
+            first = int(start[1]) + host.wrong_range
             self._answer(206, body[first:], content_range=f"bytes {first}-{len(body) - 1}/{len(body)}")
 
         def _answer(self, status: int, body: bytes, **headers: str) -> None:

@@ -57,21 +57,28 @@ def find_files(reference: HubReference, endpoint: str | None = None) -> list[Hub
         raise ModelNotFoundError(
             f"the Hugging Face hub has no public model {repository!r}; for a private one set HF_TOKEN"
         ) from error
+    except errors.HFValidationError as error:
+        raise InvalidRequestError(f"model {repository!r} cannot be pulled: {error}", "model") from error
     except errors.OfflineModeIsEnabled as error:
         raise UnreachableError("the Hugging Face hub may not be called: HF_HUB_OFFLINE is set") from error
     except errors.HfHubHTTPError as error:
         status = error.response.status_code
         kind = UnreachableError if status in (408, 429) or status >= 500 else DownloadError
         raise kind(f"the Hugging Face hub answered {status} for {repository}") from error
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise DownloadError(f"{hub.endpoint} answers with what is no description of {repository}") from error
     except unreachable as error:
         raise UnreachableError(f"{hub.endpoint} cannot be reached: {error}") from error
     siblings = {one.rfilename: one for one in info.siblings or () if one.rfilename.lower().endswith(".gguf")}
-    token = huggingface_hub.get_token()
+    try:
+        token = huggingface_hub.get_token()
+    except OSError as error:
+        raise DownloadError(f"the token of the Hugging Face hub cannot be read: {error.strerror or error}") from error
     headers = {"authorization": f"Bearer {token}"} if token else {}
     found = []
     for name in choose_files(list(siblings), reference):
         sibling = siblings[name]
-        if sibling.size is None or not _is_safe(name):
+        if not isinstance(sibling.size, int) or not _is_safe(name):
             raise DownloadError(f"{repository}: the hub does not say how large {name} is")
         found.append(
             HubFile(

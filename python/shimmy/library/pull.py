@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import msgspec
 
 from shimmy.discovery.gguf_header import GgufHeader, read_header
-from shimmy.errors import ModelLoadError
+from shimmy.errors import ModelLoadError, ModelNotFoundError
 from shimmy.library.download import Download, RemoteFile, check_space
 from shimmy.library.egress import DownloadError, Egress
 from shimmy.library.hugging_face import find_files
 from shimmy.library.library import Library
+from shimmy.library.new_file import sweep, write_file
 from shimmy.library.ollama_registry import Layer, Manifest, fetch_manifest, registry_host, remote_layer
 from shimmy.library.record import Record
 from shimmy.library.reference import HubReference, RegistryReference, parse_reference
@@ -43,6 +43,14 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 Report: TypeAlias = Callable[[Progress], None]
 
+_Scalar: TypeAlias = bool | int | float | str
+_Parameters: TypeAlias = dict[str, _Scalar | list[_Scalar] | None]
+
+
+class _Message(msgspec.Struct):
+    role: str
+    content: str = ""
+
 
 class Puller:
     """Pulls into `library`. `registry_url` is where an Ollama registry answers, `hub_url` stands in for the hub's own
@@ -55,9 +63,9 @@ class Puller:
         self._registry_host = registry_host(registry_url)
         self._hub_url = hub_url
 
-    def check(self, name: str) -> None:
-        """InvalidRequestError (param "model") for a name that nothing can be pulled by."""
-        parse_reference(name, self._registry_host)
+    def reference(self, name: str) -> HubReference | RegistryReference:
+        """What it means. InvalidRequestError (param "model") for a name that nothing can be pulled by."""
+        return parse_reference(name, self._registry_host)
 
     def pull(self, name: str, report: Report, stop: threading.Event) -> Record:
         """The record of what is now in the library, under `name` less "https://". What is there is not fetched again.
@@ -66,28 +74,40 @@ class Puller:
         UnreachableError and CancelledDownloadError.
         """
         name = name.removeprefix("https://")
-        reference = parse_reference(name, self._registry_host)
+        reference = self.reference(name)
         report(Progress(status="pulling manifest"))
+        sweep(self.library.folder)
+        with Egress() as egress:
+            fetch = _Fetch(self.library, egress, report, stop)
+            if isinstance(reference, HubReference):
+                record = self._from_hub(name, reference, fetch)
+            else:
+                record = self._from_registry(name, reference, fetch)
+        report(Progress(status="writing manifest"))
         try:
-            with Egress() as egress:
-                fetch = _Fetch(self.library, egress, report, stop)
-                if isinstance(reference, HubReference):
-                    record = self._from_hub(name, reference, fetch)
-                else:
-                    record = self._from_registry(name, reference, fetch)
-            report(Progress(status="writing manifest"))
-            self.library.replace(record)
-        except OSError as error:
-            raise DownloadError(f"{name}: the library cannot be written: {error.strerror or error}") from error
+            with _writing(name):
+                self.library.replace(record)
+        except ModelNotFoundError as error:
+            raise DownloadError(f"{name}: {error.message}") from error
         return record
 
     def _from_hub(self, name: str, reference: HubReference, fetch: _Fetch) -> Record:
         files = find_files(reference, self._hub_url)
         folder = f"hf.co/{reference.repository}"
         found = {f"{folder}/{file.name}": file.remote for file in files}
-        fetch.all(found, models=set(found))
+        with _writing(name):
+            fetch.all(found, set(found), self._known())
         source = folder if reference.quantization is None else f"{folder}:{reference.quantization}"
-        return Record(name=name, created=time.time(), files=tuple(found), source=source)
+        digests = {path: file.sha256 for path, file in found.items() if file.sha256}
+        return Record(name=name, created=time.time(), files=tuple(found), digests=digests, source=source)
+
+    def _known(self) -> dict[str, str]:
+        """File -> its SHA-256, where all records agree about it."""
+        known: dict[str, set[str]] = {}
+        for record in self.library.read()[0]:
+            for file, digest in record.digests.items():
+                known.setdefault(file, set()).add(digest)
+        return {file: digests.pop() for file, digests in known.items() if len(digests) == 1}
 
     def _from_registry(self, name: str, reference: RegistryReference, fetch: _Fetch) -> Record:
         manifest, raw = fetch_manifest(fetch.egress, self._registry_url, reference)
@@ -101,16 +121,18 @@ class Puller:
         found = {
             file: remote_layer(self._registry_url, reference, layer) for file, layer in layers.items() if layer.size
         }
-        fetch.all(found, models={models[0].file})
         path = f"manifests/{reference.path}"
-        _write(self.library.file(path), raw)
-        header = read_header(self.library.file(models[0].file))
+        with _writing(name):
+            fetch.all(found, {models[0].file}, {file: remote.sha256 for file, remote in found.items() if remote.sha256})
+            write_file(self.library.file(path), raw)
+            header = read_header(self.library.file(models[0].file))
+            defaults = self._defaults(name, manifest, header)
         return Record(
             name=name,
             created=time.time(),
             files=(*found, path),
             source=f"{reference.host}/{reference.namespace}/{reference.model}:{reference.tag}",
-            **self._defaults(name, manifest, header),
+            **defaults,
         )
 
     def _defaults(self, name: str, manifest: Manifest, header: GgufHeader) -> dict[str, Any]:
@@ -122,10 +144,11 @@ class Puller:
         values: dict[str, Any] = {"system": "\n".join(texts("system")), "license": tuple(texts("license"))}
         try:
             for text in texts("params"):
-                values["parameters"] = msgspec.json.decode(text, type=dict[str, Any])
+                parameters = msgspec.json.decode(text, type=_Parameters)
+                values["parameters"] = {key: value for key, value in parameters.items() if value is not None}
             for text in texts("messages"):
-                values["messages"] = msgspec.json.decode(text, type=list[dict[str, str]])
-        except msgspec.DecodeError as error:
+                values["messages"] = msgspec.to_builtins(msgspec.json.decode(text, type=list[_Message]))
+        except (msgspec.DecodeError, RecursionError) as error:
             raise DownloadError(f"{name}: a layer is not understood: {error}") from error
         if manifest.of_kind("template") and "tokenizer.chat_template" not in header.metadata:
             logger.warning("%s brings a template in Go's language only; that of its family is used", name)
@@ -148,8 +171,10 @@ class _Fetch:
         self._report = report
         self._stop = stop
 
-    def all(self, files: dict[str, RemoteFile], models: set[str]) -> None:
-        """Path in the library -> file. Those in `models` have to be GGUF files."""
+    def all(self, files: dict[str, RemoteFile], models: set[str], known: dict[str, str]) -> None:
+        """Path in the library -> file. Those in `models` have to be GGUF files; of those that are there already,
+        `known` says the SHA-256.
+        """
         paths = {name: self._library.file(name) for name in files}
         self._library.folder.mkdir(parents=True, exist_ok=True)
         missing = (file.size - _size(paths[name]) for name, file in files.items())
@@ -162,7 +187,8 @@ class _Fetch:
                 self._report(Progress(status=f"pulling {label}", digest=digest, total=file.size, completed=n))
 
             report(0)
-            Download(file, paths[name], report, self._stop).run(self.egress, _check_model if name in models else None)
+            check = _check_model if name in models else None
+            Download(file, paths[name], report, self._stop, known.get(name)).run(self.egress, check)
         self._report(Progress(status="verifying sha256 digest"))
 
 
@@ -171,7 +197,17 @@ def _check_model(path: Path) -> None:
     try:
         read_header(path)
     except ModelLoadError as error:
-        raise DownloadError(f"what was downloaded is no usable model: {error.message}") from error
+        reason = error.message.removeprefix(f"{path}: ")
+        raise DownloadError(f"what was downloaded is no usable model: {reason}") from error
+
+
+@contextlib.contextmanager
+def _writing(name: str) -> Iterator[None]:
+    """DownloadError where the disk refuses."""
+    try:
+        yield
+    except OSError as error:
+        raise DownloadError(f"{name}: the library cannot be written: {error.strerror or error}") from error
 
 
 def _size(path: Path) -> int:
@@ -180,10 +216,3 @@ def _size(path: Path) -> int:
         with contextlib.suppress(OSError):
             return candidate.stat().st_size
     return 0
-
-
-def _write(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".new-", delete=False) as file:
-        file.write(data)
-    Path(file.name).replace(path)

@@ -17,6 +17,8 @@ class Record(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True, forb
     """Unix time in seconds."""
     files: tuple[str, ...] = ()
     """Relative to the library's folder; the first is the one to load."""
+    digests: dict[str, str] = {}
+    """File -> its SHA-256 as 64 hex digits, of those whose names do not say it."""
     base: str | None = msgspec.field(name="from", default=None)
     source: str = ""
     """What it was pulled as."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from urllib.parse import quote
 
 import msgspec
 
@@ -11,6 +12,7 @@ from shimmy.errors import InvalidRequestError
 _HUB_HOSTS = ("hf.co", "huggingface.co")
 _PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
 _MOST = 200
+"""Characters of a name, each "/" and ":" counting three in one of a file."""
 _FORMS = "owner/repo[:QUANT] or hf.co/owner/repo[:QUANT] for Hugging Face, name[:tag] for an Ollama registry"
 
 
@@ -61,7 +63,9 @@ def check_name(name: str) -> str:
     InvalidRequestError (param "model") otherwise.
     """
     parts, tag = _split(name)
-    if len(name) > _MOST or not all(_PART.fullmatch(part) for part in [*parts.split("/"), *([tag] if tag else [])]):
+    if len(quote(name, safe="")) > _MOST:
+        raise InvalidRequestError(f"model {name[:40]!r}... is too long a name: use at most {_MOST} letters", "model")
+    if not all(_PART.fullmatch(part) for part in [*parts.split("/"), *([tag] if tag else [])]):
         raise InvalidRequestError(
             f"model {name!r} is no name: use letters, digits, '.', '_', '-', '/' and a tag after ':'", "model"
         )
@@ -73,6 +77,12 @@ def _hub(name: str, rest: str) -> HubReference:
     parts = repository.split("/")
     if len(parts) != 2 or not all(map(_is_part, [*parts, quantization or "x"])):
         raise _unreadable(name)
+    if "--" in repository or repository.endswith(".git") or any(part[-1] in "-." for part in parts):
+        raise InvalidRequestError(
+            f"model {name!r} cannot be pulled: no repository of the hub has '--' in its name, or ends in '-', '.' or "
+            "'.git'",
+            "model",
+        )
     return HubReference(repository, None if quantization in ("", "latest") else quantization)
 
 

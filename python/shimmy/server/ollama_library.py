@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
@@ -44,8 +43,7 @@ class OllamaLibraryRoutes:
         self._manager = manager
         self._max_body_bytes = max_body_bytes
         self._puller = Puller(manager.registry.library, registry_url)
-        self._pulls = Pulls(self._puller, self._refresh)
-        self._unloading: set[asyncio.Future[None]] = set()
+        self._pulls = Pulls(self._puller, manager.rescan)
 
     def routes(self) -> list[BaseRoute]:
         def route(path: str, handler: Any, method: str = "POST") -> BaseRoute:
@@ -76,7 +74,7 @@ class OllamaLibraryRoutes:
         if body.insecure:
             raise InvalidRequestError("insecure is not supported: set registry_url to an address of http", "insecure")
         name = _named(body.model or body.name)
-        self._puller.check(name)
+        self._puller.reference(name)
         self._manager.registry.check_free(name.removeprefix("https://"))
         return await _told(self._pulls.follow(name), body.stream)
 
@@ -172,7 +170,7 @@ class OllamaLibraryRoutes:
         try:
             return registry.get(name)
         except ModelNotFoundError:
-            await asyncio.to_thread(registry.rescan)
+            await self._manager.rescan()
             return registry.get(name)
 
     async def _change(self, name: str, work: Callable[[Library], None]) -> None:
@@ -181,35 +179,7 @@ class OllamaLibraryRoutes:
             await asyncio.to_thread(work, self._manager.registry.library)
         except OSError as error:
             raise DownloadError(f"{name}: the library cannot be written: {error.strerror or error}") from error
-        await self._refresh(name)
-
-    async def _refresh(self, name: str) -> None:
-        """Search again; engines that no model of now has are freed once their requests have ended."""
-        registry = self._manager.registry
-        before = _engines(registry.entries())
-        await asyncio.to_thread(registry.rescan)
-        now = _engines(registry.entries())
-        for engine, loaded_as in before.items():
-            if now.get(engine) != loaded_as:
-                unloading = asyncio.ensure_future(self._unload(engine))
-                self._unloading.add(unloading)
-                unloading.add_done_callback(self._unloading.discard)
-
-    async def _unload(self, engine: str) -> None:
-        with contextlib.suppress(ModelNotFoundError):  # it was never loaded
-            await self._manager.unload(engine)
-
-
-def _engines(entries: list[ModelEntry]) -> dict[str, tuple[object, ...]]:
-    """Each engine's name, and what makes it another one."""
-    engines: dict[str, tuple[object, ...]] = {}
-    for entry in entries:
-        template, n_ctx = (
-            (entry.record.template, entry.record.parameters.get("num_ctx")) if entry.record else (None, None)
-        )
-        if entry.engine == entry.name:
-            engines[entry.name] = (entry.path, entry.model.mtime, template, n_ctx)
-    return engines
+        await self._manager.rescan()
 
 
 async def _told(lines: AsyncGenerator[Progress, None], stream: bool | None) -> Reply | StreamReply:

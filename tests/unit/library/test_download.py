@@ -105,6 +105,58 @@ def test_a_file_without_a_checksum_is_not_resumed(host: FakeHost, fetch: Any, ta
     assert target.read_bytes() == DATA
 
 
+def test_a_part_from_another_place_is_not_taken(host: FakeHost, fetch: Any, target: Path) -> None:
+    host.wrong_range = True
+    target.parent.mkdir()
+    partial(target).write_bytes(DATA[:1234])
+    fetch()
+    assert target.read_bytes() == DATA
+    assert host.fetched("file") == ["bytes=1234-", None]
+
+
+def test_a_newer_version_of_the_same_size(host: FakeHost, fetch: Any, target: Path) -> None:
+    newer = DATA[::-1]
+    fetch()
+    host.files["/file"] = newer
+    fetch(newer)
+    assert target.read_bytes() == newer
+    partial(target).write_bytes(newer[:1234])  # left by an earlier program, which did not say of what version
+    target.unlink()
+    fetch(newer)
+    assert target.read_bytes() == newer
+
+
+def test_a_part_of_an_older_version_is_thrown_away(host: FakeHost, fetch: Any, target: Path) -> None:
+    host.cut_after = 2_000_000
+    with pytest.raises(DownloadError, match="another SHA-256"):
+        fetch(sha256="0" * 64)
+    stop = threading.Event()
+    sha256 = hashlib.sha256(DATA).hexdigest()
+    with Egress() as client, pytest.raises(CancelledDownloadError):
+        file = RemoteFile(url=f"{host.url}/file", size=len(DATA), sha256=sha256)
+        Download(file, target, lambda n: stop.set() if n else None, stop).run(client)
+    assert partial(target).stat().st_size > 0
+    host.files["/file"] = newer = DATA[::-1]
+    fetch(newer)
+    assert target.read_bytes() == newer
+    assert list(target.parent.iterdir()) == [target]
+
+
+def test_a_second_download_waits_for_the_first(host: FakeHost, fetch: Any, target: Path) -> None:
+    host.gate.clear()
+    threads = [threading.Thread(target=fetch) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    while not partial(target).exists() or partial(target).stat().st_size < 1_000_000:
+        assert threads[0].is_alive()
+    host.gate.set()
+    for thread in threads:
+        thread.join(10)
+    assert target.read_bytes() == DATA
+    assert host.fetched("file") == [None]
+    assert list(target.parent.iterdir()) == [target]
+
+
 def test_a_wrong_checksum_leaves_nothing(fetch: Any, target: Path) -> None:
     with pytest.raises(DownloadError, match="another SHA-256"):
         fetch(sha256="0" * 64)
@@ -160,8 +212,10 @@ def test_being_cancelled_keeps_what_came(host: FakeHost, fetch: Any, target: Pat
     thread.start()
     while not partial(target).exists() or partial(target).stat().st_size < 1_000_000:
         assert thread.is_alive()
-    with pytest.raises(DownloadError, match="is being downloaded already"):
-        fetch()
+    second = threading.Event()
+    threading.Timer(0.3, second.set).start()
+    with pytest.raises(CancelledDownloadError):
+        fetch(stop=second)  # it waits for the first one until it is told not to
     stop.set()
     host.gate.set()
     thread.join(10)

@@ -91,6 +91,18 @@ def test_a_hub_that_fails(host: FakeHost) -> None:
         find_files(HubReference("owner/repo"), host.url)
 
 
+@pytest.mark.parametrize("answer", [b"<html>", b"[]", b"{}", b"null", b"", b'{"id": 1, "siblings": [1]}'])
+def test_a_mirror_that_says_something_else(host: FakeHost, answer: bytes) -> None:
+    host.files["/api/models/owner/repo"] = answer
+    with pytest.raises(DownloadError, match="no description of owner/repo"):
+        find_files(HubReference("owner/repo"), host.url)
+
+
+def test_a_name_that_the_hub_does_not_have(host: FakeHost) -> None:
+    with pytest.raises(InvalidRequestError, match="cannot be pulled"):
+        find_files(HubReference("a/b--c"), host.url)
+
+
 def test_a_hub_that_cannot_be_reached() -> None:
     with pytest.raises(UnreachableError, match=r"http://127.0.0.1:1 cannot be reached"):
         find_files(HubReference("owner/repo"), "http://127.0.0.1:1")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 
 from shimmy.errors import ModelNotFoundError
 from shimmy.library.library import Library
+from shimmy.library.new_file import NewFile, sweep, write_file
 from shimmy.library.record import Record
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -103,3 +106,52 @@ def test_what_is_no_record_is_told_and_skipped(library: Library, content: bytes)
     assert [one.name for one in records] == ["good"]
     assert [one.path for one in broken] == [path]
     assert broken[0].message
+
+
+def test_a_record_needs_its_files(library: Library) -> None:
+    lay(library, "a.gguf")
+    library.replace(record("m", "a.gguf"))
+    library.delete("m")  # while somebody made another record of the same file
+    with pytest.raises(ModelNotFoundError, match=r"a\.gguf was deleted .* meanwhile"):
+        library.replace(record("copy", "a.gguf"))
+    assert names_of(library) == []
+
+
+def test_what_removes_a_file_waits_for_what_needs_it(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    lay(library, "a.gguf")
+    library.save(record("m", "a.gguf"))
+    deleting = threading.Thread(target=Library(library.folder).delete, args=("m",))
+    save = library._save
+
+    def save_late(one: Record) -> None:
+        deleting.start()
+        deleting.join(0.2)
+        assert library.file("a.gguf").exists()
+        save(one)
+
+    monkeypatch.setattr(library, "_save", save_late)
+    library.replace(record("copy", "a.gguf"))
+    deleting.join(5)
+    assert names_of(library) == ["copy"]
+    assert library.file("a.gguf").exists()
+
+
+def test_a_file_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "below" / "file"
+    with pytest.raises(ValueError, match="no"), NewFile(path) as new:
+        new.file.write(b"half")
+        raise ValueError("no")
+    assert list(path.parent.iterdir()) == []
+    write_file(path, b"whole")
+    assert (path.read_bytes(), list(path.parent.iterdir())) == (b"whole", [path])
+
+
+def test_what_processes_left_behind_is_swept(tmp_path: Path) -> None:
+    old, new, other = (tmp_path / "d" / name for name in (".new-old", ".new-new", "model.gguf"))
+    old.parent.mkdir()
+    for path in (old, new, other):
+        path.write_bytes(b"x")
+    for path in (old, other):
+        os.utime(path, (1, 1))
+    sweep(tmp_path)
+    assert sorted(old.parent.iterdir()) == [new, other]

@@ -114,6 +114,42 @@ def test_a_newer_version_replaces_the_older(host: FakeHost, library: Library) ->
     assert not (library.folder / "blobs" / digest_of(MODEL).replace(":", "-")).exists()
 
 
+def test_a_newer_version_of_the_same_size(host: FakeHost, library: Library) -> None:
+    host.add_repository("owner/repo", {"m.gguf": MODEL})
+    pull(host, library, "owner/repo")
+    newer = MODEL[:-1] + b"x"
+    host.add_repository("owner/repo", {"m.gguf": newer})
+    pull(host, library, "hf.co/owner/repo")
+    pull(host, library, "owner/repo")
+    one, other = library.read()[0]
+    assert one.digests == other.digests == {"hf.co/owner/repo/m.gguf": digest_of(newer)[7:]}
+    assert library.file(one.files[0]).read_bytes() == newer
+    assert len(host.fetched("resolve")) == 2
+
+
+def test_layers_say_null(host: FakeHost, library: Library) -> None:
+    host.add_model("library/a", {"model": MODEL, "params": b'{"stop": null, "top_k": 7}'})
+    pull(host, library, "a")
+    assert only_record(library).parameters == {"top_k": 7}
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        {"params": b"null"},
+        {"params": b'{"stop": [null]}'},
+        {"params": b"[" * 100_000},
+        {"messages": b'[{"content": "hi"}]'},
+        {"messages": b"null"},
+    ],
+)
+def test_layers_that_are_not_understood(host: FakeHost, library: Library, layers: dict[str, bytes]) -> None:
+    host.add_model("library/a", {"model": MODEL, **layers})
+    with pytest.raises(DownloadError, match="a layer is not understood"):
+        pull(host, library, "a")
+    assert library.read() == ([], [])
+
+
 def test_being_cancelled_and_taken_up(host: FakeHost, library: Library) -> None:
     host.add_model("library/a", {"model": MODEL})
     stop = threading.Event()
@@ -165,8 +201,9 @@ def test_manifests_that_are_refused(host: FakeHost, library: Library, manifest: 
 
 def test_what_is_no_model_is_not_kept(host: FakeHost, library: Library) -> None:
     host.add_repository("owner/repo", {"m.gguf": b"<html>a page of errors</html>" * 10})
-    with pytest.raises(DownloadError, match=r"no usable model: .*not a GGUF file"):
+    with pytest.raises(DownloadError, match=r"no usable model: .*not a GGUF file") as caught:
         pull(host, library, "owner/repo")
+    assert str(library.folder) not in caught.value.message
     assert files(library) == []
 
 

@@ -65,6 +65,9 @@ def test_of_a_registry(name: str, path: str) -> None:
         "127.0.0.1:80/a/b",
         "user@hf.co/a/b",
         "hf.co:443/a/b",
+        "a/b--c",
+        "owner/x.git",
+        "owner/x-",
         f"{HOST}.evil/a/b",
     ],
 )
@@ -79,7 +82,14 @@ def test_names_of_models(name: str) -> None:
     assert check_name(name) == name
 
 
-@pytest.mark.parametrize("name", ["", "a b", "../a", "a//b", "a:", "a:b:c", "x" * 201, "a/", "ü", "a\n"])
+@pytest.mark.parametrize("name", ["", "a b", "../a", "a//b", "a:", "a:b:c", "a/", "ü", "a\n"])
 def test_names_that_are_none(name: str) -> None:
     with pytest.raises(InvalidRequestError, match="is no name"):
         check_name(name)
+
+
+@pytest.mark.parametrize("name", ["x" * 201, "/".join("a" * 100), "x" * 1_000_000])
+def test_names_that_are_too_long_for_a_file(name: str) -> None:
+    with pytest.raises(InvalidRequestError, match="too long a name") as caught:
+        check_name(name)
+    assert len(caught.value.message) < 200

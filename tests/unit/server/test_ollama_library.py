@@ -6,6 +6,7 @@ import json
 import shutil
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,18 @@ class TestPull:
         assert ended == [{"status": "success"}] * 4
         assert len(host.fetched(digest_of(MODEL))) == 1
         assert len(host.fetched("manifests")) == 1
+
+    def test_names_of_the_same_model_share_one_download(self, server: Any, host: FakeHost) -> None:
+        host.gate.clear()
+        called = [f"{host.name}/library/llama3:8b", f"https://{host.name}/llama3:8b", "llama3:8b"]
+        with ThreadPoolExecutor() as pool:
+            pulls = [pool.submit(pull, server, name) for name in called]
+            server.wait_until(lambda: bool(host.fetched(digest_of(MODEL))))
+            host.gate.set()
+            ended = [lines(one.result(20))[-1] for one in pulls]
+        assert ended == [{"status": "success"}] * 3
+        assert len(host.fetched(digest_of(MODEL))) == 1
+        assert {name.removeprefix("https://") for name in called} <= set(names(server))
 
     def test_it_ends_when_the_last_client_leaves_and_goes_on_with_the_next(
         self, server: Any, host: FakeHost, library: Library
@@ -221,6 +234,7 @@ class TestCreate:
         chat(server, "base")
         chat(server, "mario")
         assert len(server.engines) == 1
+        assert 'shimmy_requests_total{model="mario",outcome="stop"} 1.0' in server.http.get("/metrics").text
         create(server, "long", parameters={"num_ctx": 512})
         chat(server, "long")
         assert len(server.engines) == 2
@@ -277,6 +291,7 @@ class TestCreate:
             ({"from": "none"}, 404, "none"),
             ({"from": None}, 400, "from is required"),
             ({"model": "a b"}, 400, "is no name"),
+            ({"model": "/".join("a" * 100)}, 400, "too long a name"),
             ({"model": "base"}, 400, "not shimmy's to replace"),
             ({"template": "{{ .System }}{{ .Prompt }}"}, 400, "Go's template language"),
             ({"template": "{{- range .Messages }}x{{ end }}"}, 400, "Go's template language"),

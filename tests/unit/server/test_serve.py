@@ -15,6 +15,7 @@ from typing import Any
 
 import httpx
 import pytest
+from fake_host import run_host
 
 UNIT = Path(__file__).parents[1]
 
@@ -39,18 +40,24 @@ def banner(started):
     print(msgspec.json.encode(started).decode(), flush=True)
 module.DRAIN_SECONDS = {drain}
 try:
-    module.serve(Settings(bind={bind!r}), registry, preload={preload!r}, banner=banner)
+    module.serve(Settings(bind={bind!r}, registry_url={url!r}), registry, preload={preload!r}, banner=banner)
 except BindError as error:
     sys.exit(error.message)
 """
 
 
 @contextmanager
-def serving(preload: str | None = "m", bind: str = "127.0.0.1:0", drain: float = 30) -> Iterator[Any]:
+def serving(
+    preload: str | None = "m",
+    bind: str = "127.0.0.1:0",
+    drain: float = 30,
+    url: str = "https://registry.invalid",
+    folder: Path | None = None,
+) -> Iterator[Any]:
     child = str(UNIT / "runner" / "scripted_child.py")
-    program = PROGRAM.format(unit=str(UNIT), child=child, preload=preload, bind=bind, drain=drain)
+    program = PROGRAM.format(unit=str(UNIT), child=child, preload=preload, bind=bind, drain=drain, url=url)
     process = subprocess.Popen(
-        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=folder
     )
     try:
         yield process
@@ -121,6 +128,22 @@ def test_what_outlives_the_drain_ends_with_an_error() -> None:
         assert process.wait(10) == 0
         last = json.loads(answers[0].text.strip().split("\n\n")[-1][6:])
         assert "was closed" in last["error"]["message"]
+
+
+def test_sigterm_ends_pulls(tmp_path: Path) -> None:
+    with run_host() as host, serving(url=host.url, folder=tmp_path) as process:
+        host.add_model("library/a", {"model": bytes(5000)})
+        host.gate.clear()
+        url = started(process)["url"]
+        with httpx.stream("POST", f"{url}/api/pull", json={"model": "a"}, timeout=20) as answer:
+            told = map(json.loads, answer.iter_lines())
+            while "digest" not in next(told):
+                pass
+            process.send_signal(signal.SIGTERM)
+            *_, last = told
+        assert "shutting down" in last["error"]
+        assert process.wait(10) == 0
+        assert "Traceback" not in process.stderr.read()
 
 
 def test_a_second_signal_does_not_wait() -> None:
