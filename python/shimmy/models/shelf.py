@@ -56,6 +56,9 @@ class Shelf:
                     for name, one in entries.items()
                     if one.record or one.source == "registered" or one.path != entry.path
                 }
+            hidden = entries.get(record.name)
+            if hidden is not None and hidden.path != entry.path:
+                self.problems.append(Problem(hidden.path, f"a model of the library is called {record.name} too"))
             entries[record.name] = recorded(entry, record)
         return entries
 

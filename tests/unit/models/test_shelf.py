@@ -137,3 +137,12 @@ def test_what_is_not_found_is_told_without_paths_and_in_short(library: Library, 
     with pytest.raises(ModelNotFoundError) as caught:
         models.get("x" * 1_000_000)
     assert len(caught.value.message) < 500
+
+
+def test_a_found_model_that_is_hidden_is_told(library: Library, tmp_path: Path) -> None:
+    found = write_model(tmp_path / "found" / "m.gguf")
+    own = write_model(library.folder / "blobs" / "sha256-1")
+    save(library, "m", files=("blobs/sha256-1",))
+    models = registry(library, tmp_path / "found")
+    assert models.get("m").path == own
+    assert [problem.path for problem in models.problems] == [found]
