@@ -6,6 +6,7 @@ import hashlib
 import os
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -144,14 +145,13 @@ def test_a_part_of_an_older_version_is_thrown_away(host: FakeHost, fetch: Any, t
 
 def test_a_second_download_waits_for_the_first(host: FakeHost, fetch: Any, target: Path) -> None:
     host.gate.clear()
-    threads = [threading.Thread(target=fetch) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    while not partial(target).exists() or partial(target).stat().st_size < 1_000_000:
-        assert threads[0].is_alive()
-    host.gate.set()
-    for thread in threads:
-        thread.join(10)
+    with ThreadPoolExecutor() as pool:
+        fetching = [pool.submit(fetch) for _ in range(3)]
+        while not partial(target).exists() or partial(target).stat().st_size < 1_000_000:
+            assert not fetching[0].done()
+        host.gate.set()
+        for one in fetching:
+            assert one.result(10)[-1] == len(DATA)
     assert target.read_bytes() == DATA
     assert host.fetched("file") == [None]
     assert list(target.parent.iterdir()) == [target]
