@@ -12,6 +12,8 @@ from shimmy.errors import ToolError
 
 MAX_BITS = 4096
 """Of a whole number."""
+MAX_TEXT = 1 << 20
+"""Characters of a text that an expression may make."""
 
 
 class Function(NamedTuple):
@@ -98,6 +100,13 @@ def _round(value: Any, digits: Any = 0) -> int | float:
     return int(rounded) if digits <= 0 else rounded
 
 
+def _join(items: Any, by: Any) -> str:
+    texts = [_text(item) for item in _items(items)]
+    if sum(map(len, texts)) + len(_text(by)) * max(0, len(texts) - 1) > MAX_TEXT:
+        raise ToolError(f"the result has more than {MAX_TEXT} characters")
+    return str(by.join(texts))
+
+
 def _unique(value: Any) -> list[Any]:
     seen: dict[str, Any] = {}
     for item in _items(value):
@@ -155,7 +164,7 @@ FUNCTIONS: dict[str, Function] = {
     "starts_with": Function(lambda value, start: _text(value).startswith(_text(start)), 2, 2),
     "ends_with": Function(lambda value, end: _text(value).endswith(_text(end)), 2, 2),
     "split": Function(lambda value, by: _text(value).split(_text(by) or None), 2, 2),
-    "join": Function(lambda items, by: _text(by).join(_text(item) for item in _items(items)), 2, 2),
+    "join": Function(_join, 2, 2),
     "keys": Function(lambda value: list(_object(value))),
     "values": Function(lambda value: list(_object(value).values())),
     "first": Function(lambda value: _end(value, 0)),

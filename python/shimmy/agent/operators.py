@@ -7,12 +7,10 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
-from shimmy.agent.functions import MAX_BITS, number
+from shimmy.agent.functions import MAX_BITS, MAX_TEXT, number
 from shimmy.agent.value_path import kind_of
 from shimmy.errors import ToolError
 
-MAX_TEXT = 1 << 20
-"""Characters of a text that an expression may make."""
 MAX_LIST = 100_000
 """Members of a list that it may make."""
 

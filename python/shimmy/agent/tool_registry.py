@@ -11,8 +11,8 @@ from typing import Any
 
 import msgspec
 
+from shimmy.agent.daemon_threads import DaemonThreads
 from shimmy.agent.tool import Tool, ToolDefinition, ToolResult
-from shimmy.agent.tool_threads import ToolThreads
 from shimmy.agent.tools import BUILT_IN
 from shimmy.agent.value_size import check_size
 from shimmy.errors import ToolError, ToolNotFoundError
@@ -34,7 +34,7 @@ class ToolRegistry:
         self._built_in = {tool.name: tool for tool in BUILT_IN}
         self._added = {tool.name: tool for tool in tools}
         self._plugins: dict[str, Tool[Any]] | None = None if plugins else {}
-        self._threads = ToolThreads()
+        self._threads = DaemonThreads("shimmy-tool")
 
     def add(self, tool: Tool[Any]) -> None:
         """From now on `tool` answers to its name."""
