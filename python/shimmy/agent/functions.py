@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any, NamedTuple
 
 from shimmy.agent.value_path import kind_of
@@ -29,6 +29,29 @@ def number(value: Any) -> int | float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ToolError(f"a number is needed here, not {kind_of(value)}")
     return value
+
+
+def same(one: Any, other: Any) -> bool:
+    """Equal as JSON, also inside of lists and objects: true is not 1."""
+    return _identity(one) == _identity(other)
+
+
+def is_among(part: Any, items: list[Any]) -> bool:
+    """One of the items is the `same`."""
+    wanted = _identity(part)
+    return any(_identity(item) == wanted for item in items)
+
+
+def _identity(value: Any) -> Hashable:
+    """Equal for what is the same, and for nothing else."""
+    if isinstance(value, bool):
+        return (bool, value)
+    if isinstance(value, list):
+        return (list, tuple(map(_identity, value)))
+    if isinstance(value, dict):
+        return (dict, frozenset((key, _identity(item)) for key, item in value.items()))
+    number_or_text: Hashable = value
+    return number_or_text
 
 
 def _text(value: Any) -> str:
@@ -78,7 +101,7 @@ def _contains(whole: Any, part: Any) -> bool:
     if isinstance(whole, str):
         return _text(part) in whole
     if isinstance(whole, list | dict):
-        return part in whole if isinstance(whole, list) or isinstance(part, str) else False
+        return is_among(part, whole) if isinstance(whole, list) else isinstance(part, str) and part in whole
     raise ToolError(f"{kind_of(whole)} contains nothing")
 
 
@@ -108,9 +131,9 @@ def _join(items: Any, by: Any) -> str:
 
 
 def _unique(value: Any) -> list[Any]:
-    seen: dict[str, Any] = {}
+    seen: dict[Hashable, Any] = {}
     for item in _items(value):
-        seen.setdefault(f"{kind_of(item)}{item}", item)
+        seen.setdefault(_identity(item), item)
     return list(seen.values())
 
 

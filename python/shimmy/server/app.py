@@ -116,7 +116,7 @@ def create_app(manager: ModelManager, settings: Settings, tools: ToolRegistry | 
             ShimmyError: _shimmy_error,
             Exception: _unexpected_error,
         },
-        lifespan=lambda _: _closing(responses, library, manager, traces),
+        lifespan=lambda _: _running(responses, library, manager, tools, traces),
         redirect_slashes=False,
     )
     app.state.settings = settings  # for every Endpoint
@@ -124,10 +124,15 @@ def create_app(manager: ModelManager, settings: Settings, tools: ToolRegistry | 
 
 
 @asynccontextmanager
-async def _closing(
-    responses: ResponsesRoutes, library: OllamaLibraryRoutes, manager: ModelManager, traces: Traces | None
+async def _running(
+    responses: ResponsesRoutes,
+    library: OllamaLibraryRoutes,
+    manager: ModelManager,
+    tools: ToolRegistry,
+    traces: Traces | None,
 ) -> AsyncIterator[None]:
     try:
+        await tools.load()
         yield
     finally:
         library.close()

@@ -12,9 +12,10 @@ from shimmy.agent.reference import LLM_RESULT
 from shimmy.agent.tool_registry import ToolRegistry
 from shimmy.agent.workflow import Step
 from shimmy.agent.workflow_run import WorkflowResult, WorkflowRunner
-from shimmy.errors import InvalidRequestError, ModelNotFoundError
+from shimmy.errors import InvalidRequestError, ModelNotFoundError, ToolError
 from shimmy.grammar import GrammarSpec
 from shimmy.models.manager import ModelManager
+from shimmy.output import RequestOutput
 from shimmy.server.auth import check_scope
 from shimmy.server.backend import Backend
 from shimmy.server.endpoint import Call, Endpoint, Reply
@@ -109,8 +110,16 @@ class BackendModels:
         if output.reasoning:
             result["reasoning"] = output.reasoning
         if _is_json(request.grammar) and output.finish_reason == "stop":
-            result["json"] = msgspec.json.decode(output.text)
+            result["json"] = _json_of(output)
         return result
+
+
+def _json_of(output: RequestOutput) -> Any:
+    try:
+        return msgspec.json.decode(output.text)
+    except (msgspec.DecodeError, RecursionError) as error:
+        why = f"it ended at the stop text {output.stop_reason!r}" if output.stop_reason is not None else str(error)
+        raise ToolError(f"the answer is not whole JSON: {why}") from error
 
 
 def _is_json(grammar: GrammarSpec | None) -> bool:
