@@ -76,7 +76,7 @@ def create_app(manager: ModelManager, settings: Settings, tools: ToolRegistry | 
         *OpenAiRoutes(backend, version, most).routes(),
         *responses.routes(),
         *AnthropicRoutes(backend, sessions, most).routes(),
-        *SessionRoutes(manager, sessions, version).routes(),
+        *SessionRoutes(manager, sessions, version, library.pulling).routes(),
         *EmbeddingRoutes(manager, most).routes(),
         *ollama.routes(),
         *library.routes(),

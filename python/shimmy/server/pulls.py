@@ -51,6 +51,10 @@ class Pulls:
         if self._running.get(key) is pull:
             del self._running[key]
 
+    def names(self) -> list[str]:
+        """Of the models that are being pulled."""
+        return list(self._running)
+
     def close(self) -> None:
         """End all of them; what came so far stays for the next time."""
         for pull in self._running.values():

@@ -12,6 +12,7 @@ from shimmy.agent.reference import LLM_RESULT
 from shimmy.agent.tool_registry import ToolRegistry
 from shimmy.agent.workflow import Step
 from shimmy.agent.workflow_run import WorkflowResult, WorkflowRunner
+from shimmy.discovery.classify import GENERATIVE
 from shimmy.errors import InvalidRequestError, ModelNotFoundError, ToolError
 from shimmy.grammar import GrammarSpec
 from shimmy.models.manager import ModelManager
@@ -132,11 +133,13 @@ def _check_step(step: Step, place: str) -> None:
 
 
 def _default_model(manager: ModelManager) -> str:
-    """The loaded model that was used last, else the first that can chat."""
-    loaded = [status for status in manager.statuses() if status.state == "loaded"]
+    """The loaded model that was used last, of those that generate, else the first that can chat."""
+    entries = manager.registry.entries()
+    others = {entry.engine for entry in entries if entry.kind not in GENERATIVE}
+    loaded = [status for status in manager.statuses() if status.state == "loaded" and status.name not in others]
     if loaded:
         return max(loaded, key=lambda status: status.last_used or 0.0).name
-    for entry in manager.registry.entries():
+    for entry in entries:
         if entry.kind == "chat":
             return entry.name
     raise ModelNotFoundError("the step names no model, and there is none that can chat")
