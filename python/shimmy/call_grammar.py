@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from shimmy.errors import InvalidRequestError
@@ -25,7 +25,7 @@ _UNWRITABLE = re.compile(r"[^a-zA-Z0-9-]+")
 
 def check_names(tools: Sequence[dict[str, Any]]) -> None:
     """InvalidRequestError for tools that the grammar could not tell from its own rules, whose calls would begin over
-    and over, or from each other: of these only one could be called.
+    and over or have another's arguments, or from each other: of these only one could be called.
     """
     written: dict[str, str] = {}
     for tool in tools:
@@ -35,11 +35,41 @@ def check_names(tools: Sequence[dict[str, Any]]) -> None:
             continue  # whoever renders them says what is wrong
         if name in _TAKEN:
             raise InvalidRequestError(f"a tool cannot be named {name!r}: give it a longer name", "tools")
-        other = written.setdefault(_UNWRITABLE.sub("-", name), name)
+        other = written.setdefault(_written(name), name)
         if other != name:
             raise InvalidRequestError(
                 f"the tools {other!r} and {name!r} differ only in what is no ASCII letter or digit: rename one", "tools"
             )
+    for tool in tools:
+        for rule, name in _clashes(tool, written):
+            raise InvalidRequestError(
+                f"the tool {name!r} is named as the grammar's rule for {rule} of the tool "
+                f"{tool['function']['name']!r}: rename one",
+                "tools",
+            )
+
+
+def _clashes(tool: dict[str, Any], written: dict[str, str]) -> Iterator[tuple[str, str]]:
+    """Names of other tools that the rules of this one's arguments have, with what these rules are about. Of "tool-X"
+    that is "tool-X-schema", of its parameter P "tool-X-schema-P" and "tool-X-arg-P", and more below these two.
+    """
+    function = tool.get("function")
+    if not isinstance(function, dict) or not isinstance(function.get("name"), str):
+        return
+    own = _written(function["name"])
+    if f"{own}-schema" in written:
+        yield "the arguments", written[f"{own}-schema"]
+    parameters = function.get("parameters")
+    properties = parameters.get("properties") if isinstance(parameters, dict) else None
+    for parameter in properties if isinstance(properties, dict) else ():
+        for rule in (f"{own}-schema-{_written(parameter)}", f"{own}-arg-{_written(parameter)}"):
+            for other, name in written.items():
+                if other == rule or other.startswith(f"{rule}-"):
+                    yield f"the parameter {parameter!r}", name
+
+
+def _written(name: str) -> str:
+    return _UNWRITABLE.sub("-", name)
 
 
 def calls_at_once(gbnf: str) -> str | None:

@@ -131,12 +131,22 @@ def call_tool(request: GenerateRequest, name: str) -> Iterator[Step]:
 def spell(request: GenerateRequest) -> Iterator[Step]:
     """Letters, each the token of its byte, slowly; large ones when it is cold. A token prompt is gone on with."""
     told = bytes(request.prompt[1:]).decode() if isinstance(request.prompt, list) else text_of(request)
+    told += bytes(request.answered).decode()
+    n_answered = len(request.answered)
+    if n_answered:  # an engine repeats them, and counts them
+        text = bytes(request.answered).decode()
+        yield RequestOutput(request_id=request.request_id, text=text, token_ids=request.answered)
     count, begun = re.fullmatch(r"spell (\d+)(\D*)", told).groups()  # type: ignore[union-attr]
     cold = request.sampling["temperature"] < 0.5
     letters = [chr(97 + (len(begun) + k) % 26) for k in range(int(count) - len(begun))]
-    for step in say(request, [letter.upper() if cold else letter for letter in letters], pause=0.01):
+    left = None if request.max_tokens is None else request.max_tokens - n_answered
+    rest = msgspec.structs.replace(request, max_tokens=left)
+    for step in say(rest, [letter.upper() if cold else letter for letter in letters], pause=0.01):
         if isinstance(step, RequestOutput) and step.text:
             step = msgspec.structs.replace(step, token_ids=[ord(step.text)])
+        if isinstance(step, RequestOutput) and step.usage is not None:
+            n_tokens = step.usage.completion_tokens + n_answered
+            step = msgspec.structs.replace(step, usage=msgspec.structs.replace(step.usage, completion_tokens=n_tokens))
         yield step
 
 

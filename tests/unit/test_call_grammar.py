@@ -49,3 +49,29 @@ def test_names_that_a_grammar_cannot_tell_apart() -> None:
     for names, words in ((("calls",), "named 'calls'"), (("a.b", "a-b"), "'a.b' and 'a-b' differ")):
         with pytest.raises(InvalidRequestError, match=words):
             check_names(tools(*names))
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (("table", "table_schema"), "'table_schema' is named as .* for the arguments of the tool 'table'"),
+        (("table-schema", "table"), "'table-schema' is named as .* of the tool 'table'"),
+        (("table", "table_arg_my_row"), "'table_arg_my_row' .* for the parameter 'my_row' of the tool 'table'"),
+        (("table", "table_arg_my_row_schema"), "for the parameter 'my_row'"),
+        (("table", "table_schema_my_row"), "for the parameter 'my_row'"),
+        (("table", "table_schema_my_row_kv"), "for the parameter 'my_row'"),
+    ],
+)
+def test_names_of_rules_for_arguments(names: tuple[str, ...], words: str) -> None:
+    parameters = {"type": "object", "properties": {"my_row": {"type": "object"}}}
+    tools = [{"type": "function", "function": {"name": name, "parameters": parameters}} for name in names]
+    with pytest.raises(InvalidRequestError, match=words) as refused:
+        check_names(tools)
+    assert refused.value.param == "tools"
+
+
+def test_names_that_only_look_like_those_of_rules() -> None:
+    parameters = {"type": "object", "properties": {"row": {"type": "object"}}}
+    names = ("table", "table_schemas", "table_schema_version", "table_arg", "table_arg_rows", "schema")
+    check_names([{"type": "function", "function": {"name": name, "parameters": parameters}} for name in names])
+    check_names([{"type": "function", "function": {"name": "a", "parameters": {"properties": 1}}}])

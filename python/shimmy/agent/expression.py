@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
+from shimmy.agent.evaluation import MAX_STEPS, Evaluation
 from shimmy.agent.functions import FUNCTIONS, Function, number
 from shimmy.agent.operators import BINARY, bounded
 from shimmy.agent.reference import parse_reference
@@ -21,8 +22,6 @@ MAX_LENGTH = 4096
 """Characters of an expression."""
 MAX_DEPTH = 50
 """Of nested parentheses, calls and operators."""
-MAX_STEPS = 1_000_000
-"""That one evaluation, or all of one transformation, may take."""
 
 _TOKEN = re.compile(
     r"""\s*(?:(?P<number>(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?)
@@ -40,19 +39,6 @@ _WORDS = {"true": True, "false": False, "null": None, "True": True, "False": Fal
 _LEVELS = (("==", "!=", "<", "<=", ">", ">=", "in", "not in"), ("+", "-"), ("*", "/", "//", "%"))
 
 
-class Evaluation:
-    """The scope of an evaluation, and how many steps it may still take."""
-
-    def __init__(self, scope: Mapping[str, Any], steps: int = MAX_STEPS) -> None:
-        self.scope = scope
-        self._left = steps
-
-    def spend(self, steps: int) -> None:
-        self._left -= steps
-        if self._left < 0:
-            raise ToolError(f"the work takes more than {MAX_STEPS} steps")
-
-
 Node: TypeAlias = Callable[[Evaluation], Any]
 
 
@@ -66,7 +52,7 @@ class Expression(NamedTuple):
     def evaluate(self, scope: Mapping[str, Any], evaluation: Evaluation | None = None) -> Any:
         """Its value. ToolError when it has none; `evaluation` shares its steps among several calls."""
         evaluation = evaluation or Evaluation(scope)
-        evaluation.scope = scope
+        before, evaluation.scope = evaluation.scope, scope
         try:
             return self.node(evaluation)
         except ZeroDivisionError:
@@ -77,6 +63,8 @@ class Expression(NamedTuple):
             raise ToolError(f"no result: {error}") from None
         except RecursionError:
             raise ToolError("a value is nested too deeply") from None
+        finally:
+            evaluation.scope = before
 
 
 def parse_expression(text: str) -> Expression:
@@ -154,7 +142,7 @@ class _Parser:
         node = self._binary(0)
         if not times:
             return node
-        return lambda evaluation: bool(node(evaluation)) is (times % 2 == 0)
+        return _applied_one(lambda value: bool(value) is (times % 2 == 0), node)
 
     def _binary(self, level: int) -> Node:
         if level == len(_LEVELS):
@@ -184,7 +172,7 @@ class _Parser:
             negative ^= self._token == "-"
             self._next()
         node = self._power()
-        return (lambda evaluation: -number(node(evaluation))) if negative else node
+        return _applied_one(lambda value: -number(value), node) if negative else node
 
     def _power(self) -> Node:
         node = self._atom()
@@ -202,11 +190,11 @@ class _Parser:
         if kind == "number":
             self._next()
             value = bounded(float(token) if re.search("[.eE]", token) else int(token))
-            return lambda evaluation: value
+            return _constant(value)
         if kind == "text":
             self._next()
             text = re.sub(r"\\(.)", lambda found: _ESCAPES.get(found[1], found[1]), token[1:-1], flags=re.DOTALL)
-            return lambda evaluation: text
+            return _constant(text)
         if kind == "reference":
             self._next()
             return self._reference(token)
@@ -227,8 +215,7 @@ class _Parser:
         if self._take("("):
             return self._call(name)
         if name in _WORDS and not self._is(".", "["):
-            value = _WORDS[name]
-            return lambda evaluation: value
+            return _constant(_WORDS[name])
         end = begin + len(name)
         while self._is(".", "["):
             end = self._way(end)
@@ -239,8 +226,8 @@ class _Parser:
         self.names.update(reference.names)
 
         def call(evaluation: Evaluation) -> Any:
-            evaluation.spend(1 + len(reference.path.parts))
-            return reference.spoken(evaluation.scope)
+            evaluation.spend(1)
+            return reference.spoken(evaluation.scope, evaluation.spend)
 
         return call
 
@@ -287,6 +274,7 @@ def _until(nodes: list[Node], *, stop: bool) -> Node:
     """or (stop True) and and (stop False), which do not look at what decides nothing."""
 
     def call(evaluation: Evaluation) -> Any:
+        evaluation.spend(1)
         return stop if any(bool(node(evaluation)) is stop for node in nodes) else not stop
 
     return call
@@ -322,8 +310,28 @@ def _called(name: str, function: Function, arguments: list[Node]) -> Node:
     return call
 
 
+def _constant(value: Any) -> Node:
+    def call(evaluation: Evaluation) -> Any:
+        evaluation.spend(1)
+        return value
+
+    return call
+
+
 def _list(nodes: list[Node]) -> Node:
-    return lambda evaluation: [node(evaluation) for node in nodes]
+    def call(evaluation: Evaluation) -> Any:
+        evaluation.spend(1 + len(nodes))
+        return [node(evaluation) for node in nodes]
+
+    return call
+
+
+def _applied_one(operator: Callable[[Any], Any], node: Node) -> Node:
+    def call(evaluation: Evaluation) -> Any:
+        evaluation.spend(1)
+        return operator(node(evaluation))
+
+    return call
 
 
 def weight_of(value: Any) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any, NamedTuple
 
 from shimmy.agent.value_path import kind_of
@@ -12,6 +12,8 @@ from shimmy.errors import ToolError
 
 MAX_BITS = 4096
 """Of a whole number."""
+MAX_TEXT = 1 << 20
+"""Characters of a text that an expression may make."""
 
 
 class Function(NamedTuple):
@@ -27,6 +29,29 @@ def number(value: Any) -> int | float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ToolError(f"a number is needed here, not {kind_of(value)}")
     return value
+
+
+def same(one: Any, other: Any) -> bool:
+    """Equal as JSON, also inside of lists and objects: true is not 1."""
+    return _identity(one) == _identity(other)
+
+
+def is_among(part: Any, items: list[Any]) -> bool:
+    """One of the items is the `same`."""
+    wanted = _identity(part)
+    return any(_identity(item) == wanted for item in items)
+
+
+def _identity(value: Any) -> Hashable:
+    """Equal for what is the same, and for nothing else."""
+    if isinstance(value, bool):
+        return (bool, value)
+    if isinstance(value, list):
+        return (list, tuple(map(_identity, value)))
+    if isinstance(value, dict):
+        return (dict, frozenset((key, _identity(item)) for key, item in value.items()))
+    number_or_text: Hashable = value
+    return number_or_text
 
 
 def _text(value: Any) -> str:
@@ -76,7 +101,7 @@ def _contains(whole: Any, part: Any) -> bool:
     if isinstance(whole, str):
         return _text(part) in whole
     if isinstance(whole, list | dict):
-        return part in whole if isinstance(whole, list) or isinstance(part, str) else False
+        return is_among(part, whole) if isinstance(whole, list) else isinstance(part, str) and part in whole
     raise ToolError(f"{kind_of(whole)} contains nothing")
 
 
@@ -98,10 +123,17 @@ def _round(value: Any, digits: Any = 0) -> int | float:
     return int(rounded) if digits <= 0 else rounded
 
 
+def _join(items: Any, by: Any) -> str:
+    texts = [_text(item) for item in _items(items)]
+    if sum(map(len, texts)) + len(_text(by)) * max(0, len(texts) - 1) > MAX_TEXT:
+        raise ToolError(f"the result has more than {MAX_TEXT} characters")
+    return str(by.join(texts))
+
+
 def _unique(value: Any) -> list[Any]:
-    seen: dict[str, Any] = {}
+    seen: dict[Hashable, Any] = {}
     for item in _items(value):
-        seen.setdefault(f"{kind_of(item)}{item}", item)
+        seen.setdefault(_identity(item), item)
     return list(seen.values())
 
 
@@ -155,7 +187,7 @@ FUNCTIONS: dict[str, Function] = {
     "starts_with": Function(lambda value, start: _text(value).startswith(_text(start)), 2, 2),
     "ends_with": Function(lambda value, end: _text(value).endswith(_text(end)), 2, 2),
     "split": Function(lambda value, by: _text(value).split(_text(by) or None), 2, 2),
-    "join": Function(lambda items, by: _text(by).join(_text(item) for item in _items(items)), 2, 2),
+    "join": Function(_join, 2, 2),
     "keys": Function(lambda value: list(_object(value))),
     "values": Function(lambda value: list(_object(value).values())),
     "first": Function(lambda value: _end(value, 0)),

@@ -7,12 +7,10 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
-from shimmy.agent.functions import MAX_BITS, number
+from shimmy.agent.functions import MAX_BITS, MAX_TEXT, is_among, number, same
 from shimmy.agent.value_path import kind_of
 from shimmy.errors import ToolError
 
-MAX_TEXT = 1 << 20
-"""Characters of a text that an expression may make."""
 MAX_LIST = 100_000
 """Members of a list that it may make."""
 
@@ -61,7 +59,7 @@ def _contained(part: Any, whole: Any) -> bool:
     if isinstance(whole, str):
         return isinstance(part, str) and part in whole
     if isinstance(whole, list):
-        return part in whole
+        return is_among(part, whole)
     if isinstance(whole, dict):
         return isinstance(part, str) and part in whole
     raise ToolError(f"{kind_of(whole)} contains nothing")
@@ -74,11 +72,6 @@ def _ordered(compare: Callable[[Any, Any], bool]) -> Callable[[Any, Any], bool]:
         return compare(number(one), number(other))
 
     return call
-
-
-def same(one: Any, other: Any) -> bool:
-    """Equal as JSON: true is not 1."""
-    return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)
 
 
 BINARY: dict[str, Callable[[Any, Any], Any]] = {

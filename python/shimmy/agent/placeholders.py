@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 
+from shimmy.agent.evaluation import Evaluation
 from shimmy.agent.reference import parse_reference
 from shimmy.agent.value_size import check_size
 from shimmy.errors import ToolError
@@ -15,30 +16,37 @@ from shimmy.errors import ToolError
 MAX_FILLED = 4 << 20
 """Characters that the placeholders of one value may come to."""
 
+MAX_PLACEHOLDERS = 10_000
+"""In one value."""
+
 _PLACEHOLDER = re.compile(r"\{\{([^{}]*)\}\}")
 
 
 def names_in(value: Any) -> set[str]:
-    """The variables that the placeholders of a JSON value name. ToolError for one that names none."""
-    return {
-        name
-        for text in _texts(value)
-        for found in _PLACEHOLDER.finditer(text)
-        for name in parse_reference(found[1]).names
-    }
+    """The variables that the placeholders of a JSON value name. ToolError for one that names none, and for too many."""
+    references: set[str] = set()
+    left = MAX_PLACEHOLDERS
+    for text in _texts(value):
+        for found in _PLACEHOLDER.finditer(text):
+            left -= 1
+            if left < 0:
+                raise ToolError(f"there are more than {MAX_PLACEHOLDERS} placeholders: split the step")
+            references.add(found[1])
+    return {name for reference in references for name in parse_reference(reference).names}
 
 
 class Filling:
     """Puts values in the place of placeholders. What is put in is not looked at again."""
 
-    def __init__(self, scope: Mapping[str, Any]) -> None:
-        self._scope = scope
+    def __init__(self, evaluation: Evaluation) -> None:
+        self._evaluation = evaluation
+        self._values: dict[str, Any] = {}
         self._texts: dict[str, str] = {}
         self._left = MAX_FILLED
 
     def fill(self, value: Any) -> Any:
         """`value` with its placeholders filled in: a text that is nothing but one becomes the value itself, of whatever
-        type. ToolError for a name that is not there, and for texts that become too large.
+        type. ToolError for a name that is not there, for texts that become too large, and for too much work.
         """
         if isinstance(value, str):
             return self._fill_text(value)
@@ -52,7 +60,7 @@ class Filling:
         whole = _PLACEHOLDER.fullmatch(text.strip())
         if whole is not None:
             self._spend(len(self._text_of(whole[1])))
-            return parse_reference(whole[1]).spoken(self._scope)
+            return self._value_of(whole[1])
         return self._fill_part(text)
 
     def _fill_part(self, text: str) -> str:
@@ -63,9 +71,16 @@ class Filling:
         self._spend(len(text))
         return text
 
+    def _value_of(self, reference: str) -> Any:
+        if reference not in self._values:
+            self._evaluation.spend(1)
+            parsed = parse_reference(reference)
+            self._values[reference] = parsed.spoken(self._evaluation.scope, self._evaluation.spend)
+        return self._values[reference]
+
     def _text_of(self, reference: str) -> str:
         if reference not in self._texts:
-            self._texts[reference] = _as_text(parse_reference(reference).spoken(self._scope))
+            self._texts[reference] = _as_text(self._value_of(reference))
         return self._texts[reference]
 
     def _spend(self, characters: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from shimmy.agent.value_path import ValuePath, parse_path
+from shimmy.agent.value_path import Spend, ValuePath, for_nothing, parse_path
 from shimmy.errors import ToolError
 
 LLM_RESULT = "llm_generation"
@@ -24,21 +24,22 @@ class Reference(NamedTuple):
         first = self.path.parts[0]
         return [self.text, *([first] if isinstance(first, str) and first != self.text else [])]
 
-    def get(self, scope: Mapping[str, Any]) -> Any:
-        """The value. ToolError says what is not there."""
+    def get(self, scope: Mapping[str, Any], spend: Spend = for_nothing) -> Any:
+        """The value. ToolError says what is not there. `spend` is told the steps that it takes."""
         if self.text in scope:
             return scope[self.text]
         root, *rest = self.path.parts
         if not isinstance(root, str):
-            return self.path.get(dict(scope))
+            spend(len(scope))
+            return self.path.get(dict(scope), spend)
         if root not in scope:
             known = ", ".join(list(scope)[:20]) or "none"
             raise ToolError(f"there is no variable {root!r}; there are {known}")
-        return ValuePath(tuple(rest)).get(scope[root])
+        return ValuePath(tuple(rest)).get(scope[root], spend)
 
-    def spoken(self, scope: Mapping[str, Any]) -> Any:
+    def spoken(self, scope: Mapping[str, Any], spend: Spend = for_nothing) -> Any:
         """As `get`, but what an llm step resulted in is its text: that is what it is named for."""
-        value = self.get(scope)
+        value = self.get(scope, spend)
         if isinstance(value, dict) and value.get("type") == LLM_RESULT and isinstance(value.get("text"), str):
             return value["text"]
         return value

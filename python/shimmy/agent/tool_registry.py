@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+import threading
 from collections.abc import Iterable
 from importlib.metadata import entry_points
 from typing import Any
 
 import msgspec
 
+from shimmy.agent.daemon_threads import DaemonThreads
 from shimmy.agent.tool import Tool, ToolDefinition, ToolResult
-from shimmy.agent.tool_threads import ToolThreads
 from shimmy.agent.tools import BUILT_IN
 from shimmy.agent.value_size import check_size
 from shimmy.errors import ToolError, ToolNotFoundError
@@ -26,15 +27,21 @@ logger = logging.getLogger("shimmy.agent")
 
 
 class ToolRegistry:
-    """The built-in tools and `tools`; with `plugins` also those that installed packages declare, looked up once, when
-    they are first asked for. Of one name an embedder's goes before a package's, and that before a built-in.
+    """The built-in tools and `tools`; with `plugins` also those that installed packages declare, looked up once, by
+    `load` or when they are first asked for. Of one name an embedder's goes before a package's, and that before a
+    built-in.
     """
 
     def __init__(self, tools: Iterable[Tool[Any]] = (), *, plugins: bool = True) -> None:
         self._built_in = {tool.name: tool for tool in BUILT_IN}
         self._added = {tool.name: tool for tool in tools}
         self._plugins: dict[str, Tool[Any]] | None = None if plugins else {}
-        self._threads = ToolThreads()
+        self._looking = threading.Lock()
+        self._threads = DaemonThreads("shimmy-tool")
+
+    async def load(self) -> None:
+        """Import what installed packages declare, on a thread: it may take long, so before the first request."""
+        await self._threads.run(self._tools)
 
     def add(self, tool: Tool[Any]) -> None:
         """From now on `tool` answers to its name."""
@@ -75,9 +82,10 @@ class ToolRegistry:
         return await self._threads.run(lambda: tool.run(checked))
 
     def _tools(self) -> dict[str, Tool[Any]]:
-        if self._plugins is None:
-            self._plugins = _installed()
-        return {**self._built_in, **self._plugins, **self._added}
+        with self._looking:
+            if self._plugins is None:
+                self._plugins = _installed()
+            return {**self._built_in, **self._plugins, **self._added}
 
 
 def _installed() -> dict[str, Tool[Any]]:

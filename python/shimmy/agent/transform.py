@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import ChainMap
-from collections.abc import Mapping
 from typing import Any, Literal
 
 import msgspec
 from msgspec import UNSET
 
-from shimmy.agent.expression import Evaluation, parse_expression, truth, weight_of
+from shimmy.agent.evaluation import Evaluation
+from shimmy.agent.expression import parse_expression, truth, weight_of
 from shimmy.agent.placeholders import Filling, names_in
 from shimmy.agent.reference import parse_reference
 from shimmy.agent.value_path import kind_of, parse_path
@@ -45,16 +45,18 @@ class Transform(msgspec.Struct, forbid_unknown_fields=True):
             raise ToolError(f"{self.operation} needs input, a list or a placeholder of one")
         return named | (parse_expression(self.expression).names - _OWN)
 
-    def run(self, scope: Mapping[str, Any]) -> Any:
+    def run(self, evaluation: Evaluation) -> Any:
         """The result. ToolError says why there is none."""
-        given = UNSET if self.input is UNSET else Filling(scope).fill(self.input)
+        scope, spend = evaluation.scope, evaluation.spend
+        given = UNSET if self.input is UNSET else Filling(evaluation).fill(self.input)
         if self.operation == "extract":
-            return parse_reference(self._path).get(scope) if given is UNSET else parse_path(self._path).get(given)
+            path = self._path
+            return parse_reference(path).get(scope, spend) if given is UNSET else parse_path(path).get(given, spend)
         if not isinstance(given, list):
             raise ToolError(f"{self.operation} needs a list as input, not {kind_of(given)}")
         if len(given) > MAX_ITEMS:
             raise ToolError(f"input has {len(given)} members, the limit is {MAX_ITEMS}")
-        return self._through(given, scope)
+        return self._through(given, evaluation)
 
     @property
     def _path(self) -> str:
@@ -62,15 +64,14 @@ class Transform(msgspec.Struct, forbid_unknown_fields=True):
         text = self.expression.strip()
         return text[2:-2] if text.startswith("{{") and text.endswith("}}") else text
 
-    def _through(self, items: list[Any], scope: Mapping[str, Any]) -> Any:
+    def _through(self, items: list[Any], evaluation: Evaluation) -> Any:
         expression = parse_expression(self.expression)
-        evaluation = Evaluation(scope)
         start = 1 if self.operation == "reduce" and self.initial is UNSET else 0
         if start and not items:
             raise ToolError("the list is empty, and there is no initial value")
         acc = items[0] if start else self.initial
         made: list[Any] = []
-        variables = dict(scope)
+        variables = dict(evaluation.scope)
         for index, item in enumerate(items[start:], start):
             own = {"item": item, "index": index} | ({"acc": acc} if self.operation == "reduce" else {})
             value = expression.evaluate(ChainMap(own, variables), evaluation)

@@ -7,7 +7,7 @@ is in it, `..name` all of that name at any depth. A leading `$` is the value its
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple, TypeAlias
 
 from shimmy.errors import ToolError
@@ -43,6 +43,14 @@ _PART = re.compile(
 )
 
 
+Spend: TypeAlias = Callable[[int], None]
+"""Is told of steps as they are taken, and may raise to end the work."""
+
+
+def for_nothing(steps: int) -> None:
+    """The Spend of those who do not count."""
+
+
 class ValuePath(NamedTuple):
     """A parsed path."""
 
@@ -53,24 +61,29 @@ class ValuePath(NamedTuple):
         """It leads to one value at most."""
         return all(isinstance(part, str | int) for part in self.parts)
 
-    def get(self, value: Any) -> Any:
+    def get(self, value: Any, spend: Spend = for_nothing) -> Any:
         """The one value that a single path leads to; the list of all that another one finds. ToolError names the part
-        that leads nowhere.
+        that leads nowhere. `spend` is told the values that are looked at.
         """
         if not self.single:
-            return self.find(value)
+            return self.find(value, spend)
+        spend(len(self.parts))
         for part in self.parts:
             value = _member(value, part)
         return value
 
-    def find(self, value: Any) -> list[Any]:
-        """Everything that it leads to, in the order of the value. ToolError when that is too much to look at."""
+    def find(self, value: Any, spend: Spend = for_nothing) -> list[Any]:
+        """Everything that it leads to, in the order of the value. ToolError when that is too much to look at. `spend`
+        as for `get`.
+        """
         found = [value]
         left = MAX_VISITS
         for part in self.parts:
             after: list[Any] = []
             for item in found:
+                spend(1)
                 for below in _matches(item, part):
+                    spend(1)
                     left -= 1
                     if left < 0:
                         raise ToolError(f"the path leads to more than {MAX_VISITS} values")
@@ -154,6 +167,8 @@ def _deep(value: Any, name: str) -> Iterator[Any]:
         elif isinstance(item, list):
             yield _NONE
             below += reversed(item)
+        else:
+            yield _NONE
 
 
 def kind_of(value: Any) -> str:

@@ -72,6 +72,8 @@ class PlannedStep(msgspec.Struct, kw_only=True):
     parameters: dict[str, Any]
     place: str
     """Where it stands in the request."""
+    names: frozenset[str] = frozenset()
+    """The variables that it looks up."""
     transform: Transform | None = None
     condition: str | None = None
     if_true: PlannedStep | None = None
@@ -114,8 +116,7 @@ def plan_of(workflow: Workflow) -> Plan:
         raise InvalidRequestError("workflow.steps must hold at least one step", "workflow.steps")
     for name, planned in steps.items():
         for inner in planned.inner():
-            named = _named(inner)
-            needs[name] |= {*inner.depends_on, *(other for other in steps if f"step_{other}" in named)}
+            needs[name] |= {*inner.depends_on, *(other for other in steps if f"step_{other}" in inner.names)}
     for name, ids in needs.items():
         for other in sorted(ids - steps.keys()):
             place = f"{steps[name].place}.depends_on"
@@ -159,7 +160,7 @@ def _planned(step: Step, place: str, depth: int) -> PlannedStep:
             planned.if_true = _planned(choice.if_true, f"{place}.if_true", depth + 1)
             if choice.if_false is not None:
                 planned.if_false = _planned(choice.if_false, f"{place}.if_false", depth + 1)
-        _named(planned)
+        planned.names = frozenset(_named(planned))
     except ToolError as error:
         raise InvalidRequestError(f"{place}: {error.message}", place) from error
     return planned

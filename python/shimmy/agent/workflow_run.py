@@ -5,15 +5,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable
+from functools import partial
 from graphlib import TopologicalSorter
 from typing import Any, Protocol
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from shimmy.agent.daemon_threads import DaemonThreads
+from shimmy.agent.evaluation import Evaluation
 from shimmy.agent.expression import parse_expression, truth
 from shimmy.agent.placeholders import Filling
 from shimmy.agent.tool_registry import ToolRegistry
+from shimmy.agent.value_path import kind_of
 from shimmy.agent.value_size import check_size
 from shimmy.agent.workflow import Plan, PlannedStep, Workflow, plan_of
 from shimmy.errors import InvalidRequestError, ShimmyError, ToolError, ToolNotFoundError
@@ -66,17 +71,18 @@ class WorkflowRunner:
         self._tools = tools
         self._models = models
         self._seconds = seconds
+        self._threads = DaemonThreads("shimmy-workflow")
 
     async def run(self, workflow: Workflow, context: dict[str, Any]) -> WorkflowResult:
         """Run all that can be run: steps that do not wait for each other at the same time, none that depends on a
         failed one. InvalidRequestError for a workflow that cannot be run at all. Cancelling ends its steps.
         """
-        plan = plan_of(workflow)
+        plan = await self._threads.run(partial(plan_of, workflow))
         for outer in plan.steps.values():
             for step in outer.inner():
                 self._check(step)
         begin = time.perf_counter()
-        run = _Run(plan, {**context, **workflow.inputs}, self._tools, self._models)
+        run = _Run(plan, {**context, **workflow.inputs}, self._tools, self._models, self._threads)
         results = await run.results(self._seconds)
         failed = [result for result in results.values() if not result.success]
         return WorkflowResult(
@@ -103,12 +109,20 @@ class WorkflowRunner:
 class _Run:
     """One workflow under way."""
 
-    def __init__(self, plan: Plan, variables: dict[str, Any], tools: ToolRegistry, models: LanguageModels) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        variables: dict[str, Any],
+        tools: ToolRegistry,
+        models: LanguageModels,
+        threads: DaemonThreads,
+    ) -> None:
         self._plan = plan
         self._variables = variables
         self._before: dict[str, frozenset[str]] = {}
         self._tools = tools
         self._models = models
+        self._threads = threads
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._results: dict[str, StepResult] = {}
         self._turns = asyncio.Semaphore(MAX_AT_ONCE)
@@ -143,7 +157,7 @@ class _Run:
         begin = time.perf_counter()
         try:
             result = await self._do(step, self._scope_of(step.id))
-            self._check_size(result)
+            self._keep(await self._threads.run(partial(_size_of, result)))
         except ShimmyError as error:
             return _failure(step.id, error.message, begin)
         except Exception:
@@ -159,29 +173,45 @@ class _Run:
         if step.type == "conditional":
             return await self._choose(step, scope)
         if step.transform is not None:
-            return await asyncio.to_thread(step.transform.run, scope)
-        filled = Filling(scope).fill(step.parameters)
+            return await self._compute(step.transform.run, scope)
+        filled = await self._compute(lambda evaluation: Filling(evaluation).fill(step.parameters), scope)
         if step.type == "llm":
             return await self._models.generate(filled)
-        answer = await self._tools.execute(filled["tool_name"], filled.get("arguments", {}))
+        name = filled["tool_name"]
+        if not isinstance(name, str):
+            raise ToolError(f"tool_name came to {kind_of(name)}, not to the name of a tool")
+        answer = await self._tools.execute(name, filled.get("arguments", {}))
         if not answer.success:
             raise ToolError(answer.error or "the tool failed")
         return answer.result
 
     async def _choose(self, step: PlannedStep, scope: dict[str, Any]) -> Any:
         expression = parse_expression(step.condition or "")
-        chosen = truth(await asyncio.to_thread(expression.evaluate, scope))
+        chosen = truth(await self._compute(lambda evaluation: expression.evaluate(scope, evaluation), scope))
         inner = step.if_true if chosen else step.if_false
         return {"skipped": True} if inner is None else await self._do(inner, scope)
 
-    def _check_size(self, result: Any) -> None:
-        check_size(result, MAX_RESULT_BYTES, "the result")
-        size = len(msgspec.json.encode(result))
-        if size > MAX_RESULT_BYTES:
-            raise ToolError(f"the result has {size} bytes, the limit is {MAX_RESULT_BYTES}")
+    async def _compute(self, work: Callable[[Evaluation], Any], scope: dict[str, Any]) -> Any:
+        """On a thread, which soon stops when this is cancelled."""
+        evaluation = Evaluation(scope)
+        try:
+            return await self._threads.run(lambda: work(evaluation))
+        finally:
+            evaluation.cancel()
+
+    def _keep(self, size: int) -> None:
         self._left -= size
         if self._left < 0:
             raise ToolError(f"the results have more than {MAX_TOTAL_BYTES} bytes together")
+
+
+def _size_of(result: Any) -> int:
+    """In bytes, as JSON. ToolError for one that is too large."""
+    check_size(result, MAX_RESULT_BYTES, "the result")
+    size = len(msgspec.json.encode(result))
+    if size > MAX_RESULT_BYTES:
+        raise ToolError(f"the result has {size} bytes, the limit is {MAX_RESULT_BYTES}")
+    return size
 
 
 def _failure(step_id: str, error: str, begin: float | None = None) -> StepResult:

@@ -14,7 +14,7 @@ from shimmy.cli.options import Options
 from shimmy.errors import InvalidRequestError
 
 _PROJECTS = Path(__file__).parent / "project"
-_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_NAME = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
 _PLACE = re.compile(r"@(name|version)@")
 
 
@@ -44,7 +44,8 @@ def init(
     project = name or _name_of(output)
     if not _NAME.fullmatch(project):
         raise InvalidRequestError(
-            f"{project!r} is no name for a project: use up to 63 lower-case letters, digits and dashes, with --name",
+            f"{project!r} is no name for a project: use up to 63 lower-case letters, digits and dashes, "
+            "a letter first, with --name",
             "name",
         )
     files = project_files(template, project)
@@ -76,4 +77,5 @@ def project_files(template: Template, name: str) -> dict[Path, str]:
 
 def _name_of(folder: Path) -> str:
     """The folder's name, as far as it can be one."""
-    return re.sub(r"[^a-z0-9]+", "-", folder.absolute().resolve().name.lower()).strip("-")[:63] or "shimmy"
+    letters = re.sub(r"[^a-z0-9]+", "-", folder.absolute().resolve().name.lower())
+    return letters.lstrip("-0123456789")[:63].rstrip("-") or "shimmy"

@@ -91,7 +91,7 @@ def create_app(manager: ModelManager, settings: Settings, tools: ToolRegistry | 
         *OpenAiRoutes(backend, version, most).routes(),
         *responses.routes(),
         *AnthropicRoutes(backend, sessions, most).routes(),
-        *SessionRoutes(manager, sessions, version).routes(),
+        *SessionRoutes(manager, sessions, version, library.pulling).routes(),
         *EmbeddingRoutes(manager, most).routes(),
         *ollama.routes(),
         *library.routes(),
@@ -132,7 +132,7 @@ def create_app(manager: ModelManager, settings: Settings, tools: ToolRegistry | 
             ShimmyError: _shimmy_error,
             Exception: _unexpected_error,
         },
-        lifespan=lambda _: _closing(responses, library, manager, traces),
+        lifespan=lambda _: _running(responses, library, manager, tools, traces),
         redirect_slashes=False,
     )
     app.state.settings = settings  # for every Endpoint
@@ -141,10 +141,15 @@ def create_app(manager: ModelManager, settings: Settings, tools: ToolRegistry | 
 
 
 @asynccontextmanager
-async def _closing(
-    responses: ResponsesRoutes, library: OllamaLibraryRoutes, manager: ModelManager, traces: Traces | None
+async def _running(
+    responses: ResponsesRoutes,
+    library: OllamaLibraryRoutes,
+    manager: ModelManager,
+    tools: ToolRegistry,
+    traces: Traces | None,
 ) -> AsyncIterator[None]:
     try:
+        await tools.load()
         yield
     finally:
         library.close()

@@ -20,6 +20,7 @@ from shimmy.server.limits import Limiter
 from shimmy.server.metrics import Metrics
 from shimmy.server.request_record import current_record
 from shimmy.server.request_tracker import RequestTracker, TrackedRequest
+from shimmy.server.retold_stream import RetoldStream
 
 
 class Running(NamedTuple):
@@ -53,6 +54,17 @@ class Backend:
         requests = [self.completed(model, request, sampling, index) for index, request in enumerate(requests)]
         return Running(client, [await self._start(model, client, request, stack) for request in requests])
 
+    async def go_on(
+        self, tracked: TrackedRequest, request: GenerateRequest, stack: AsyncExitStack
+    ) -> AsyncIterator[RequestOutput]:
+        """The rest of the answer of `tracked`, from `request`, which is answered with what it has so far; what ran for
+        it is to be left then. Raises as `open`, and then nothing has changed.
+        """
+        client = await stack.enter_async_context(self.manager.use(tracked.model))
+        stream = RetoldStream(await stack.enter_async_context(client.stream(request)), tracked.answer())
+        stack.callback(tracked.left, stream)
+        return tracked.attach(stream)
+
     def completed(
         self, model: str, request: GenerateRequest, sampling: Mapping[str, Any], index: int = 0
     ) -> GenerateRequest:
@@ -75,10 +87,10 @@ class Backend:
         except BaseException:
             self.tracker.drop(tracked)
             raise
-        stack.callback(tracked.left)
         if (record := current_record()) is not None:
             record.generations.append(tracked)
         context_header.note(tracked)
         if request.cache_diagnostics:
             stream = ExplainedStream(stream, lambda found: explained(found, tracked, self.tracker.all()))
+        stack.callback(tracked.left, stream)
         return tracked.attach(stream)

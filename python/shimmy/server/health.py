@@ -39,8 +39,7 @@ class HealthRoutes:
 
     @Operation(Family.SHIMMY, "Tell that the server is up", answers={JSON: dict[str, Any]})
     async def _health(self, request: Request) -> Response:
-        registry = self._manager.registry
-        sources = [registry.get(name).source for name in registry.names()]
+        sources = [entry.source for entry in self._manager.registry.entries()]
         discovered = sources.count("discovered")
         health = {
             "status": "ok",

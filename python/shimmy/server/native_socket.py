@@ -17,6 +17,7 @@ from shimmy.server.backend import Backend
 from shimmy.server.endpoint import unexpected
 from shimmy.server.errors import native_error, problem_of
 from shimmy.server.native_answer import usage_of
+from shimmy.server.request_record import note_error, recorded_apart
 from shimmy.server.schemas.decoding import decode
 from shimmy.server.schemas.native import Control, NativeRequest
 from shimmy.server.steered_answer import SteeredAnswer
@@ -35,6 +36,9 @@ class _Running:
 
     def __init__(self) -> None:
         self.task: asyncio.Task[None] | None = None
+        self.begun = asyncio.Event()
+        self.ending = False
+        """Its last frame is on its way."""
         self.temperature: float | None = None
 
     @property
@@ -42,16 +46,20 @@ class _Running:
         return self.task is None or self.task.done()
 
     async def stop(self) -> None:
-        if self.task is not None:
+        """It has sent its last frame then."""
+        if self.task is None:
+            return
+        await self.begun.wait()  # a task that is cancelled before that never runs
+        if not self.ending:
             self.task.cancel()
-            await asyncio.wait([self.task])
+        await asyncio.wait([self.task])
 
 
 class NativeSocket:
     """Frames in: a request, or while one runs `{"stop": true}` or `{"temperature": number}`. Frames out: text as it
     comes, then a JSON object with `done` or `error`; reasoning comes as `{"thinking": text}`. What a change of the
     temperature cannot do is an `error` too, and the answer goes on; `done` tells the changes, each with `at`, the
-    number of tokens before it.
+    number of tokens before it. Control frames that come when nothing runs (any more) are ignored.
     """
 
     def __init__(self, backend: Backend, translate: Translate) -> None:
@@ -66,7 +74,7 @@ class NativeSocket:
                 frame = await _receive(socket)
                 if not running.done:
                     await self._control(socket, frame, running)
-                else:
+                elif not _is_control(frame):
                     running = _Running()
                     running.task = asyncio.ensure_future(self._generate(socket, frame, running))
         except WebSocketDisconnect:
@@ -79,7 +87,7 @@ class NativeSocket:
             control = decode(frame, Control)
             if control.stop:
                 await running.stop()
-            elif control.temperature is not None and control.model is None:
+            elif control.temperature is not None and not control.is_request:
                 running.temperature = control.temperature
             else:
                 raise InvalidRequestError('a generation is running: wait for it, or send {"stop": true} first')
@@ -87,18 +95,23 @@ class NativeSocket:
             await _send_error(socket, error)
 
     async def _generate(self, socket: WebSocket, frame: bytes, running: _Running) -> None:
+        running.begun.set()
+        with recorded_apart():
+            await self._answered(socket, frame, running)
+
+    async def _answered(self, socket: WebSocket, frame: bytes, running: _Running) -> None:
         try:
             await self._answer(socket, frame, running)
         except WebSocketDisconnect:
             pass
         except EngineDeadError as error:
-            await _send_error(socket, error)
+            await _send_failure(socket, error)
             await socket.close(INTERNAL_ERROR)
         except ShimmyError as error:
-            await _send_error(socket, error)
+            await _send_failure(socket, error)
         except Exception:
             logger.exception("a generation failed unexpectedly")
-            await _send_error(socket, unexpected())
+            await _send_failure(socket, unexpected())
 
     async def _answer(self, socket: WebSocket, frame: bytes, running: _Running) -> None:
         answer: SteeredAnswer | None = None
@@ -112,14 +125,15 @@ class NativeSocket:
                             await _send(socket, {"thinking": output.reasoning})
                         if output.text:
                             await socket.send_text(output.text)
+                        await _steer(socket, answer, running)
                         if output.finished:
+                            running.ending = True
                             await _send(socket, _last(output.finish_reason, usage_of(output.usage), answer, choices))
-                        elif running.temperature is not None:
-                            await _steer(socket, answer, running)
         except asyncio.CancelledError:
             if socket.client_state is WebSocketState.DISCONNECTED:
                 raise
             # The engine was left before it could count the prompt, so only what came is told.
+            running.ending = True
             usage = {"completion_tokens": answer.n_tokens if answer else 0}
             await _send(socket, _last("cancelled", usage, answer, choices))
 
@@ -136,17 +150,23 @@ def _last(
 
 
 async def _steer(socket: WebSocket, answer: SteeredAnswer, running: _Running) -> None:
-    wanted, running.temperature = running.temperature, None
-    assert wanted is not None
+    if running.temperature is not None:
+        answer.want(running.temperature)
+        running.temperature = None
     try:
-        changed = await answer.set_temperature(wanted)
+        await answer.steer()
     except EngineDeadError:
         raise
     except ShimmyError as error:
         await _send_error(socket, error)
-        return
-    if not changed and running.temperature is None:
-        running.temperature = wanted
+
+
+def _is_control(frame: bytes) -> bool:
+    try:
+        control = decode(frame, Control)
+    except InvalidRequestError:
+        return False
+    return (control.stop is True or control.temperature is not None) and not control.is_request
 
 
 async def _receive(socket: WebSocket) -> bytes:
@@ -159,6 +179,12 @@ async def _receive(socket: WebSocket) -> bytes:
 
 async def _send(socket: WebSocket, value: object) -> None:
     await socket.send_text(_ENCODER.encode(value).decode())
+
+
+async def _send_failure(socket: WebSocket, error: ShimmyError) -> None:
+    """What the generation came to."""
+    note_error(problem_of(error))
+    await _send_error(socket, error)
 
 
 async def _send_error(socket: WebSocket, error: ShimmyError) -> None:

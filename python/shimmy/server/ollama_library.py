@@ -61,6 +61,10 @@ class OllamaLibraryRoutes:
         """End the pulls under way."""
         self._pulls.close()
 
+    def pulling(self) -> list[str]:
+        """The models that are on their way."""
+        return self._pulls.names()
+
     @Operation(
         Family.OLLAMA,
         "Pull a model",

@@ -69,6 +69,10 @@ class Pulls:
         if self._running.get(key) is pull:
             del self._running[key]
 
+    def names(self) -> list[str]:
+        """Of the models that are being pulled."""
+        return list(self._running)
+
     def close(self) -> None:
         """End all of them at once, which their followers hear; what came so far stays for the next time."""
         self._closed = True

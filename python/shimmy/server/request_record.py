@@ -1,9 +1,10 @@
-"""What became of one HTTP request or socket, for those who tell of it: the log and the traces."""
+"""What became of one HTTP request, socket or generation on one, for those who tell of it: the log and the traces."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TypeAlias
 
@@ -93,6 +94,12 @@ class RequestRecord:
         self._model = model
         self._prompt_tokens = prompt_tokens
 
+    def part(self) -> RequestRecord:
+        """Of some of the work of a socket, which may go on for days, to be let go when that is done."""
+        part = RequestRecord(self.scope, self._observers)
+        part.status, part.key = self.status, self.key
+        return part
+
     def hold(self) -> None:
         """For work that goes on after the answer."""
         self._n_holds += 1
@@ -120,6 +127,22 @@ def current_record() -> RequestRecord | None:
     return _current.get()
 
 
+@contextmanager
+def recorded_apart() -> Iterator[None]:
+    """What this task does in the block has a record of its own, if anyone observes."""
+    whole = _current.get()
+    if whole is None:
+        yield
+        return
+    part = whole.part()
+    token = _current.set(part)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+        part.let_go()
+
+
 def note_error(problem: Problem) -> None:
     """What this task's request is answered with."""
     if (record := _current.get()) is not None:
@@ -127,8 +150,8 @@ def note_error(problem: Problem) -> None:
 
 
 class Recorder:
-    """Keeps a record of each request and shows it to `observers` at its end: of a socket, when it was closed; of a
-    response in the background, when that has ended.
+    """Keeps a record of each request and shows it to `observers` at its end: of a socket, when it was closed, behind
+    those of its generations; of a response in the background, when that has ended.
     """
 
     def __init__(self, app: ASGIApp, observers: Sequence[Observer]) -> None:

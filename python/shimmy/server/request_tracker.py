@@ -12,6 +12,7 @@ import msgspec
 
 from shimmy.engine_client import OutputStream
 from shimmy.errors import ShimmyError
+from shimmy.models.continuation import Answer
 from shimmy.output import RequestOutput, Usage
 from shimmy.request import GenerateRequest
 from shimmy.server.errors import HttpError
@@ -78,7 +79,21 @@ class TrackedRequest:
     def open(self) -> bool:
         return self.ended is None
 
+    def answer(self) -> Answer:
+        """What has come of it so far."""
+        answer = Answer(self.request)
+        told = RequestOutput(
+            request_id=self.id,
+            text=self.text,
+            reasoning=self.reasoning,
+            token_ids=list(self.token_ids),
+            usage=self.usage,
+        )
+        answer.note(told)
+        return answer
+
     def attach(self, stream: OutputStream) -> WatchedStream:
+        """Its answer comes from there now. A second one goes on where the first one is; both count as one request."""
         self._stream = stream
         if self._cancelled:
             stream.cancel()
@@ -111,9 +126,9 @@ class TrackedRequest:
         self.error = error.message
         self._end("failed", "error")
 
-    def left(self) -> None:
-        """Its reader is gone, which ends what still ran."""
-        if self.open:
+    def left(self, stream: OutputStream) -> None:
+        """The reader of that stream is gone, which ends what still ran, unless the answer comes from another now."""
+        if self.open and self._stream in (None, stream):
             self._end("cancelled", "cancelled")
 
     def _end(self, state: State, outcome: str) -> None:

@@ -16,6 +16,8 @@ from shimmy.server.errors import HttpError
 
 MAX_BYTES = 64 * 1024 * 1024
 """Of all conversations of one API key, as JSON."""
+MAX_WAITING = 16
+"""Requests that wait for their turn in one session."""
 
 
 class Session:
@@ -46,16 +48,23 @@ class SessionStore:
         self._idle_seconds = idle_seconds
         self._now = now
         self._tenants: dict[str, dict[str, Session]] = {}
+        self._sweep: asyncio.TimerHandle | None = None
 
     @asynccontextmanager
     async def use(self, session_id: str) -> AsyncIterator[Session]:
         """The session for the length of a block, made when there is none; requests of one session take turns.
 
-        QueueFullError when there are too many or they hold too much. A session to which nothing was added is dropped.
+        QueueFullError when there are too many, they hold too much, or MAX_WAITING requests wait for this one. A session
+        to which nothing was added is dropped.
         """
-        sessions = self._own()
+        self._sweep_later()
         while True:
+            sessions = self._own()
             session = sessions.get(session_id) or self._new(sessions, session_id)
+            if session.users > MAX_WAITING:
+                raise QueueFullError(
+                    f"{MAX_WAITING} requests wait for the session {session_id!r}: wait for its answers"
+                )
             session.users += 1
             try:
                 async with session.turn:
@@ -94,11 +103,28 @@ class SessionStore:
     def _own(self) -> dict[str, Session]:
         """The sessions of this request's key, without those that were idle for too long."""
         sessions = self._tenants.setdefault(tenant.get(), {})
+        self._forget_idle(sessions)
+        return sessions
+
+    def _forget_idle(self, sessions: dict[str, Session]) -> None:
         oldest = self._now() - self._idle_seconds
         for session in list(sessions.values()):
             if not session.users and session.last_activity <= oldest:
                 del sessions[session.id]
-        return sessions
+
+    def _sweep_later(self) -> None:
+        """A key that never comes again takes its sessions with it."""
+        if self._sweep is None:
+            self._sweep = asyncio.get_running_loop().call_later(self._idle_seconds, self._sweep_all)
+
+    def _sweep_all(self) -> None:
+        self._sweep = None
+        for name, sessions in list(self._tenants.items()):
+            self._forget_idle(sessions)
+            if not sessions:
+                del self._tenants[name]
+        if self._tenants:
+            self._sweep_later()
 
     def _new(self, sessions: dict[str, Session], session_id: str) -> Session:
         if len(sessions) >= self._most:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from datetime import datetime, timezone
 
 from starlette.requests import Request
 from starlette.routing import BaseRoute, Route
 
+from shimmy.discovery.classify import GENERATIVE
 from shimmy.models.manager import ModelManager, ModelStatus
 from shimmy.server.endpoint import reading
 from shimmy.server.errors import openai_error
@@ -19,8 +21,11 @@ from shimmy.server.session_store import SessionStore
 class SessionRoutes:
     """The handlers, and the list of routes that lead to them."""
 
-    def __init__(self, manager: ModelManager, sessions: SessionStore, version: str) -> None:
+    def __init__(
+        self, manager: ModelManager, sessions: SessionStore, version: str, pulling: Callable[[], list[str]]
+    ) -> None:
         self._manager = manager
+        self._pulling = pulling
         self._sessions = sessions
         self._version = version
         self._start = time.monotonic()
@@ -48,14 +53,29 @@ class SessionRoutes:
         return ServerStatus(
             version=self._version,
             uptime_seconds=round(time.monotonic() - self._start, 3),
-            generator=generator_status(self._manager.statuses(), self._manager.registry.names()),
+            generator=self._generator(),
             active_sessions=self._sessions.count(),
         )
 
+    def _generator(self) -> GeneratorStatus:
+        entries = self._manager.registry.entries()
+        others = {entry.engine for entry in entries if entry.kind not in GENERATIVE}
+        statuses = [status for status in self._manager.statuses() if status.name not in others]
+        names = [entry.name for entry in entries if entry.kind in GENERATIVE]
+        return generator_status(statuses, names, self._pulling())
 
-def generator_status(statuses: list[ModelStatus], names: list[str]) -> GeneratorStatus:
+
+def generator_status(statuses: list[ModelStatus], names: list[str], pulling: list[str]) -> GeneratorStatus:
     """The best that any model can offer now: one that is loaded, else one on its way, else why the last one failed."""
-    for state, word in (("loaded", "ready"), ("loading", "loading"), ("failed", "failed"), ("dead", "failed")):
+    for state, word in (
+        ("loaded", "ready"),
+        ("loading", "loading"),
+        ("", "downloading"),
+        ("failed", "failed"),
+        ("dead", "failed"),
+    ):
+        if word == "downloading" and pulling:
+            return GeneratorStatus(state=word, model=pulling[0])
         found = [status for status in statuses if status.state == state]
         if found:
             latest = max(found, key=lambda status: status.last_used or 0.0)

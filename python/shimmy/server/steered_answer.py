@@ -8,7 +8,8 @@ from types import TracebackType
 import msgspec
 
 from shimmy.errors import InvalidRequestError
-from shimmy.output import RequestOutput, Usage
+from shimmy.models.continuation import goes_on_from_tokens
+from shimmy.output import RequestOutput
 from shimmy.request import GenerateRequest
 from shimmy.server.backend import Backend
 from shimmy.server.schemas.native import NATIVE_DEFAULTS
@@ -18,7 +19,7 @@ class SteeredAnswer:
     """The outputs of one request, and of those that go on from it.
 
     An engine's request keeps its sampling. A change therefore starts another request from the tokens so far, all of
-    which it finds in the prefix cache, and then leaves the first. Together they count as one in the last usage.
+    which it finds in the prefix cache, and then leaves the first. To everyone else they are one.
     """
 
     def __init__(self, backend: Backend, model: str, request: GenerateRequest) -> None:
@@ -26,21 +27,23 @@ class SteeredAnswer:
         self._model = model
         self._request = request
         self._stack = AsyncExitStack()
-        self._tokens: list[int] = []
-        self._text = ""
-        self._reasoned = False
-        self._n_kept = 0  # tokens of the requests before the one that runs
-        self._first = Usage()
+        self._wanted: float | None = None
         self.changes: list[tuple[int, float]] = []
         """After how many tokens the temperature became which."""
 
     @property
     def n_tokens(self) -> int:
-        return len(self._tokens)
+        return len(self._tracked.token_ids)
 
     async def __aenter__(self) -> SteeredAnswer:
-        await self._go_on(self._request)
-        self._request = self._backend.completed(self._model, self._request, NATIVE_DEFAULTS)
+        try:
+            running = await self._backend.open(self._model, [self._request], self._stack, NATIVE_DEFAULTS)
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        (self._stream,) = running.streams
+        self._tracked = self._backend.tracker.get(self._request.request_id)
+        self._request = self._tracked.request  # with all defaults
         return self
 
     async def __aexit__(
@@ -52,64 +55,56 @@ class SteeredAnswer:
         return self
 
     async def __anext__(self) -> RequestOutput:
-        output = await anext(self._stream)
-        self._tokens += output.token_ids
-        self._text += output.text
-        self._reasoned = self._reasoned or bool(output.reasoning)
-        if output.usage is None:
-            return output
-        if not self.changes:
-            self._first = output.usage
-            return output
-        usage = msgspec.structs.replace(
-            output.usage,
-            prompt_tokens=self._first.prompt_tokens,
-            cached_tokens=self._first.cached_tokens,
-            completion_tokens=self._n_kept + output.usage.completion_tokens,
-        )
-        return msgspec.structs.replace(output, usage=usage)
+        return await anext(self._stream)
 
-    async def set_temperature(self, temperature: float) -> bool:
-        """Go on with another one. False while the text of the last token is not complete: ask again after the next.
+    def want(self, temperature: float) -> None:
+        """From the next `steer` on; it replaces one that is still wanted."""
+        self._wanted = temperature
 
-        InvalidRequestError for one that is out of range, and for answers that cannot be gone on with: of a grammar,
-        and after reasoning. Whatever it raises, the answer goes on as before.
+    async def steer(self) -> None:
+        """Go on with the temperature that is wanted, if one is; before the first token, behind one of the next outputs.
+
+        InvalidRequestError for one that is out of range, for answers that more than their tokens say how to go on with,
+        and for one that has ended. Whatever it raises, the answer goes on as before.
         """
+        if self._wanted is None:
+            return
+        n_tokens = len(self._tracked.token_ids)
+        if self._tracked.open and n_tokens in (0, self._request.max_tokens):
+            return
+        temperature, self._wanted = self._wanted, None
+        if not self._tracked.open:
+            raise _refused("the answer has ended")
+        self._check()
+        await self._go_on(self._continued(temperature))
+        self.changes.append((n_tokens, temperature))
+
+    def _check(self) -> None:
         if self._request.grammar is not None:
-            raise InvalidRequestError(
-                "the temperature cannot change here: the answer follows a grammar, which cannot begin in its middle",
-                "temperature",
-            )
-        if self._reasoned:
-            raise InvalidRequestError("the temperature cannot change here: the model has reasoned", "temperature")
-        kept, limit = len(self._tokens), self._request.max_tokens
-        if kept == 0 or kept == limit or (await self._client.detokenize(self._tokens)).lstrip() != self._text.lstrip():
-            return False
-        prompt = self._request.prompt
-        before = prompt if isinstance(prompt, list) else await self._client.tokenize(prompt)
-        await self._go_on(
-            msgspec.structs.replace(
-                self._request,
-                request_id=f"{self._request.request_id}-{len(self.changes) + 1}",
-                prompt=[*before, *self._tokens],
-                sampling={**self._request.sampling, "temperature": temperature},
-                max_tokens=None if limit is None else limit - kept,
-                min_tokens=max(0, self._request.min_tokens - kept),
-            )
+            raise _refused("the answer follows a grammar, which cannot begin in its middle")
+        without_seed = {name: value for name, value in self._request.sampling.items() if name != "seed"}
+        if not goes_on_from_tokens(msgspec.structs.replace(self._request, sampling=without_seed)):
+            raise _refused("with tools, token_healing or a context that shifts an answer is more than its tokens")
+
+    def _continued(self, temperature: float) -> GenerateRequest:
+        request = self._tracked.answer().rest(from_tokens=True)
+        return msgspec.structs.replace(
+            request,
+            request_id=f"{request.request_id}-{len(self.changes) + 1}",
+            sampling={**request.sampling, "temperature": temperature},
         )
-        self._n_kept = kept
-        self.changes.append((kept, temperature))
-        return True
 
     async def _go_on(self, request: GenerateRequest) -> None:
         """Start it before the one that runs is left, so that nobody evicts the prefix between them."""
         stack = AsyncExitStack()
         try:
-            running = await self._backend.open(self._model, [request], stack, NATIVE_DEFAULTS)
+            self._stream = await self._backend.go_on(self._tracked, request, stack)
         except BaseException:
             await stack.aclose()
             raise
         before, self._stack = self._stack, stack
-        self._client = running.client
-        (self._stream,) = running.streams
         await before.aclose()
+
+
+def _refused(why: str) -> InvalidRequestError:
+    return InvalidRequestError(f"the temperature cannot change here: {why}", "temperature")

@@ -12,9 +12,11 @@ from shimmy.agent.reference import LLM_RESULT
 from shimmy.agent.tool_registry import ToolRegistry
 from shimmy.agent.workflow import Step
 from shimmy.agent.workflow_run import WorkflowResult, WorkflowRunner
-from shimmy.errors import InvalidRequestError, ModelNotFoundError
+from shimmy.discovery.classify import GENERATIVE
+from shimmy.errors import InvalidRequestError, ModelNotFoundError, ToolError
 from shimmy.grammar import GrammarSpec
 from shimmy.models.manager import ModelManager
+from shimmy.output import RequestOutput
 from shimmy.server.auth import check_scope
 from shimmy.server.backend import Backend
 from shimmy.server.endpoint import Call, Endpoint, Reply
@@ -109,8 +111,16 @@ class BackendModels:
         if output.reasoning:
             result["reasoning"] = output.reasoning
         if _is_json(request.grammar) and output.finish_reason == "stop":
-            result["json"] = msgspec.json.decode(output.text)
+            result["json"] = _json_of(output)
         return result
+
+
+def _json_of(output: RequestOutput) -> Any:
+    try:
+        return msgspec.json.decode(output.text)
+    except (msgspec.DecodeError, RecursionError) as error:
+        why = f"it ended at the stop text {output.stop_reason!r}" if output.stop_reason is not None else str(error)
+        raise ToolError(f"the answer is not whole JSON: {why}") from error
 
 
 def _is_json(grammar: GrammarSpec | None) -> bool:
@@ -123,11 +133,13 @@ def _check_step(step: Step, place: str) -> None:
 
 
 def _default_model(manager: ModelManager) -> str:
-    """The loaded model that was used last, else the first that can chat."""
-    loaded = [status for status in manager.statuses() if status.state == "loaded"]
+    """The loaded model that was used last, of those that generate, else the first that can chat."""
+    entries = manager.registry.entries()
+    others = {entry.engine for entry in entries if entry.kind not in GENERATIVE}
+    loaded = [status for status in manager.statuses() if status.state == "loaded" and status.name not in others]
     if loaded:
         return max(loaded, key=lambda status: status.last_used or 0.0).name
-    for entry in manager.registry.entries():
+    for entry in entries:
         if entry.kind == "chat":
             return entry.name
     raise ModelNotFoundError("the step names no model, and there is none that can chat")

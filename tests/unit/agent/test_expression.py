@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shimmy.agent.evaluation import Evaluation
 from shimmy.agent.expression import parse_expression, truth
 from shimmy.errors import ToolError
 
@@ -47,6 +48,10 @@ def value(text: str) -> Any:
         ("step_a.text == 'hi'", True),
         ("1 == true", False),
         ("null == None", True),
+        ("1 in [true] or contains([true], 1) or [1] == [true]", False),
+        ("true in [1, true] and contains([[1, 1.0]], [1, 1])", True),
+        ("unique([1, true, 1.0, [1], [true]])", [1, True, [1], [True]]),
+        ("items[0] in items and items[0] != items[1]", True),
         ("not n > 3", True),
         ("not not true", True),
         ("n in [1, 2, 3] and 'n' in name", True),
@@ -120,6 +125,40 @@ def test_work_is_bounded() -> None:
         parse_expression("text + text").evaluate(scope)
     with pytest.raises(ToolError, match="more than 1000000 steps"):
         parse_expression("+".join(["len(big)"] * 400)).evaluate({"big": [0] * 5000})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        " or ".join(["[{{big..x}}] == 1"] * 8),
+        "[" + ",".join(["{{big..x}}"] * 8) + "]",
+        " and ".join(["{{big[*].x}}"] * 8),
+        " and ".join(["{{big..x}}"] * 8),
+    ],
+)
+def test_looks_at_values_are_counted(text: str) -> None:
+    with pytest.raises(ToolError, match="more than 1000000 steps"):
+        parse_expression(text).evaluate({"big": [{"x": {"y": 1}}] * 60_000})
+
+
+@pytest.mark.parametrize("text", ["[1]", "true and true", "true or true", "not n", "-n", "n", "'a'"])
+def test_every_node_costs_a_step(text: str) -> None:
+    evaluation = Evaluation(SCOPE, 0)
+    with pytest.raises(ToolError, match="steps"):
+        parse_expression(text).evaluate(SCOPE, evaluation)
+
+
+def test_cancelled_work_ends_with_its_next_step() -> None:
+    evaluation = Evaluation(SCOPE)
+    evaluation.cancel()
+    with pytest.raises(ToolError, match="cancelled"):
+        parse_expression("n + 1").evaluate(SCOPE, evaluation)
+
+
+def test_a_joined_text_is_not_made_before_it_is_known_to_fit() -> None:
+    scope = {"parts": [""] * 100_000, "by": "x" * 1_000_000}
+    with pytest.raises(ToolError, match="join: the result has more than 1048576 characters"):
+        parse_expression("join(parts, by)").evaluate(scope)
 
 
 def test_what_is_long_is_not_deep() -> None:

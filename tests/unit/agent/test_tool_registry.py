@@ -171,5 +171,19 @@ def test_tools_of_installed_packages(monkeypatch: pytest.MonkeyPatch, caplog: py
     assert tools.get("calculator").definition.description == "Mine."
 
 
+def test_packages_are_imported_on_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    on: list[str] = []
+
+    def points(*, group: str) -> list[Any]:
+        on.append(threading.current_thread().name)
+        return []
+
+    monkeypatch.setattr("shimmy.agent.tool_registry.entry_points", points)
+    tools = ToolRegistry()
+    asyncio.run(tools.load())
+    assert "calculator" in {definition.name for definition in tools.definitions()}
+    assert on == ["shimmy-tool"]
+
+
 def test_this_package_declares_none_itself() -> None:
     assert not importlib.metadata.entry_points(group="shimmy.tools")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -10,8 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from shimmy.agent.placeholders import Filling
 from shimmy.agent.tool_registry import ToolRegistry
-from shimmy.agent.workflow import MAX_NESTING, Workflow, plan_of
+from shimmy.agent.workflow import MAX_NESTING, Plan, Workflow, plan_of
 from shimmy.agent.workflow_run import WorkflowResult, WorkflowRunner
 from shimmy.errors import InvalidRequestError, ModelNotFoundError
 
@@ -315,6 +318,61 @@ def test_sizes_are_bounded() -> None:
     many = [step(f"s{n}", "data_transform", operation="extract", expression="big") for n in range(20)]
     result = run(*many, context={"big": "x" * 1_000_000})
     assert [one.success for one in result.step_results.values()].count(True) == 16
+
+
+def test_placeholders_are_bounded() -> None:
+    with pytest.raises(
+        InvalidRequestError, match=r"workflow.steps\[0\].parameters: there are more than 10000 placehold"
+    ):
+        run(step("a", "llm", prompt="{{a}}" * 10_001), context={"a": 1})
+    big = {"big": [{"x": 1}] * 60_000}
+    result = run(
+        step(
+            "a",
+            "tool",
+            tool_name="json_query",
+            arguments={"data": [f"{{{{big..x{n}}}}}" for n in range(9)], "path": "$"},
+        ),
+        context=big,
+    )
+    assert "more than 1000000 steps" in str(result.error)
+    result = run(step("a", "data_transform", operation="map", input=[1] * 9, expression="{{big..x}}"), context=big)
+    assert "more than 1000000 steps" in str(result.error)
+
+
+def test_work_that_nobody_waits_for_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = threading.Event()
+
+    def fill_for_ever(self: Filling, value: Any) -> Any:
+        try:
+            while True:
+                self._evaluation.spend(0)
+        finally:
+            ended.set()
+
+    monkeypatch.setattr(Filling, "fill", fill_for_ever)
+    result = run(step("a", "llm", prompt="x"), seconds=0.1)
+    assert "0.1 seconds were over" in str(result.error)
+    assert ended.wait(10)
+
+
+def test_the_loop_goes_on_while_a_workflow_is_read() -> None:
+    loops: list[bool] = []
+
+    def plan(workflow: Workflow) -> Plan:
+        with suppress(RuntimeError):
+            loops.append(asyncio.get_running_loop() is not None)
+        return plan_of(workflow)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("shimmy.agent.workflow_run.plan_of", plan)
+        run(step("a", "llm", prompt="x"))
+    assert loops == []
+
+
+def test_the_name_of_a_tool_is_a_text() -> None:
+    result = run(step("a", "tool", tool_name="{{n}}"), context={"n": [1]})
+    assert result.error == "step 'a' failed: tool_name came to a list, not to the name of a tool"
 
 
 def test_the_time_is_bounded() -> None:

@@ -29,7 +29,7 @@ FILES = {
     "docker": {".dockerignore", "Dockerfile", "README.md", "compose.yaml"},
     "kubernetes": {"README.md", "shimmy.yaml"},
     "railway": {"Dockerfile", "README.md", "railway.json", "start.sh"},
-    "fly": {"Dockerfile", "README.md", "config.toml", "fly.toml"},
+    "fly": {"Dockerfile", "README.md", "config.toml", "fly.toml", "start.sh"},
     "fastapi": {"README.md", "main.py", "requirements.txt"},
     "express": {"README.md", "package.json", "server.js"},
 }
@@ -56,10 +56,10 @@ def test_what_is_written(run: Run, tmp_path: Path, template: str) -> None:
 
 def test_a_name_of_ones_own(run: Run, tmp_path: Path) -> None:
     assert run("init", "-t", "docker", "-o", tmp_path / "x", "-n", "other").exit_code == 0
-    assert "name: other" in (tmp_path / "x" / "compose.yaml").read_text()
+    assert 'name: "other"' in (tmp_path / "x" / "compose.yaml").read_text()
 
 
-@pytest.mark.parametrize("name", ["", "Upper", "a b", "-a", "a-", "a/b", "../a", "x" * 64, "a\n"])
+@pytest.mark.parametrize("name", ["", "Upper", "a b", "-a", "a-", "a/b", "../a", "x" * 64, "a\n", "2024", "1a"])
 def test_bad_names(run: Run, tmp_path: Path, name: str) -> None:
     result = run("init", "-t", "docker", "-o", tmp_path / "x", "-n", name)
     if name == "":
@@ -68,6 +68,27 @@ def test_bad_names(run: Run, tmp_path: Path, name: str) -> None:
     assert result.exit_code == 1
     assert "is no name for a project" in result.stderr
     assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize(("folder", "name"), [("2024", "shimmy"), ("2024 Q3", "q3"), ("x" * 62 + "-y", "x" * 62)])
+def test_the_name_of_a_folder(run: Run, tmp_path: Path, folder: str, name: str) -> None:
+    assert run("init", "-t", "docker", "-o", tmp_path / folder).exit_code == 0
+    assert yaml.safe_load((tmp_path / folder / "compose.yaml").read_text())["name"] == name
+
+
+@pytest.mark.parametrize("name", ["null", "true", "no", "on", "e1"])
+def test_every_name_is_a_text(name: str) -> None:
+    compose = yaml.safe_load(project_files(Template.docker, name)[Path("compose.yaml")])
+    assert (compose["name"], compose["services"]["shimmy"]["image"]) == (name, name)
+    text = project_files(Template.kubernetes, name)[Path("shimmy.yaml")]
+    for one in yaml.safe_load_all(text):
+        assert one["metadata"]["name"].startswith(name)
+        assert one["metadata"]["labels"] == {"app": name}
+
+
+@pytest.mark.parametrize("template", ["docker", "kubernetes", "railway", "fly"])
+def test_copied_models_have_to_be_looked_for(template: str) -> None:
+    assert "/api/models/discover" in texts(template)["README.md"]
 
 
 def test_nothing_is_overwritten(run: Run, tmp_path: Path) -> None:
@@ -129,6 +150,15 @@ def test_fly(tmp_path: Path) -> None:
     assert (fly["app"], fly["http_service"]["internal_port"]) == ("my-app", 11435)
     assert fly["http_service"]["checks"][0]["headers"] == {"Host": "my-app.fly.dev"}
     check_settings(fly["env"], files["config.toml"], tmp_path, "my-app.fly.dev")
+    assert 'CMD ["sh", "/start.sh"]' in files["Dockerfile"].splitlines()
+    start = tmp_path / "start.sh"
+    start.write_text(files["start.sh"].replace("exec shimmy", "echo shimmy"))
+    environment = {"PATH": "/usr/bin:/bin", "SHIMMY_API_KEY": "secret-key"}
+    done = subprocess.run(["sh", start], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == "shimmy serve\n"
+    environment["SHIMMY_API_KEY"] = ""
+    refused = subprocess.run(["sh", start], env=environment, capture_output=True, text=True, check=False)
+    assert (refused.returncode != 0, "SHIMMY_API_KEY" in refused.stderr) == (True, True)
 
 
 def check_settings(environment: dict[str, Any], config: str, folder: Path, host: str) -> None:

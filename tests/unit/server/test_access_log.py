@@ -187,16 +187,18 @@ def test_probes_are_told_at_level_debug(own: Any, lines: Lines) -> None:
 def test_a_socket_is_told_when_it_has_closed(own: Any, lines: Lines) -> None:
     url = own.url.replace("http", "ws") + "/ws/generate"
     with connect(url, additional_headers={"authorization": "Bearer ann-secret"}) as socket:
-        for _ in range(2):
+        for count in (1, 2):
             socket.send(json.dumps({"model": "m", "prompt": "one two"}))
             while "done" not in socket.recv(timeout=5):
                 pass
-        assert not lines.records
-    line = after(own, lines)
-    assert (line["status"], line["finish_reason"], line["completion_tokens"]) == (101, "stop,stop", 4)
+            line = after(own, lines, count)
+            assert (line["status"], line["finish_reason"], line["completion_tokens"]) == (101, "stop", 2)
+            assert (line["route"], line["key"], line["ttft_ms"] >= 0) == ("/ws/generate", "ann", True)
+    line = after(own, lines, 3)
+    assert (line["status"], "model" in line, "completion_tokens" in line) == (101, False, False)
     with pytest.raises(InvalidStatus), connect(url):
         pass
-    line = after(own, lines, 2)
+    line = after(own, lines, 4)
     assert (line["status"], line["error"]) == (403, "missing_api_key")
 
 

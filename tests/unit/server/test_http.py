@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
+from fake_registry import FakeEntry, FakeRegistry
 
 from shimmy.settings import Settings
 
@@ -220,6 +221,19 @@ def test_health(server: Any) -> None:
         },
         "compatibility": {"openai": True, "cors": True},
     }
+
+
+def test_health_counts_as_metrics_do_while_models_come_and_go(start_server: Any) -> None:
+    class Swapped(FakeRegistry):
+        def names(self) -> list[str]:
+            return ["a model that has gone"]
+
+    registry = Swapped(FakeEntry("m", "m.gguf"), FakeEntry("embed", "embed.gguf", kind="embedding"))
+    with start_server(registry=registry) as server:
+        health = server.http.get("/health")
+        assert (health.status_code, health.json()["models"]["total"]) == (200, 2)
+        metrics = server.http.get("/metrics", headers={"accept": "application/json"}).json()
+        assert metrics["models"]["total_count"] == 2
 
 
 def test_diag_tells_the_loaded_models_but_no_paths(server: Any) -> None:

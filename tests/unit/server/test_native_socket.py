@@ -7,8 +7,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from fake_registry import FakeEntry
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
+
+from shimmy.request_defaults import RequestDefaults
 
 
 @pytest.fixture
@@ -101,9 +104,32 @@ def test_the_temperature_changes_on_the_way(server: Any, socket: ClientConnectio
     cold = text[first["at"] : second["at"]]
     assert (text[: first["at"]].islower(), cold.isupper(), text[second["at"] :].islower()) == (True, True, True)
     assert (last["usage"]["prompt_tokens"], last["usage"]["completion_tokens"]) == (2, 50)
-    assert [request.max_tokens for request in server.engine.requests] == [50, 50 - first["at"], 50 - second["at"]]
+    assert [request.max_tokens for request in server.engine.requests[-3:]] == [50, 50, 50]
+    assert [len(request.answered) for request in server.engine.requests[-3:]] == [0, first["at"], second["at"]]
     assert len(server.engine.cancelled) == 2
     server.wait_until(lambda: server.engine.running == 0)
+
+
+def test_changes_of_the_temperature_make_no_more_requests(start_server: Any) -> None:
+    with start_server() as server:
+        with connect(server.url.replace("http", "ws") + "/ws/generate") as socket:
+            ask(socket, "spell 60", temperature=1.0, max_tokens=50)
+            for temperature in (0.2, 1.5):
+                socket.recv(timeout=5)
+                socket.send(json.dumps({"temperature": temperature}))
+            last = frames(socket)[1]
+        assert len(server.engine.requests) >= 2
+        (told,) = server.http.get("/v1/requests").json()["data"]
+        assert (told["state"], told["usage"]) == ("finished", last["usage"])
+        metrics = server.http.get("/metrics").text
+        for line in (
+            'requests_total{model="m",outcome="length"} 1.0',
+            'prompt_tokens_total{model="m"} 2.0',
+            'completion_tokens_total{model="m"} 50.0',
+            'time_to_first_token_seconds_count{model="m"} 1.0',
+        ):
+            assert f"shimmy_{line}" in metrics
+        assert "cancelled" not in metrics
 
 
 @pytest.mark.parametrize(
@@ -127,13 +153,57 @@ def test_a_temperature_that_cannot_be_changes_nothing(
     assert (last["done_reason"], "temperatures" in last) == ("stop", False)
 
 
-def test_the_temperature_waits_for_whole_text(socket: ClientConnection) -> None:
-    ask(socket, "slow 20")  # whose tokens are not those of its text
+def test_an_answer_that_is_told_again_goes_on_where_it_was(socket: ClientConnection) -> None:
+    ask(socket, "slow 20")
     assert socket.recv(timeout=5) == "0 "
     socket.send('{"temperature": 0.2}')
     texts, last = frames(socket)
-    assert len(texts) == 19
-    assert "temperatures" not in last
+    assert "".join(texts) == "".join(f"{k} " for k in range(1, 20))
+    assert [change["temperature"] for change in last["temperatures"]] == [0.2]
+    assert last["usage"]["completion_tokens"] == 20
+
+
+def test_an_answer_that_ends_before_its_temperature_could_change_says_so(socket: ClientConnection) -> None:
+    ask(socket, "slow 4", max_tokens=1)
+    socket.send('{"temperature": 0.2}')
+    assert "the answer has ended" in frames(socket)[1]["error"]
+    assert frames(socket)[1]["done"]
+
+
+def test_a_conversation_stays_one_when_its_temperature_changes(start_server: Any) -> None:
+    defaults = RequestDefaults(
+        system="Be brief.", messages=[{"role": "user", "content": "hi"}], max_tokens=20, stop=["#"], lora={"style": 1.0}
+    )
+    with start_server(entries=[FakeEntry("m", "m.gguf", defaults=defaults)]) as server:
+        with connect(server.url.replace("http", "ws") + "/ws/generate") as socket:
+            messages = [{"role": "user", "content": "spell 40"}]
+            socket.send(json.dumps({"model": "m", "messages": messages}))
+            assert socket.recv(timeout=5) == "a"
+            socket.send('{"temperature": 0.2}')
+            texts, last = frames(socket)
+        assert "".join(["a", *texts]).lower() == "abcdefghijklmnopqrst"
+        (change,) = last["temperatures"]
+        first, second = server.engine.requests
+        assert [message["role"] for message in first.prompt.messages] == ["system", "user", "user"]
+        assert second.prompt == first.prompt
+        assert bytes(second.answered).decode() == "abcdefghijklmnopqrst"[: change["at"]]
+        assert (second.max_tokens, second.stop, second.lora) == (20, ["#"], {"style": 1.0})
+
+
+def test_a_stop_right_behind_its_request_is_answered(socket: ClientConnection) -> None:
+    for _ in range(20):
+        ask(socket, "slow 100000")
+        socket.send('{"stop": true}')
+        assert frames(socket)[1]["done_reason"] == "cancelled"
+
+
+def test_control_frames_are_ignored_when_nothing_runs(socket: ClientConnection) -> None:
+    for frame in ('{"stop": true}', '{"temperature": 0.5}', '{"temperature": 0.5, "model": null}'):
+        socket.send(frame)
+        ask(socket, "fine")
+        assert frames(socket)[0] == ["fine"]
+    socket.send('{"temperature": 0.5, "prompt": "x"}')
+    assert "model" in frames(socket)[1]["error"]
 
 
 def test_pings_are_answered_while_it_generates(socket: ClientConnection) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+import weakref
 from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
@@ -12,11 +13,12 @@ from typing import Any
 
 import httpx
 import pytest
+from fake_registry import FakeEntry
 
 from shimmy.errors import QueueFullError
 from shimmy.models.manager import ModelStatus
 from shimmy.server.errors import HttpError
-from shimmy.server.session_store import SessionStore
+from shimmy.server.session_store import MAX_WAITING, SessionStore
 from shimmy.server.sessions import generator_status
 from shimmy.settings import Settings
 
@@ -204,6 +206,45 @@ def test_idle_sessions_are_forgotten_but_none_in_use() -> None:
     asyncio.run(check())
 
 
+def test_silent_keys_are_forgotten() -> None:
+    async def check() -> None:
+        store = SessionStore(2, 0.02)
+        async with store.use("a") as session:
+            session.add([{"role": "user", "content": "x"}])
+            await asyncio.sleep(0.05)
+            assert store.get("a") is session
+        gone = weakref.ref(session)
+        del session
+        for _ in range(500):
+            await asyncio.sleep(0.01)
+            if gone() is None:
+                return
+        pytest.fail("the session is still held")
+
+    asyncio.run(check())
+
+
+def test_few_requests_wait_for_one_session() -> None:
+    async def check() -> None:
+        store = SessionStore(10, 60)
+
+        async def turn() -> None:
+            async with store.use("a") as session:
+                session.add([{"role": "user", "content": "x"}])
+
+        async with store.use("a"):
+            waiting = [asyncio.ensure_future(turn()) for _ in range(MAX_WAITING)]
+            await asyncio.sleep(0)
+            with pytest.raises(QueueFullError, match="16 requests wait for the session 'a'"):
+                await turn()
+            async with store.use("b"):
+                pass
+        await asyncio.gather(*waiting)
+        assert len(store.get("a").messages) == MAX_WAITING
+
+    asyncio.run(check())
+
+
 def test_what_sessions_hold_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shimmy.server.session_store.MAX_BYTES", 1000)
 
@@ -265,8 +306,25 @@ def status(name: str, state: Any, **fields: Any) -> ModelStatus:
     ],
 )
 def test_what_the_generator_is_at(statuses: list[ModelStatus], names: list[str], expected: tuple[Any, ...]) -> None:
-    told = generator_status(statuses, names)
+    told = generator_status(statuses, names, [])
     assert (told.state, told.model, told.progress, told.error) == expected
+
+
+def test_a_model_on_its_way_is_told() -> None:
+    for statuses in ([], [status("a", "failed")]):
+        told = generator_status(statuses, [], ["new"])
+        assert (told.state, told.model) == ("downloading", "new")
+    assert generator_status([status("a", "loaded")], ["a"], ["new"]).state == "ready"
+
+
+def test_only_models_that_generate_are_generators(start_server: Callable[..., Any]) -> None:
+    entries = (FakeEntry("m", "m.gguf", kind="embedding"), FakeEntry("chat", "chat.gguf"))
+    with start_server(entries=entries) as server:
+        assert server.http.post("/v1/embeddings", json={"model": "m", "input": "x"}).status_code == 200
+        assert server.http.get("/v1/status").json()["generator"]["state"] == "initializing"
+        steps = [{"id": "a", "type": "llm", "parameters": {"prompt": "hi"}}]
+        answer = server.http.post("/api/workflows/execute", json={"workflow": {"id": "w", "steps": steps}}).json()
+        assert answer["step_results"]["a"]["result"]["model"] == "chat"
 
 
 def test_status(start_server: Callable[..., Any]) -> None:

@@ -68,6 +68,12 @@ def test_parameters_of_a_model(server: Any) -> None:
     assert answer["step_results"]["chat"]["result"]["json"] == {"a": 1}
 
 
+def test_json_that_was_cut_is_said_so(server: Any) -> None:
+    messages = [{"role": "user", "content": "stopped x"}]
+    answer = execute(server, llm("a", messages=messages, json_schema={"type": "object"})).json()
+    assert answer["step_results"]["a"]["error"] == "the answer is not whole JSON: it ended at the stop text 'x'"
+
+
 def test_a_step_without_a_model_takes_the_one_in_use(server: Any) -> None:
     server.chat("warm up")
     answer = execute(server, {"id": "a", "type": "llm", "parameters": {"prompt": "hi"}}).json()

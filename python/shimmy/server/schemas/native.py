@@ -34,11 +34,17 @@ class NativeRequest(GenerationFields, kw_only=True):
 
 
 class Control(msgspec.Struct):
-    """A frame of a socket on which a generation runs. One with a `model` is a request."""
+    """A frame of a socket about the generation that runs. One with a `model` or something to answer is a request."""
 
     stop: bool | None = None
     temperature: float | None = None
     model: Any = None
+    prompt: Any = None
+    messages: Any = None
+
+    @property
+    def is_request(self) -> bool:
+        return not (self.model is None and self.prompt is None and self.messages is None)
 
 
 class NativeUsage(msgspec.Struct, kw_only=True):

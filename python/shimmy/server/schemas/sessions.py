@@ -18,7 +18,8 @@ class GeneratorStatus(msgspec.Struct, kw_only=True):
     """Whether an answer can be given now."""
 
     state: str
-    """initializing (models are there, none was asked for yet), loading, ready, failed or not_available (no models)."""
+    """initializing (models are there, none was asked for yet), downloading (by a pull), loading, ready, failed or
+    not_available (no models)."""
     model: str | None = None
     """The one that `state` is about."""
     progress: float | None = None
