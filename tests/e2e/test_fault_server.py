@@ -9,13 +9,16 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-from conftest import MODEL, ServerProcess
 
-Start = Callable[..., AbstractContextManager[ServerProcess]]
+if TYPE_CHECKING:
+    from conftest import ServerProcess
+
+MODEL = "shimmy-mini"
+Start = Callable[..., "AbstractContextManager[ServerProcess]"]
 COUNT = {"model": MODEL, "messages": [{"role": "user", "content": "Count to 60."}], "temperature": 0, "n": 2}
 
 

@@ -71,7 +71,7 @@ class Pulls:
 
     def names(self) -> list[str]:
         """Of the models that are being pulled."""
-        return list(self._running)
+        return [pull.name for pull in self._running.values()]
 
     def close(self) -> None:
         """End all of them at once, which their followers hear; what came so far stays for the next time."""
