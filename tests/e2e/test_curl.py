@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
-import threading
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -88,31 +86,6 @@ def test_a_client_that_leaves_frees_its_sequence(server: Any) -> None:
 
 
 Start = Callable[..., AbstractContextManager[Any]]
-
-
-def test_a_killed_runner_comes_back(start: Start) -> None:
-    with start() as server, server.openai() as client:
-        begun = threading.Event()
-        errors: list[Exception] = []
-
-        def generate() -> None:
-            try:
-                for _ in client.completions.create(
-                    model=MODEL, prompt="Once", max_tokens=2000, stream=True, extra_body={"ignore_eos": True}
-                ):
-                    begun.set()
-            except openai.APIError as error:
-                errors.append(error)
-
-        thread = threading.Thread(target=generate)
-        thread.start()
-        assert begun.wait(30)
-        (runner,) = server.runners()
-        os.kill(runner, signal.SIGKILL)
-        thread.join(10)
-        assert "was killed by signal SIGKILL" in str(errors[0])
-        answer = client.chat.completions.create(model=MODEL, messages=[QUESTION], temperature=0)
-        assert "Paris" in answer.choices[0].message.content
 
 
 def test_sigterm_finishes_answers_and_leaves_nothing(start: Start) -> None:

@@ -71,7 +71,7 @@ def project_files(template: Template, name: str) -> dict[Path, str]:
     return {
         path.relative_to(folder): _PLACE.sub(lambda found: values[found[1]], path.read_text(encoding="utf-8"))
         for path in sorted(folder.rglob("*"))
-        if path.is_file()
+        if path.is_file() and "__pycache__" not in path.parts  # which installers leave beside a template's main.py
     }
 
 

@@ -54,6 +54,15 @@ def test_what_is_written(run: Run, tmp_path: Path, template: str) -> None:
     assert "@version" not in whole
 
 
+def test_bytecode_of_an_installer_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "fastapi"
+    (folder / "__pycache__").mkdir(parents=True)
+    (folder / "main.py").write_text("app = None\n")
+    (folder / "__pycache__" / "main.cpython-311.pyc").write_bytes(b"\xa7\r\r\n")
+    monkeypatch.setattr("shimmy.cli.init._PROJECTS", tmp_path)
+    assert set(texts("fastapi")) == {"main.py"}
+
+
 def test_a_name_of_ones_own(run: Run, tmp_path: Path) -> None:
     assert run("init", "-t", "docker", "-o", tmp_path / "x", "-n", "other").exit_code == 0
     assert 'name: "other"' in (tmp_path / "x" / "compose.yaml").read_text()
