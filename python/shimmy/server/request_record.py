@@ -83,7 +83,7 @@ class RequestRecord:
 
     @property
     def completion_tokens(self) -> int | None:
-        return sum(len(one.token_ids) for one in self.generations) if self.generations else None
+        return sum(one.usage.completion_tokens for one in self.generations) if self.generations else None
 
     @property
     def finish_reasons(self) -> list[str]:
