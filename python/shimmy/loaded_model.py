@@ -209,7 +209,7 @@ class LoadedModel:
             [*generation.fitted.tokens, *request.answered],
             generation.sampling,
             max_tokens=None if limit is None else limit - n_answered,
-            min_tokens=max(0, request.min_tokens - n_answered),
+            min_tokens=max(min(request.min_tokens, 0), request.min_tokens - n_answered),  # below 0 is refused
             stop=generation.stop,
             stop_token_ids=request.stop_token_ids,
             ignore_eos=request.ignore_eos,
