@@ -21,13 +21,6 @@ namespace {
 
 constexpr int32_t min_tokens = 32;  // from which the file's layout is faster
 
-// Not those of experts, of which each sees a few of the tokens only.
-bool has_faster_file_layout(const ggml_tensor & tensor) {
-    return ggml_n_dims(&tensor) == 2 && (tensor.type == GGML_TYPE_Q4_K || tensor.type == GGML_TYPE_Q2_K) &&
-           tensor.view_src == nullptr && tensor.extra != nullptr && tensor.buffer != nullptr &&
-           std::string_view(ggml_backend_buffer_name(tensor.buffer)) == "CPU_REPACK";
-}
-
 }  // namespace
 
 void WeightLayouts::BufferDeleter::operator()(ggml_backend_buffer * buffer) const {
@@ -41,6 +34,17 @@ std::unique_ptr<WeightLayouts> WeightLayouts::map(const llama_model *, const std
 }
 
 #else
+
+namespace {
+
+// Not those of experts, of which each sees a few of the tokens only.
+bool has_faster_file_layout(const ggml_tensor & tensor) {
+    return ggml_n_dims(&tensor) == 2 && (tensor.type == GGML_TYPE_Q4_K || tensor.type == GGML_TYPE_Q2_K) &&
+           tensor.view_src == nullptr && tensor.extra != nullptr && tensor.buffer != nullptr &&
+           std::string_view(ggml_backend_buffer_name(tensor.buffer)) == "CPU_REPACK";
+}
+
+}  // namespace
 
 std::unique_ptr<WeightLayouts> WeightLayouts::map(const llama_model * model, const std::string & path) {
     const auto all = devices();

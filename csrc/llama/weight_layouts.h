@@ -18,7 +18,7 @@ namespace shimmy {
 class MappedFile;
 
 // llama.cpp repacks Q4_K and Q2_K on x86, for products with few rows. With AVX-512 VNNI its tiled product of many rows,
-// which takes only the file's layout, is faster: 1.3 to 1.5 x from 32 rows (bench/README.md). So the file is mapped
+// which takes only the file's layout, is faster: 1.4 to 1.5 x from 48 rows (bench/README.md). So the file is mapped
 // beside the repacked copy, and the tensors are pointed at one or the other between computations.
 class WeightLayouts {
   public:
