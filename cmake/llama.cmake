@@ -97,6 +97,11 @@ if (NOT SHIMMY_OPENMP AND CMAKE_SYSTEM_NAME STREQUAL "Linux")
                  APPEND PROPERTY COMPILE_OPTIONS -include "${PROJECT_SOURCE_DIR}/cmake/spin_wait.h")
 endif()
 
+if (CMAKE_SYSTEM_NAME STREQUAL "Linux")
+    set_property(SOURCE "${LLAMA_CPP_DIR}/ggml/src/ggml.c" DIRECTORY "${LLAMA_CPP_DIR}/ggml/src"
+                 APPEND PROPERTY COMPILE_OPTIONS -include "${PROJECT_SOURCE_DIR}/cmake/huge_pages.h")
+endif()
+
 # The chat half of common: templates (jinja), dialects (parsers), incremental parsing (peg) and JSON schema. The few
 # functions it needs from the other half, its log included, are in csrc/chat/common_symbols.cpp.
 include("${LLAMA_CPP_DIR}/common/parsers/sources.cmake")
