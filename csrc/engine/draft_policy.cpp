@@ -12,10 +12,9 @@ constexpr double prior_trials = 2;
 constexpr double least_gain = 1.005;  // more tokens per second than this, or the draft is not made
 constexpr double probe_hope = 0.9;    // acceptance that a probe looks for
 
-// In a step that many share a draft is taken to cost up to this times as much: kernels compute rows in fours and
-// eights, so that one more can be dear, which the clock does not resolve; and there is less to win.
-constexpr double most_caution = 2;
-constexpr double most_cautious = 4;  // sequences
+// With more sequences in a step none drafts: what one wins is little of the step, while drafts of changing lengths make
+// every step another shape.
+constexpr int32_t most_sharing = 8;
 
 // Chances before anything is seen, by length of the match. Code that is edited and text that is quoted match long.
 constexpr std::array<int32_t, 3> long_matches{5, 8, 16};
@@ -76,13 +75,17 @@ Draft DraftPolicy::choose(std::span<const DraftOffer> offers, const StepLoad & l
     if (!clock.ready() || load.n_tokens < 1 || !(load.n_useful > 0)) {
         return best;
     }
+    if (load.n_sequences > most_sharing || (clock.compute_bound(load.n_tokens) && !clock.stale())) {
+        return best;
+    }
     const double plain = clock.cost(load.n_tokens);
     const double per_token = plain / load.n_useful;
-    const double caution = 1 + (most_caution - 1) * std::clamp((load.n_useful - 1) / (most_cautious - 1), 0.0, 1.0);
+    // There and back, if the last step had no draft; all who decode share it, because then others draft too.
+    const double changes = (clock.last() == load.n_tokens ? 2 : 1) * clock.change() / load.n_sequences;
     const auto draft_of = [&](size_t i, int32_t n) {
         const auto & offer = offers[i];
-        const double extra = clock.cost(load.n_tokens + n) - plain + n * offer.seconds_per_token;
-        return Draft{i, n, offer.source, offer.n_match, expected(offer, n), caution * extra / per_token};
+        const double extra = clock.cost(load.n_tokens + n) - plain + changes + n * offer.seconds_per_token;
+        return Draft{i, n, offer.source, offer.n_match, expected(offer, n), extra / per_token};
     };
     const auto gain = [&](double accepted, double price) {
         return (load.n_useful + accepted) / (load.n_useful + price);

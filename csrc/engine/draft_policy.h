@@ -22,8 +22,9 @@ struct DraftOffer {
 
 // The step, without the drafts that are asked about.
 struct StepLoad {
-    int32_t n_tokens = 1;  // the sequence's own token, all others, and drafts already granted
-    double n_useful = 1;   // of these, how many are expected to count: of granted drafts their Draft::expected
+    int32_t n_tokens = 1;     // the sequence's own token, all others, and drafts already granted
+    double n_useful = 1;      // of these, how many are expected to count: of granted drafts their Draft::expected
+    int32_t n_sequences = 1;  // that decode in it
 };
 
 struct Draft {
@@ -48,7 +49,8 @@ class DraftPolicy {
 
     explicit DraftPolicy(int32_t max_draft = 16) : max_draft_(max_draft) {}
 
-    // `room`: most tokens that fit, by batch, cells, context and max_tokens.
+    // `room`: most tokens that fit, by batch, cells, context and max_tokens. None in a step that is compute-bound
+    // already: a draft could then win little, and a wrong one costs a token of another sequence.
     Draft choose(std::span<const DraftOffer> offers, const StepLoad & load, const StepClock & clock, int32_t room);
 
     // After every decode step of the sequence: what `choose` gave (or Draft{}), how many tokens of it were in the step

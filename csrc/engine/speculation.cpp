@@ -52,7 +52,7 @@ Proposal Speculation::look_up(Sequence & sequence, DraftSource & source) {
 
 void Speculation::propose(std::span<const Candidate> candidates, int32_t n_tokens, int32_t n_decoding,
                           int32_t n_outputs) {
-    StepLoad load{n_tokens, static_cast<double>(n_decoding)};
+    StepLoad load{n_tokens, static_cast<double>(n_decoding), n_decoding};
     asked_.clear();
     for (const auto & candidate : candidates) {
         auto & drafts = *candidate.sequence->drafts();

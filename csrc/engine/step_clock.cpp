@@ -2,14 +2,17 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 namespace shimmy {
 namespace {
 
-constexpr double level_rate = 0.2;     // the level forgets in about 5 steps,
-constexpr double offset_rate = 0.04;   // the shape in about 25 of that size
-constexpr double most_surprise = 1.4;  // log 4: one hiccup does not count for more
-constexpr double compute_bound = 0.9;  // of a token's share of the step
+constexpr double change_rate = 0.1;
+constexpr int32_t enough_steady = 8;         // observations without a change that tell what one adds
+constexpr double level_rate = 0.2;           // the level forgets in about 5 steps,
+constexpr double offset_rate = 0.04;         // the shape in about 25 of that size
+constexpr double most_surprise = 1.4;        // log 4: one hiccup does not count for more
+constexpr double compute_bound_ratio = 1.8;  // of twice the tokens to as many
 
 }  // namespace
 
@@ -25,6 +28,14 @@ void StepClock::observe(int32_t n_tokens, double seconds) {
     n_single_ = n_tokens > 1 ? 0 : std::min(n_single_ + 1, most_single);
     const auto above = static_cast<size_t>(std::lower_bound(sizes.begin(), sizes.end(), n_tokens) - sizes.begin());
     const double known = cost(n_tokens);
+    if (std::exchange(last_, n_tokens) == n_tokens) {
+        costs_[above].steady = std::min(costs_[above].steady + 1, enough_steady);
+    } else if (known > 0) {
+        if (costs_[above].steady == enough_steady) {
+            change_ = std::max(change_ + change_rate * (std::min(seconds - known, known) - change_), 0.0);
+        }
+        seconds -= std::min(change_, seconds / 2);
+    }
     if (known == 0) {
         level_ = std::log(seconds);
     }
@@ -107,16 +118,8 @@ double StepClock::cost(int32_t n_tokens) const {
     return x1 > x0 ? y1 + (y1 - y0) * (n_tokens - x1) / (x1 - x0) : 0;
 }
 
-std::optional<int32_t> StepClock::knee() const {
-    if (!ready()) {
-        return std::nullopt;
-    }
-    for (int32_t n = sizes.front(); n < sizes.back(); ++n) {
-        if (cost(n + 1) - cost(n) >= compute_bound * cost(n) / n) {
-            return n;
-        }
-    }
-    return std::nullopt;
+bool StepClock::compute_bound(int32_t n_tokens) const {
+    return ready() && cost(2 * n_tokens) >= compute_bound_ratio * cost(n_tokens);
 }
 
 }  // namespace shimmy

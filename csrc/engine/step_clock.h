@@ -3,7 +3,6 @@
 
 #include <array>
 #include <cstdint>
-#include <optional>
 
 namespace shimmy {
 
@@ -20,7 +19,8 @@ class StepClock {
     // tokens, all with outputs. The first two make it ready.
     static constexpr std::array<int32_t, 5> probe_sizes{1, 8, 4, 2, 16};
 
-    // A step took this long. Steps over 64 tokens and times that are not above 0 are ignored.
+    // A step took this long, after the one observed before it. Steps over 64 tokens and times that are not above 0 are
+    // ignored.
     void observe(int32_t n_tokens, double seconds);
 
     // One token and some larger number have been measured.
@@ -33,21 +33,31 @@ class StepClock {
     // and, at the last slope, beyond them. 0 before the first observation.
     double cost(int32_t n_tokens) const;
 
-    // The smallest step that batching does not make cheaper any more: one token more costs 0.9 to 1 times what each
-    // costs already, so that drafts are lost work. nullopt: none up to 64 tokens.
-    std::optional<int32_t> knee() const;
+    // Seconds that a step takes longer when the one before had another number of tokens: its graph is built, and on a
+    // GPU captured, anew.
+    double change() const { return change_; }
+
+    // Tokens of the step observed last; 0: none.
+    int32_t last() const { return last_; }
+
+    // Whether batching makes tokens hardly cheaper any more: twice `n_tokens` (at least 1) cost 1.8 times as much or
+    // more. The secant is asked because kernels compute rows in fours: the slope at one size says little.
+    bool compute_bound(int32_t n_tokens) const;
 
   private:
     struct Size {
         double offset = 0;
         double weight = 0;   // observations; 0: never measured
         double seconds = 0;  // the monotone fit
+        int32_t steady = 0;  // observations after a step of the same size
     };
 
     void learn(Size & size, double share, double surprise, double scaled);
     void fit();
 
     double level_ = 0;
+    double change_ = 0;
+    int32_t last_ = 0;
     int32_t n_single_ = 0;  // steps since the last larger one
     std::array<Size, sizes.size()> costs_{};
 };

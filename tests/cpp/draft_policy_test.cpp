@@ -207,6 +207,24 @@ TEST_CASE("others in the step share the price: where tokens are nearly free, eig
     CHECK(shared.price > 0);
 }
 
+TEST_CASE("more than eight sequences do not draft, nor do those whose step would change its shape at a loss") {
+    const auto clock = probed({1.2});
+    CHECK(DraftPolicy().choose({&own, 1}, {9, 9, 9}, clock, 16).n_tokens == 0);
+    auto changes = clock;
+    for (int round = 0; round < 100; ++round) {
+        for (int i = 0; i < 10; ++i) {
+            changes.observe(1, clock.cost(1) * (i == 0 ? 2 : 1));
+        }
+        changes.observe(4, clock.cost(4) + clock.cost(1));
+    }
+    changes.observe(1, 2 * clock.cost(1));
+    REQUIRE(clock.change() == 0);
+    CHECK(changes.change() > 0.5 * clock.cost(1));
+    CHECK(clock.cost(4) / clock.cost(1) == doctest::Approx(changes.cost(4) / changes.cost(1)).epsilon(0.2));
+    CHECK(DraftPolicy().choose({&own, 1}, {1, 1}, clock, 16).n_tokens > 0);
+    CHECK(DraftPolicy().choose({&own, 1}, {1, 1}, changes, 16).n_tokens == 0);  // beyond the first allowance
+}
+
 TEST_CASE("any use: the balance stays between 0 and its most, lengths in range") {
     std::mt19937 random(4);
     const auto below = [&](uint32_t n) { return static_cast<int32_t>(random() % n); };

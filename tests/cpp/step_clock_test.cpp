@@ -33,7 +33,7 @@ TEST_CASE("nothing is known before one token and more have been measured") {
     CHECK_FALSE(clock.ready());
     clock.observe(1, 0.01);
     CHECK_FALSE(clock.ready());
-    CHECK_FALSE(clock.knee());
+    CHECK_FALSE(clock.compute_bound(1));
     CHECK(clock.cost(1) == doctest::Approx(0.01));
     CHECK(clock.cost(8) == doctest::Approx(0.08));  // no saving is assumed
     clock.observe(8, 0.02);
@@ -93,6 +93,22 @@ TEST_CASE("another shape is learned") {
     CHECK(clock.cost(4) / clock.cost(1) == doctest::Approx(affine(4, 0.4) / affine(1, 0.4)).epsilon(0.05));
 }
 
+TEST_CASE("what a change of size adds is told from what the size costs") {
+    auto clock = probed(0.2);
+    const auto run = [&](int32_t n, int times) {
+        for (int i = 0; i < times; ++i) {
+            clock.observe(n, affine(n, 0.2) + (clock.last() == n ? 0 : 0.5 * affine(1, 0.2)));
+        }
+    };
+    CHECK(clock.change() == 0);
+    for (int round = 0; round < 100; ++round) {
+        run(1, 10);
+        run(4, 1 + round % 3);
+    }
+    CHECK(clock.change() == doctest::Approx(0.5 * affine(1, 0.2)).epsilon(0.2));
+    CHECK(clock.cost(4) / clock.cost(1) == doctest::Approx(affine(4, 0.2) / affine(1, 0.2)).epsilon(0.1));
+}
+
 TEST_CASE("one hiccup counts for little") {
     auto clock = probed(0.2);
     clock.observe(1, 10.0);
@@ -112,10 +128,12 @@ TEST_CASE("what is no measurement is ignored") {
     CHECK(clock.cost(4) == before);
 }
 
-TEST_CASE("the knee is where a token costs its full share") {
-    CHECK(probed(1.0).knee() == 1);
-    CHECK(probed(0.4).knee() == 14);
-    CHECK_FALSE(probed(0.02).knee());
+TEST_CASE("a step is compute-bound where twice the tokens cost nearly twice the time") {
+    CHECK(probed(1.0).compute_bound(1));
+    const auto clock = probed(0.4);
+    CHECK_FALSE(clock.compute_bound(4));
+    CHECK(clock.compute_bound(8));
+    CHECK_FALSE(probed(0.02).compute_bound(64));
 }
 
 TEST_CASE("any measurements: finite, positive and never falling") {
