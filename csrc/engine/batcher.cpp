@@ -31,9 +31,9 @@ size_t tokens_in(const StepPlan & plan) {
     return n;
 }
 
-int32_t sampling_threads(const EngineParams & params) {
+int32_t sampling_threads(const EngineParams & params, uint32_t n_seq_max) {
     const auto wanted = params.sampling_threads > 0 ? static_cast<int32_t>(params.sampling_threads) : physical_cores();
-    return std::min(wanted, static_cast<int32_t>(params.max_num_seqs));
+    return std::min(wanted, static_cast<int32_t>(n_seq_max));
 }
 
 }  // namespace
@@ -47,7 +47,7 @@ Batcher::Batcher(Context & context, Inbox & inbox, const SequenceRules & rules, 
       governor_(context_.n_threads(), context_.n_threads_batch(), params_.adaptive_threads && !params_.deterministic),
       pace_(params_.prefill_seconds, static_cast<int32_t>(params_.prefill_budget)),
       slots_(context_, params_.prefix_cache, params_.cache_ram_mib),
-      workers_(sampling_threads(params_)) {
+      workers_(sampling_threads(params_, context_.n_seq_max())) {
     if (rules_.max_draft > 0) {
         speculation_.emplace(rules_.max_draft, params_.adaptive_draft, std::move(draft));
     }
@@ -294,8 +294,8 @@ DecodeStatus Batcher::decode(const StepPlan & plan) {
         governor_.record(kind, batch_.n_tokens(), seconds);
         if (kind == StepKind::Prefill) {
             pace_.observe(batch_.n_tokens(), seconds);
-        }
-        if (speculation_ && kind == StepKind::Decode) {
+            slots_.prefilled(batch_.n_tokens(), seconds);
+        } else if (speculation_ && kind == StepKind::Decode) {
             speculation_->observe(batch_.n_tokens(), seconds);
         }
     }

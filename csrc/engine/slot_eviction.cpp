@@ -1,6 +1,7 @@
 // Which kept prefixes give their cells away, and what is remembered of them.
 
 #include <algorithm>
+#include <chrono>
 
 #include "engine/slots.h"
 
@@ -30,11 +31,15 @@ void Slots::spill(size_t index, size_t n_staying) {
     }
     const auto seq_id = static_cast<SeqId>(index);
     const bool worth = tokens.size() >= min_saved_tokens && tokens.size() >= elsewhere + min_gain;
-    if (!worth || host_.budget() == 0 || !cache_.readable(seq_id) || !host_.accepts(cache_.state_bytes(seq_id))) {
+    if (!worth || host_.budget() == 0 || !cache_.readable(seq_id) || !host_.accepts(cache_.state_bytes(seq_id)) ||
+        !spill_pace_.pays()) {
         remember(space, tokens);
         return;
     }
+    const auto start = std::chrono::steady_clock::now();
     auto state = std::make_shared<const std::vector<uint8_t>>(cache_.state_get(seq_id));
+    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+    spill_pace_.saved(static_cast<int64_t>(tokens.size()), took.count());
     ++stats_.host_saves;
     for (const auto & lost : host_.put(space, tokens, ledger_.held(index), std::move(state), rules_.partial)) {
         remember(lost.space, lost.tokens);

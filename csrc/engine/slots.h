@@ -16,6 +16,7 @@
 #include "engine/prefix.h"
 #include "engine/prefix_tree.h"
 #include "engine/sequence.h"
+#include "engine/spill_pace.h"
 #include "llama/context.h"
 
 namespace shimmy {
@@ -61,6 +62,9 @@ class Slots {
     // fetched from host memory. The request is untouched when it is not Placed. A request never waits on anything but
     // a running one, and the decision is taken anew at every call.
     Placing place(std::unique_ptr<Sequence> & sequence, uint64_t step);
+
+    // A step that computed prompts had `n_tokens` and took `seconds`: it decides what is worth saving.
+    void prefilled(int32_t n_tokens, double seconds) { spill_pace_.computed(n_tokens, seconds); }
 
     // Its n_computed() has grown: others can fork that now.
     void computed(size_t index) { follow(index); }
@@ -167,6 +171,7 @@ class Slots {
     uint32_t next_ghost_ = 0;
     uint64_t step_ = 0;  // of the last place()
     HostCache host_;
+    SpillPace spill_pace_;
     std::unordered_map<RequestId, Wait> waits_;  // ends with the leader's prefill
     CacheStats stats_;
 };
