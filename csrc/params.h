@@ -84,7 +84,8 @@ struct SamplingParams {
 };
 
 struct EngineParams {
-    uint32_t max_num_seqs = 16;             // most requests that hold a sequence at once, 1 to 256
+    uint32_t max_num_seqs = 0;              // most requests that hold a sequence at once, up to 256; 0: 16, and 64
+                                            // where a GPU computes, which takes rows nearly for nothing
     uint32_t max_waiting = 512;             // most requests in the queue; more: QueueFullError
     uint32_t max_waiting_tokens = 1 << 24;  // most prompt tokens in the queue; more: QueueFullError
     uint32_t prefill_budget = 512;  // most prompt tokens per step while others decode; alone a prompt may fill n_batch

@@ -21,6 +21,7 @@ CONTENDERS: dict[str, Contender] = {
         ShimmyEngine("shimmy engine, no speculation", speculation=False),
         LlamaServer(),
         LlamaServer("llama-server tuned", ("-np", "8", "-b", "512", "-kvu")),
+        LlamaServer("llama-server 64 slots", ("-np", "64")),
         LlamaServer("llama-server --spec-default", ("--spec-default",), "--spec-default"),
         LlamaServer(
             "llama-server ngram-simple", (*_NGRAM_SIMPLE, "4", "--spec-ngram-simple-size-m", "8"), _NGRAM_SIMPLE[0]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from workloads.adapters import Adapters
-from workloads.closed_loop import ClosedLoop
+from workloads.closed_loop import ClosedLoop, ManyStreams
 from workloads.cold_start import ColdStart, DiskStart
 from workloads.conversations import Conversations, CrowdedConversations
 from workloads.embeddings import Embeddings
@@ -23,6 +23,7 @@ WORKLOADS: dict[str, Workload] = {
         Prefill(),
         HttpOverhead(),
         ClosedLoop(),
+        ManyStreams(),
         SharedPrefix(),
         Conversations(),
         CrowdedConversations(),

@@ -60,3 +60,14 @@ class ClosedLoop(Workload):
 
     async def _client(self, target: Target, texts: list[str]) -> list[Answer]:
         return [await target.generate(Request(max_tokens=self.n_new, prompt=text)) for text in texts]
+
+
+@dataclass(frozen=True)
+class ManyStreams(ClosedLoop):
+    """For GPUs, where a step of many rows costs hardly more than one of a single row."""
+
+    id = "P5-many"
+    title = "closed loop of up to 64 clients, 128 in and 128 out, nothing shared"
+    contenders = ("shimmy", "shimmy engine", "llama-server 64 slots")
+
+    clients: tuple[int, ...] = (1, 8, 32, 64)

@@ -90,7 +90,8 @@ void bind_params(py::module_ & m) {
         .field("seed", &SamplingParams::seed, "None: a random one.")
         .done();
     ParamsClass<EngineParams>(m, "EngineParams", "How the engine batches.")
-        .field("max_num_seqs", &EngineParams::max_num_seqs, "Most requests that hold a sequence at once, 1 to 256.")
+        .field("max_num_seqs", &EngineParams::max_num_seqs,
+               "Most requests that hold a sequence at once, up to 256; 0: 16, and 64 where a GPU computes.")
         .field("max_waiting", &EngineParams::max_waiting, "Most requests in the queue; more: QueueFullError.")
         .field("max_waiting_tokens", &EngineParams::max_waiting_tokens,
                "Most prompt tokens in the queue; more: QueueFullError.")

@@ -10,9 +10,11 @@
 namespace shimmy {
 
 constexpr int32_t max_cache_ram_mib = 1 << 24;
+constexpr uint32_t cpu_seqs = 16;
+constexpr uint32_t gpu_seqs = 64;
 
 EngineParams checked(EngineParams params) {
-    in_range("max_num_seqs", params.max_num_seqs, 1U, 256U);
+    in_range("max_num_seqs", params.max_num_seqs, 0U, 256U);  // 0: automatic
     in_range("max_waiting", params.max_waiting, 1U, 1U << 20);
     in_range("max_waiting_tokens", params.max_waiting_tokens, 1U, 1U << 30);
     in_range("prefill_budget", params.prefill_budget, static_cast<uint32_t>(min_chunk), 65536U);
@@ -31,7 +33,8 @@ ContextParams for_engine(const Model & model, ContextParams context, const Engin
         context.kv_unified = false;     // where a cell lies decides in which order attention adds it up
         context.switch_layout = false;  // what another context computes at that time would decide
     }
-    context.n_seq_max = context.n_ctx > 0 ? std::min(params.max_num_seqs, context.n_ctx) : params.max_num_seqs;
+    const uint32_t most = params.max_num_seqs > 0 ? params.max_num_seqs : model.uses_gpu() ? gpu_seqs : cpu_seqs;
+    context.n_seq_max = context.n_ctx > 0 ? std::min(most, context.n_ctx) : most;
     context.n_batch = std::max(context.n_batch, context.n_seq_max);
     context.n_outputs_max = std::min(context.n_seq_max + extra_outputs, context.n_batch);
     return context;

@@ -194,7 +194,6 @@ def test_nothing_to_choose_from_fails_one_request_only() -> None:
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("max_num_seqs", 0),
         ("max_num_seqs", 257),
         ("max_waiting", 0),
         ("prefill_budget", 31),
