@@ -5,6 +5,7 @@
 #include <map>
 #include <utility>
 
+#include "engine/engine_params.h"
 #include "errors.h"
 #include "llama/device.h"
 #include "llama/logits.h"
@@ -31,11 +32,6 @@ size_t tokens_in(const StepPlan & plan) {
     return n;
 }
 
-int32_t sampling_threads(const EngineParams & params, uint32_t n_seq_max) {
-    const auto wanted = params.sampling_threads > 0 ? static_cast<int32_t>(params.sampling_threads) : physical_cores();
-    return std::min(wanted, static_cast<int32_t>(n_seq_max));
-}
-
 }  // namespace
 
 Batcher::Batcher(Context & context, Inbox & inbox, const SequenceRules & rules, const EngineParams & params,
@@ -46,6 +42,7 @@ Batcher::Batcher(Context & context, Inbox & inbox, const SequenceRules & rules, 
       params_(params),
       governor_(context_.n_threads(), context_.n_threads_batch(), params_.adaptive_threads && !params_.deterministic),
       pace_(params_.prefill_seconds, static_cast<int32_t>(params_.prefill_budget)),
+      mix_(rules_.cells_per_decode),
       slots_(context_, params_.prefix_cache, params_.cache_ram_mib),
       workers_(sampling_threads(params_, context_.n_seq_max())) {
     if (rules_.max_draft > 0) {
@@ -198,7 +195,7 @@ void Batcher::admit() {
     std::erase(queue_, nullptr);
 }
 
-void Batcher::draft(std::vector<RunningView> & views) {
+void Batcher::draft(std::vector<RunningView> & views, bool prompts) {
     const auto adapters = next_adapters(views);
     std::vector<Speculation::Candidate> candidates;
     std::vector<size_t> asked;  // their indices into views
@@ -213,7 +210,7 @@ void Batcher::draft(std::vector<RunningView> & views) {
         if (views[i].decoding) {
             n_tokens += views[i].n_pending;
             ++n_decoding;
-        } else {
+        } else if (prompts) {
             n_tokens += std::min(views[i].n_pending, pace_.budget());
         }
         if (sequence.drafts() && sequence.draft_room() > 0) {
@@ -233,8 +230,8 @@ void Batcher::draft(std::vector<RunningView> & views) {
 }
 
 StepPlan Batcher::plan() {
-    const StepBudget budget{static_cast<int32_t>(context_.n_batch()), pace_.budget(),
-                            static_cast<int32_t>(context_.n_outputs_max()), rules_.fixed_chunk};
+    StepBudget budget{static_cast<int32_t>(context_.n_batch()), pace_.budget(),
+                      static_cast<int32_t>(context_.n_outputs_max()), rules_.fixed_chunk};
     for (size_t i = 0; i < running_.size() && !suspects_.empty(); ++i) {
         const auto & slot = slots_[running_[i]];
         if (suspects_.count(slot.sequence->id()) > 0) {
@@ -248,10 +245,13 @@ StepPlan Batcher::plan() {
     for (const size_t index : running_) {
         views.push_back(slots_[index].sequence->view(slots_[index].last_step));
     }
-    if (speculation_) {
-        draft(views);
+    budget.serve = mix_.next(views, slots_.cells_used());
+    if (speculation_ && budget.serve != Serve::Prompts) {
+        draft(views, budget.serve == Serve::Both);
     }
-    return plan_step(views, budget);
+    auto plan = plan_step(views, budget);
+    mix_.planned(plan, views);
+    return plan;
 }
 
 DecodeStatus Batcher::decode(const StepPlan & plan) {

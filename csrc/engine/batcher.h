@@ -17,6 +17,7 @@
 #include "engine/sequence.h"
 #include "engine/slots.h"
 #include "engine/speculation.h"
+#include "engine/step_mix.h"
 #include "engine/thread_governor.h"
 #include "engine/worker_pool.h"
 #include "llama/context.h"
@@ -50,7 +51,7 @@ class Batcher {
     void end_where(FinishReason reason, const std::function<bool(const Sequence &)> & ends);
     void admit();
     bool fits(const Sequence & next) const;
-    void draft(std::vector<RunningView> & views);
+    void draft(std::vector<RunningView> & views, bool prompts);
     StepPlan plan();
     DecodeStatus decode(const StepPlan & plan);
     void advance(const StepPlan & plan);
@@ -69,6 +70,7 @@ class Batcher {
     const EngineParams & params_;
     ThreadGovernor governor_;
     PrefillPace pace_;
+    StepMix mix_;
     Slots slots_;
     WorkerPool workers_;
     TenantLedger ledger_;

@@ -6,6 +6,7 @@
 #include "engine/schedule.h"
 #include "errors.h"
 #include "in_range.h"
+#include "llama/device.h"
 
 namespace shimmy {
 
@@ -38,6 +39,24 @@ ContextParams for_engine(const Model & model, ContextParams context, const Engin
     context.n_batch = std::max(context.n_batch, context.n_seq_max);
     context.n_outputs_max = std::min(context.n_seq_max + extra_outputs, context.n_batch);
     return context;
+}
+
+int32_t sampling_threads(const EngineParams & params, uint32_t n_seq_max) {
+    const auto wanted = params.sampling_threads > 0 ? static_cast<int32_t>(params.sampling_threads) : physical_cores();
+    return std::min(wanted, static_cast<int32_t>(n_seq_max));
+}
+
+// The row's products with the weights against the tile's with a cell, each a multiply and an add, twice for keys and
+// values. Tiles compute in float at about twice the speed of the products of few quantised rows (AVX-512 VNNI).
+double cells_per_decode(const Model & model, const ContextParams & context) {
+    const auto attention =
+        static_cast<double>(model.n_layer()) * model.n_head() * static_cast<double>(model.key_length());
+    if (model.uses_gpu() || !context.kv_unified || context.flash_attn == "off" || attention <= 0) {
+        return 0;
+    }
+    constexpr double rows = 2 * efficient_chunk;
+    constexpr double tile_speed = 2;
+    return tile_speed * static_cast<double>(model.n_params()) / (rows * attention);
 }
 
 }  // namespace shimmy

@@ -15,4 +15,11 @@ EngineParams checked(EngineParams params);
 // The context that an engine with `params` needs. Throws InvalidRequestError for a model that cannot generate.
 ContextParams for_engine(const Model & model, ContextParams context, const EngineParams & params);
 
+// Threads to sample a step's sequences on.
+int32_t sampling_threads(const EngineParams & params, uint32_t n_seq_max);
+
+// Where one pool of cells is attended to on a CPU: how many cells in use cost a tile of 64 rows as much as one more row
+// costs a step without prompts (see StepMix). 0 elsewhere, and for models without attention.
+double cells_per_decode(const Model & model, const ContextParams & context);
+
 }  // namespace shimmy

@@ -22,11 +22,14 @@ struct RunningView {
     int32_t n_done = 0;           // tokens computed, for chunks at fixed places
 };
 
+enum class Serve { Both, Decodes, Prompts };  // of an adapter set that has none of them, the others
+
 struct StepBudget {
     int32_t n_batch;              // most tokens in the step
     int32_t prefill_budget;       // most prompt tokens while any request decodes; whole chunks with these
     int32_t n_outputs = 1 << 30;  // most tokens with an output
     int32_t fixed_chunk = 0;      // over 0: one request per step, its prompt in chunks that end at multiples of this
+    Serve serve = Serve::Both;
 };
 
 struct Share {

@@ -36,6 +36,7 @@ struct SequenceRules {
     int32_t fixed_chunk = 0;                 // see StepBudget
     int32_t max_draft = 0;                   // 0: no speculation
     int32_t most_pending = 1 + most_forced;  // tokens that count as decoding: one sampled, and those forced after it
+    double cells_per_decode = 0;             // see StepMix
 };
 
 class Sequence {

@@ -267,18 +267,23 @@ const llama_vocab * Model::vocab() const {
     return llama_model_get_vocab(model_);
 }
 
+uint64_t Model::head_size(const std::string & which) const {
+    const auto text = metadata_value(architecture() + ".attention." + which);
+    uint64_t value = 0;
+    if (text && std::from_chars(text->data(), text->data() + text->size(), value).ec == std::errc()) {
+        return value;
+    }
+    return n_head() > 0 ? static_cast<uint64_t>(n_embd() / n_head()) : 0;
+}
+
+uint64_t Model::key_length() const {
+    return head_size("key_length");
+}
+
 uint64_t Model::kv_bytes_per_cell(const std::string & type_k, const std::string & type_v) const {
-    const auto head_dim = [&](const char * which) -> uint64_t {
-        const auto text = metadata_value(architecture() + ".attention." + which);
-        uint64_t value = 0;
-        if (text && std::from_chars(text->data(), text->data() + text->size(), value).ec == std::errc()) {
-            return value;
-        }
-        return n_head() > 0 ? static_cast<uint64_t>(n_embd() / n_head()) : 0;
-    };
     const uint64_t heads = static_cast<uint64_t>(n_layer()) * static_cast<uint64_t>(n_head_kv());
-    return ggml_row_size(kv_type("type_k", type_k), static_cast<int64_t>(heads * head_dim("key_length"))) +
-           ggml_row_size(kv_type("type_v", type_v), static_cast<int64_t>(heads * head_dim("value_length")));
+    return ggml_row_size(kv_type("type_k", type_k), static_cast<int64_t>(heads * key_length())) +
+           ggml_row_size(kv_type("type_v", type_v), static_cast<int64_t>(heads * head_size("value_length")));
 }
 
 }  // namespace shimmy

@@ -62,6 +62,7 @@ class Model {
     std::string pooling() const;  // none, mean, cls, last or rank; empty: the file says nothing
     bool is_recurrent() const;    // recurrent or hybrid: a sequence's state cannot be cut back
     bool uses_gpu() const;        // layers may be on one
+    uint64_t key_length() const;  // of one attention head
     uint64_t kv_bytes_per_cell(const std::string & type_k, const std::string & type_v) const;  // an estimate
 
     // llama.cpp keeps a list of a model's adapters in it, unguarded: exclusively held by who adds to it or takes from
@@ -76,6 +77,8 @@ class Model {
 
   private:
     Model(llama_model * model, std::string path, ModelParams params, uint64_t fingerprint);
+
+    uint64_t head_size(const std::string & which) const;
 
     // A hyperparameter; with vocab_only llama.cpp reads none (and aborts for some), so then from the metadata.
     int32_t number(const char * key, int32_t (*native)(const llama_model *)) const;
