@@ -58,6 +58,10 @@ struct DecodeError : Error {
     using Error::Error;
 };
 
+struct OutOfMemoryError : DecodeError {
+    using DecodeError::DecodeError;
+};
+
 struct EngineDeadError : Error {
     using Error::Error;
 };

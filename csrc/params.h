@@ -11,17 +11,22 @@
 namespace shimmy {
 
 struct ModelParams {
-    int32_t n_gpu_layers = -1;         // layers to keep on GPUs; negative: all that there are
-    std::vector<std::string> devices;  // names from devices(); empty: all GPUs, or the CPU
-    std::string split_mode = "layer";  // over several GPUs: none, layer, row, tensor
-    int32_t main_gpu = 0;              // index into devices, for split_mode none
-    std::vector<double> tensor_split;  // share of each GPU; empty: by free memory
-    bool use_mmap = true;              // map the file instead of reading it
-    bool use_mlock = false;            // keep the weights from being swapped out
-    bool use_extra_bufts = true;       // repack weights for the CPU's matrix instructions
-    bool both_layouts = true;          // map repacked weights too, where that computes prompts faster
-    bool check_tensors = false;        // validate every tensor's data while loading
-    bool vocab_only = false;           // tokenizer and metadata only; no context can be made
+    int32_t n_gpu_layers = -1;  // layers to keep on GPUs; -1: as many as fit (see fit_engine; where nobody fits, all),
+                                // -2: all
+    int32_t gpu_margin_mib = 1024;              // memory of each GPU that fitting leaves free
+    std::vector<std::string> devices;           // names from devices(); empty: all GPUs; CPU alone: no GPU
+    std::vector<std::string> rpc_servers;       // host:port of RPC servers, whose devices are GPUs too
+    std::string split_mode = "layer";           // over several GPUs: none, layer, row, tensor
+    int32_t main_gpu = 0;                       // index into devices, for split_mode none
+    std::vector<double> tensor_split;           // share of each GPU; empty: by free memory
+    int32_t n_cpu_moe = 0;                      // experts of the first N layers stay with the CPU; -1: of all layers
+    std::vector<std::string> tensor_overrides;  // PATTERN=BUFFER: weights whose names match go to that device
+    bool use_mmap = true;                       // map the file instead of reading it
+    bool use_mlock = false;                     // keep the weights from being swapped out
+    bool use_extra_bufts = true;                // repack weights for the CPU's matrix instructions
+    bool both_layouts = true;                   // map repacked weights too, where that computes prompts faster
+    bool check_tensors = false;                 // validate every tensor's data while loading
+    bool vocab_only = false;                    // tokenizer and metadata only; no context can be made
 };
 
 struct ContextParams {

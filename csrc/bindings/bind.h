@@ -27,6 +27,7 @@ void bind_chat_format(py::module_ & m);
 void bind_grammar(py::module_ & m);
 void bind_request(py::module_ & m);
 void bind_engine(py::module_ & m);
+void bind_engine_fit(py::module_ & m);
 void bind_embedder(py::module_ & m);
 
 }  // namespace shimmy::bindings

@@ -32,6 +32,9 @@ void bind_context(py::module_ & m) {
         .value("NO_KV_SLOT", DecodeStatus::NoKvSlot, "No room in the KV cache; nothing was computed.")
         .value("ABORTED", DecodeStatus::Aborted, "Stopped by abort(); finished micro-batches stay in the cache.")
         .value("INVALID", DecodeStatus::Invalid, "Refused (positions out of order, ...); nothing was computed.")
+        .value("NO_MEMORY", DecodeStatus::NoMemory,
+               "No memory to compute in; finished micro-batches stay in the cache.")
+        .value("BROKEN", DecodeStatus::Broken, "The backend gave up; the same. Worth another try.")
         .value("FAILED", DecodeStatus::Failed, "Fatal; the context is of no further use.");
 
     py::class_<Context, Self>(m, "Context", "A KV cache, compute buffers and the outputs of the last call.")

@@ -63,6 +63,8 @@ void bind_embedder(py::module_ & m) {
         .def("shutdown", &Embedder::shutdown, ReleaseGil(),
              "Stop what runs; all jobs end with an error. Later ones raise EngineDeadError. Idempotent.")
         .def_property_readonly("stats", &Embedder::stats)
+        .def_property_readonly("memory", py::cpp_function(&Embedder::memory, ReleaseGil()),
+                               "What model and context take of each device; the last one is the host.")
         .def_property_readonly("death", &Embedder::death, "Why it ended; empty while it lives.")
         .def_property_readonly("max_input_tokens", &Embedder::max_input_tokens, "Tokens of the longest input.")
         .def_property_readonly("width", &Embedder::width,

@@ -59,6 +59,8 @@ void bind_stats(py::module_ & m) {
         .def_readonly("completion_tokens", &EngineStats::completion_tokens)
         .def_readonly("drafted_tokens", &EngineStats::drafted_tokens, "Proposed by speculation.")
         .def_readonly("accepted_tokens", &EngineStats::accepted_tokens, "Of those, that came out.")
+        .def_readonly("tokens_per_second", &EngineStats::tokens_per_second,
+                      "Of completions, lately: over about two seconds of steps that made some.")
         .def_readonly("step_seconds", &EngineStats::step_seconds, "Spent in steps.")
         .def_readonly("decode_seconds", &EngineStats::decode_seconds, "Of that, inside llama_decode.");
 }
@@ -174,6 +176,8 @@ void bind_engine(py::module_ & m) {
             "cannot shift.")
         .def_property_readonly("adapters", &Engine::adapters, "Names of the loaded adapters.")
         .def_property_readonly("stats", &Engine::stats)
+        .def_property_readonly("memory", py::cpp_function(&Engine::memory, ReleaseGil()),
+                               "What model and context take of each device; the last one is the host.")
         .def_property_readonly("death", &Engine::death, "Why it died; empty while it lives.")
         .def_property_readonly("n_ctx", &Engine::n_ctx, "Tokens that one request may take, prompt and completion.")
         .def_property_readonly(

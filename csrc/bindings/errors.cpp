@@ -33,6 +33,8 @@ void translate(std::exception_ptr pointer) {
         raise("TemplateError", error);
     } catch (const QueueFullError & error) {
         raise("QueueFullError", error);
+    } catch (const OutOfMemoryError & error) {
+        raise("OutOfMemoryError", error);
     } catch (const DecodeError & error) {
         raise("DecodeError", error);
     } catch (const EngineDeadError & error) {

@@ -67,6 +67,13 @@ void bind_model(py::module_ & m) {
             "both_layouts_bytes", [](const Model & model) { return model.layouts() ? model.layouts()->bytes() : 0; },
             "Of weights that are there in two layouts, see ModelParams.both_layouts.")
         .def_property_readonly("n_params", &Model::n_params)
+        .def_property_readonly("devices", &Model::devices, "That layers may be on; empty: the CPU only.")
+        .def_property_readonly(
+            "offloaded_layers", [](const Model & model) { return model.offloaded_layers().total; },
+            "Layers on those, of n_layer + 1: the output layer counts as one.")
+        .def_property_readonly(
+            "partly_offloaded_layers", [](const Model & model) { return model.offloaded_layers().partial; },
+            "Of them, those with weights that stayed in the host's memory.")
         .def_property_readonly("n_ctx_train", &Model::n_ctx_train, "Tokens.")
         .def_property_readonly("n_embd", &Model::n_embd)
         .def_property_readonly("n_embd_out", &Model::n_embd_out, "Width of embeddings.")

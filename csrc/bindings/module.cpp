@@ -21,6 +21,7 @@ PYBIND11_MODULE(_core, m) {
     bind_chat_format(m);
     bind_grammar(m);
     bind_request(m);
+    bind_engine_fit(m);
     bind_engine(m);
     bind_embedder(m);
 }

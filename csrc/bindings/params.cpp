@@ -8,11 +8,18 @@ namespace shimmy::bindings {
 
 void bind_params(py::module_ & m) {
     ParamsClass<ModelParams>(m, "ModelParams", "How a model is loaded.")
-        .field("n_gpu_layers", &ModelParams::n_gpu_layers, "Layers to keep on GPUs; negative: all that there are.")
-        .field("devices", &ModelParams::devices, "Names from devices(); empty: all GPUs, or the CPU.")
+        .field("n_gpu_layers", &ModelParams::n_gpu_layers,
+               "Layers to keep on GPUs; -1: as many as fit (LLM and the server find out; `Model` takes all), -2: all.")
+        .field("gpu_margin_mib", &ModelParams::gpu_margin_mib, "Memory of each GPU that fitting leaves free.")
+        .field("devices", &ModelParams::devices, "Names from devices(); empty: all GPUs; CPU alone: no GPU.")
+        .field("rpc_servers", &ModelParams::rpc_servers, "host:port of RPC servers, whose devices are GPUs too.")
         .field("split_mode", &ModelParams::split_mode, "Over several GPUs: none, layer, row, tensor.")
         .field("main_gpu", &ModelParams::main_gpu, "Index into devices, for split_mode none.")
         .field("tensor_split", &ModelParams::tensor_split, "Share of each GPU; empty: by free memory.")
+        .field("n_cpu_moe", &ModelParams::n_cpu_moe,
+               "Experts of the first N layers stay with the CPU; -1: of all layers.")
+        .field("tensor_overrides", &ModelParams::tensor_overrides,
+               "PATTERN=BUFFER: weights whose names match the regular expression go to that device, for example CPU.")
         .field("use_mmap", &ModelParams::use_mmap, "Map the file instead of reading it.")
         .field("use_mlock", &ModelParams::use_mlock, "Keep the weights from being swapped out.")
         .field("use_extra_bufts", &ModelParams::use_extra_bufts, "Repack weights for the CPU's matrix instructions.")

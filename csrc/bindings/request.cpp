@@ -71,6 +71,7 @@ void bind_request(py::module_ & m) {
         .def_readonly("stop_string", &Output::stop_string, "The stop string that ended it.")
         .def_readonly("stop_token", &Output::stop_token, "The one of stop_token_ids that ended it.")
         .def_readonly("error", &Output::error, "Why it FAILED.")
+        .def_readonly("no_memory", &Output::no_memory, "It FAILED for want of memory to compute in.")
         .def_readonly("usage", &Output::usage, "So far, with tokens; final once finished.");
 }
 

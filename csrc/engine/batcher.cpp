@@ -93,9 +93,12 @@ bool Batcher::step() {
     ++step_;
     const auto plan = this->plan();
     slots_.evict_for(tokens_in(plan));
-    switch (decode(plan)) {
+    const auto n_before = counters_.completion_tokens;
+    const auto status = decode(plan);
+    switch (status) {
         case DecodeStatus::Ok:
             just_preempted_ = false;
+            n_broken_ = 0;
             advance(plan);
             break;
         case DecodeStatus::Aborted:
@@ -108,11 +111,17 @@ bool Batcher::step() {
             break;
         case DecodeStatus::Invalid:
             throw DecodeError("llama.cpp refused a batch of the engine");
+        case DecodeStatus::NoMemory:
+        case DecodeStatus::Broken:
         case DecodeStatus::Failed:
-            throw DecodeError("llama.cpp failed while decoding");
+            fail_or_repeat(plan, status);
+            break;
     }
     ++counters_.steps;
-    counters_.step_seconds += seconds_since(start);
+    const double seconds = seconds_since(start);
+    counters_.step_seconds += seconds;
+    rate_.record(counters_.completion_tokens - n_before, seconds);
+    counters_.tokens_per_second = rate_.per_second();
     return true;
 }
 
@@ -356,18 +365,6 @@ void Batcher::advance(const StepPlan & plan) {
     std::erase_if(running_, [&](size_t index) { return finished.count(index) > 0; });
     if (std::any_of(tasks.begin(), tasks.end(), [](const Task & task) { return task.broken; })) {
         start_again_alone();
-    }
-}
-
-// A value that is no number spreads through the cache to whoever's attention reads past it. So nothing that is cached
-// can be trusted, and whose fault it is shows when each is computed by itself: that one fails.
-void Batcher::start_again_alone() {
-    slots_.wipe();
-    if (!suspects_.empty()) {  // found
-        return;
-    }
-    for (const size_t index : running_) {
-        suspects_.insert(slots_[index].sequence->id());
     }
 }
 

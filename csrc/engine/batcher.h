@@ -13,6 +13,7 @@
 #include "engine/engine_stats.h"
 #include "engine/inbox.h"
 #include "engine/prefill_pace.h"
+#include "engine/rate_meter.h"
 #include "engine/schedule.h"
 #include "engine/sequence.h"
 #include "engine/slots.h"
@@ -57,6 +58,7 @@ class Batcher {
     void advance(const StepPlan & plan);
     void settle(const Share & share, Output output, std::set<size_t> & finished);
     void start_again_alone();
+    void fail_or_repeat(const StepPlan & plan, DecodeStatus status);
     void undo(const StepPlan & plan);
     bool make_room(const StepPlan & plan);
     void forget_drafts(size_t index);       // of the sequence that leaves this slot
@@ -81,7 +83,9 @@ class Batcher {
     uint64_t step_ = 0;
     bool just_preempted_ = false;   // and no step was completed since
     bool just_stopped_ = false;     // the last decode, for a request that was cancelled
-    std::set<RequestId> suspects_;  // ran beside broken values: each is computed by itself until it has a token
+    std::set<RequestId> suspects_;  // ran beside what failed: each is computed by itself until it has a token
+    int n_broken_ = 0;              // steps in a row that the backend gave up
+    RateMeter rate_;
     Batch batch_;
     std::vector<Output> outputs_;
     EngineStats counters_;

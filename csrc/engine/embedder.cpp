@@ -174,15 +174,23 @@ std::vector<EmbedOutput> Embedder::step() {
     }
     std::vector<std::vector<float>> rows(batch.size());
     std::string failure;
+    std::string shortage;
     bool done = false;
     try {
         done = !batch.empty() && compute(batch, rows);
+    } catch (const OutOfMemoryError & error) {
+        shortage = error.what();
     } catch (const std::exception & error) {
         failure = error.what();
     }
     std::lock_guard lock(mutex_);
     if (!failure.empty()) {
         die("the embedder died: " + failure);
+    }
+    if (!shortage.empty() && batch.size() > 1) {
+        repeat_alone(std::move(batch));
+    } else if (!shortage.empty()) {
+        fail(batch.front().job, shortage);
     }
     if (done) {
         ++stats_.batches;
@@ -244,10 +252,13 @@ bool Embedder::run() {
             throw DecodeError("its cache has no room for a batch");
         case DecodeStatus::Invalid:
             throw DecodeError("llama.cpp refused a batch");
+        case DecodeStatus::NoMemory:
+            throw OutOfMemoryError("there was no memory to compute it in: " + context_.trouble());
+        case DecodeStatus::Broken:
         case DecodeStatus::Failed:
             break;
     }
-    throw DecodeError("llama.cpp failed while computing a batch");
+    throw DecodeError("llama.cpp failed while computing a batch: " + context_.trouble());
 }
 
 void Embedder::deliver(const Input & input, std::vector<float> rows) {
@@ -308,6 +319,11 @@ void Embedder::shutdown() {
     }
     stopping_.store(true);
     context_.abort();
+}
+
+std::vector<DeviceMemory> Embedder::memory() {
+    std::lock_guard step_lock(step_mutex_);
+    return context_.memory();
 }
 
 EmbedderStats Embedder::stats() const {

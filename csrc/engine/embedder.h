@@ -62,6 +62,9 @@ class Embedder {
     void shutdown();
 
     EmbedderStats stats() const;
+
+    // As Engine::memory.
+    std::vector<DeviceMemory> memory();
     std::string death() const;  // why it ended; empty while it lives
     size_t max_input_tokens() const { return max_input_tokens_; }
     size_t width() const { return width_; }  // of a row before it is cut

@@ -239,6 +239,12 @@ std::vector<Token> Engine::shift_prefix(const PrefixOwner & owner, std::span<con
     });
 }
 
+std::vector<DeviceMemory> Engine::memory() {
+    std::lock_guard turn(turn_);
+    std::lock_guard step_lock(step_mutex_);
+    return context_.memory();
+}
+
 EngineStats Engine::stats() const {
     EngineStats stats;
     {

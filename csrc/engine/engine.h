@@ -74,6 +74,10 @@ class Engine {
 
     EngineStats stats() const;
 
+    // What model and context take of each device, the draft model's not; the last one is the host. Waits for the end of
+    // the step that runs.
+    std::vector<DeviceMemory> memory();
+
     // Why it died, empty while it lives. Sticky: a fatal decode error ends the engine, its requests all Fail.
     std::string death() const { return inbox_.death(); }
 

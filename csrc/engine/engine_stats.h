@@ -20,6 +20,7 @@ struct EngineStats {
     uint64_t completion_tokens = 0;
     uint64_t drafted_tokens = 0;   // of finished requests
     uint64_t accepted_tokens = 0;  // of finished requests
+    double tokens_per_second = 0;  // of completions, lately: over about two seconds of steps that made some
     double step_seconds = 0;       // spent in steps
     double decode_seconds = 0;     // of that, inside llama_decode
 };

@@ -72,6 +72,7 @@ struct Output {
     std::optional<std::string> stop_string;  // the one that ended it
     std::optional<Token> stop_token;         // the one of stop_token_ids that ended it
     std::string error;                       // why it Failed
+    bool no_memory = false;                  // it Failed for want of memory to compute in
     Usage usage;                             // so far; final with a finish_reason
 };
 

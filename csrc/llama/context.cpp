@@ -47,11 +47,12 @@ Context::Context(std::shared_ptr<Model> model, const ContextParams & params)
         const auto layout = model_->layouts() ? model_->layouts()->use_repacked() : WeightLayouts::Use();
         ctx_ = llama_init_from_model(model_->get(), native);
     } catch (const std::exception & error) {
-        throw ModelLoadError(model_->path() + ": no context: " + error.what());
+        throw ModelLoadError(model_->path() + ": no context with n_ctx " + text(native.n_ctx) + ": " +
+                             told(log.text(), error.what()));
     }
     if (!ctx_) {
         throw ModelLoadError(model_->path() + ": no context with n_ctx " + text(native.n_ctx) + ": " +
-                             (log.text().empty() ? "llama.cpp gave no reason" : log.text()));
+                             told(log.text(), "llama.cpp gave no reason"));
     }
     n_outputs_max_ = params_.n_outputs_max == 0 ? n_batch() : params_.n_outputs_max;
     try {
@@ -253,7 +254,7 @@ DecodeStatus Context::run(Call call, const Batch & batch) {
         result = call == Call::Decode ? llama_decode(ctx_, native) : llama_encode(ctx_, native);
         llama_synchronize(ctx_);
     } catch (const std::exception & error) {
-        fatal_ = error.what();
+        fatal_ = trouble_ = told(log.text(), "") + (log.text().empty() ? "" : "; ") + error.what();
         return DecodeStatus::Failed;
     }
     if (result == 2 || (result != 0 && abort_.load())) {
@@ -272,10 +273,28 @@ DecodeStatus Context::run(Call call, const Batch & batch) {
             return DecodeStatus::NoKvSlot;
         case -1:
             return DecodeStatus::Invalid;
+        case -2:
+            kv_cache_.settle();
+            trouble_ = told(log.text(), "no memory to compute in");
+            return DecodeStatus::NoMemory;
+        case -3:
+            kv_cache_.settle();
+            trouble_ = told(log.text(), "the backend failed");
+            return DecodeStatus::Broken;
         default:
-            fatal_ = log.text().empty() ? "llama.cpp returned " + text(result) : log.text();
+            fatal_ = trouble_ = told(log.text(), "llama.cpp returned " + text(result));
             return DecodeStatus::Failed;
     }
+}
+
+// With numbers where a GPU is used: its memory is what most often runs out.
+std::string Context::told(const std::string & log, const std::string & otherwise) const {
+    const auto memory = model_->uses_gpu() ? free_memory_text(model_->devices()) : std::string();
+    return (log.empty() ? otherwise : log) + (memory.empty() ? "" : " (" + memory + ")");
+}
+
+std::vector<DeviceMemory> Context::memory() const {
+    return memory_of(ctx_);
 }
 
 std::span<const float> Context::logits(int32_t i) const {

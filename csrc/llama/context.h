@@ -28,6 +28,8 @@ enum class DecodeStatus {
     NoKvSlot,  // the batch found no room in the KV cache; nothing was computed
     Aborted,   // stopped by abort(); tokens of finished micro-batches stay in the cache
     Invalid,   // the batch was refused (positions out of order, ...); nothing was computed
+    NoMemory,  // buffers to compute in found no room; tokens of finished micro-batches stay in the cache
+    Broken,    // the backend gave up; the same, and worth another try: a device that is lost fails again
     Failed,    // fatal; the context is of no further use
 };
 
@@ -79,6 +81,12 @@ class Context {
     std::vector<uint8_t> save_state() const;
     void load_state(std::span<const uint8_t> state);
 
+    // What NoMemory, Broken or Failed was about: llama.cpp's words, and how much memory the devices have left.
+    const std::string & trouble() const { return trouble_; }
+
+    // What model and context take of each device; the last one is the host.
+    std::vector<DeviceMemory> memory() const;
+
     const std::shared_ptr<Model> & model() const { return model_; }
     const ContextParams & params() const { return params_; }  // as given
     uint32_t n_ctx() const;                                   // cells of all sequences
@@ -103,6 +111,7 @@ class Context {
     void check_pooling() const;
     bool pools_at_once() const;
     void check_alive() const;
+    std::string told(const std::string & log, const std::string & otherwise) const;
 
     mutable std::mutex mutex_;
     std::shared_ptr<Model> model_;
@@ -120,6 +129,7 @@ class Context {
     llama_context * ctx_ = nullptr;
     KvCache kv_cache_;
     std::string fatal_;  // not empty once a call failed for good
+    std::string trouble_;
     std::vector<SeqId *> seq_id_pointers_;
     std::vector<int32_t> n_seq_ids_;
 };

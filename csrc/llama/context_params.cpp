@@ -53,7 +53,7 @@ void check_memory(const Model & model, const ContextParams & params, uint64_t n_
     const uint64_t per_cell = model.kv_bytes_per_cell(params.type_k, params.type_v);
     const uint64_t bytes = per_cell > UINT64_MAX / n_cells ? UINT64_MAX : per_cell * n_cells;
     const auto memory = host_memory();
-    const bool on_host = model.params().n_gpu_layers == 0 || !llama_supports_gpu_offload();
+    const bool on_host = !model.uses_gpu() || !params.offload_kqv;
     // What was not asked for is sized by default_n_ctx(), which makes do with little memory.
     const uint64_t most = params.n_ctx > 0 && memory.available > 0 ? memory.available : memory.total;
     if (on_host && most > 0 && bytes > most) {
@@ -71,7 +71,8 @@ uint32_t default_n_ctx(const Model & model, const ContextParams & params) {
     const uint32_t trained = static_cast<uint32_t>(std::max(model.n_ctx_train(), 1));
     const uint32_t least = std::min(trained, 4096U);
     const uint64_t per_cell = model.kv_bytes_per_cell(params.type_k, params.type_v);
-    const uint64_t budget = host_memory().available / 2;
+    const bool on_gpu = model.uses_gpu() && params.offload_kqv;
+    const uint64_t budget = (on_gpu ? free_memory_of(model.devices()) : host_memory().available) / 2;
     uint32_t n_ctx = trained;
     while (n_ctx > least && budget > 0 && per_cell * n_ctx > budget) {
         n_ctx = std::max(least, n_ctx / 2);

@@ -11,6 +11,7 @@
 #include <optional>
 #include <set>
 #include <sstream>
+#include <string_view>
 #include <thread>
 
 #ifdef __linux__
@@ -55,6 +56,27 @@ const char * type_name(enum ggml_backend_dev_type type) {
     }
 }
 
+std::vector<std::string> & found_errors() {
+    static std::vector<std::string> errors;
+    return errors;
+}
+
+Device described(ggml_backend_device * dev) {
+    size_t free = 0;
+    size_t total = 0;
+    try {
+        AbortGuard guard;
+        ggml_backend_dev_memory(dev, &free, &total);
+    } catch (const NativeAbort &) {  // a device that was lost: it is listed, with no memory
+    }
+    return {ggml_backend_dev_name(dev),
+            ggml_backend_dev_description(dev),
+            type_name(ggml_backend_dev_type(dev)),
+            ggml_backend_reg_name(ggml_backend_dev_backend_reg(dev)),
+            free,
+            total};
+}
+
 }  // namespace
 
 void init_backends() {
@@ -62,24 +84,27 @@ void init_backends() {
     std::call_once(once, [] {
         install_abort_hook();
         install_log_sink();
+        LogCapture log;
 #ifdef GGML_BACKEND_DL
         ggml_backend_load_all_from_path(library_folder().c_str());
 #endif
         llama_backend_init();
+        if (!log.text().empty()) {
+            found_errors().push_back(log.text());
+        }
     });
+}
+
+const std::vector<std::string> & backend_errors() {
+    init_backends();
+    return found_errors();
 }
 
 std::vector<Device> devices() {
     init_backends();
     std::vector<Device> found;
     for (size_t i = 0; i < ggml_backend_dev_count(); ++i) {
-        auto * dev = ggml_backend_dev_get(i);
-        size_t free = 0;
-        size_t total = 0;
-        ggml_backend_dev_memory(dev, &free, &total);
-        found.push_back({ggml_backend_dev_name(dev), ggml_backend_dev_description(dev),
-                         type_name(ggml_backend_dev_type(dev)),
-                         ggml_backend_reg_name(ggml_backend_dev_backend_reg(dev)), free, total});
+        found.push_back(described(ggml_backend_dev_get(i)));
     }
     return found;
 }
@@ -88,7 +113,10 @@ std::vector<std::string> backends() {
     init_backends();
     std::vector<std::string> names;
     for (size_t i = 0; i < ggml_backend_reg_count(); ++i) {
-        names.emplace_back(ggml_backend_reg_name(ggml_backend_reg_get(i)));
+        const std::string_view name = ggml_backend_reg_name(ggml_backend_reg_get(i));
+        if (!name.starts_with("RPC[")) {  // one server's: its devices say RPC
+            names.emplace_back(name);
+        }
     }
     return names;
 }
@@ -106,9 +134,13 @@ std::vector<ggml_backend_device *> find_devices(const std::vector<std::string> &
             throw InvalidRequestError("unknown device '" + name + "': this build and machine offer " + known,
                                       "devices");
         }
-        handles.push_back(dev);
+        const auto type = ggml_backend_dev_type(dev);
+        if (type != GGML_BACKEND_DEVICE_TYPE_CPU && type != GGML_BACKEND_DEVICE_TYPE_ACCEL &&
+            std::find(handles.begin(), handles.end(), dev) == handles.end()) {
+            handles.push_back(dev);
+        }
     }
-    if (!handles.empty()) {
+    if (!names.empty()) {
         handles.push_back(nullptr);
     }
     return handles;
@@ -163,24 +195,24 @@ std::optional<uint64_t> cgroup_memory_left() {
 #endif
 
 HostMemory host_memory() {
-    for (const auto & device : devices()) {
-        if (device.type == "cpu") {
-            HostMemory memory{device.memory_total, device.memory_free};
+    init_backends();
+    if (auto * cpu = ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU)) {
+        const auto device = described(cpu);
+        HostMemory memory{device.memory_total, device.memory_free};
 #ifdef __linux__
-            std::ifstream file("/proc/meminfo");
-            std::string line;
-            while (std::getline(file, line)) {
-                unsigned long long kib = 0;
-                if (std::sscanf(line.c_str(), "MemAvailable: %llu kB", &kib) == 1) {
-                    memory.available = kib * 1024;
-                }
+        std::ifstream file("/proc/meminfo");
+        std::string line;
+        while (std::getline(file, line)) {
+            unsigned long long kib = 0;
+            if (std::sscanf(line.c_str(), "MemAvailable: %llu kB", &kib) == 1) {
+                memory.available = kib * 1024;
             }
-            if (const auto left = cgroup_memory_left()) {
-                memory.available = std::min<uint64_t>(memory.available, *left);
-            }
-#endif
-            return memory;
         }
+        if (const auto left = cgroup_memory_left()) {
+            memory.available = std::min<uint64_t>(memory.available, *left);
+        }
+#endif
+        return memory;
     }
     return {0, 0};
 }

@@ -26,8 +26,12 @@ std::vector<Device> devices();
 // Names of the backends: "CPU", "CUDA", ...
 std::vector<std::string> backends();
 
-// Device handles for ModelParams.devices, null-terminated; empty when `names` is.
-// Throws InvalidRequestError naming an unknown device and those that exist.
+// What backends complained about while they looked for devices: a driver that is missing or too old, for example.
+const std::vector<std::string> & backend_errors();
+
+// Device handles for llama_model_params, null-terminated; empty when `names` is, which means all GPUs. Those of the CPU
+// are left out: it computes what no other device does. Throws InvalidRequestError naming an unknown device and those
+// that exist.
 std::vector<ggml_backend_device *> find_devices(const std::vector<std::string> & names);
 
 // What the CPU backend was built for and found, for example {"AVX2", "AVX512", "FMA"}.

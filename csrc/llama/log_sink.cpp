@@ -3,6 +3,7 @@
 #include <ggml.h>
 #include <llama.h>
 
+#include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <mutex>
@@ -16,6 +17,8 @@ namespace {
 
 constexpr size_t max_waiting_lines = 4096;
 constexpr size_t max_captured_bytes = 2000;
+constexpr size_t max_recent_errors = 4;
+constexpr std::chrono::seconds recent{5};
 
 thread_local LogCapture * capture = nullptr;
 thread_local std::string unfinished;  // a line that a CONT message may go on
@@ -115,6 +118,39 @@ class LogSink {
     std::thread thread_;
 };
 
+class ErrorMemory {
+  public:
+    void add(const std::string & line) {
+        std::lock_guard lock(mutex_);
+        lines_.emplace_back(Clock::now(), line);
+        if (lines_.size() > max_recent_errors) {
+            lines_.pop_front();
+        }
+    }
+
+    std::vector<std::string> get() {
+        std::lock_guard lock(mutex_);
+        std::vector<std::string> found;
+        for (const auto & [when, line] : lines_) {
+            if (Clock::now() - when <= recent) {
+                found.push_back(line);
+            }
+        }
+        return found;
+    }
+
+  private:
+    using Clock = std::chrono::steady_clock;
+
+    std::mutex mutex_;
+    std::deque<std::pair<Clock::time_point, std::string>> lines_;
+};
+
+ErrorMemory & errors() {
+    static auto * instance = new ErrorMemory;  // as the sink below
+    return *instance;
+}
+
 LogSink & sink() {
     static auto * instance = new LogSink;  // never destroyed: other threads may log while statics go away
     return *instance;
@@ -125,6 +161,9 @@ void finish_line() {
         return;
     }
     auto line = std::exchange(unfinished, {});
+    if (unfinished_level == LogLevel::Error) {
+        errors().add(line);
+    }
     if (!capture || !capture->take(unfinished_level, line)) {
         sink().push(unfinished_level, std::move(line));
     }
@@ -153,6 +192,10 @@ void install_log_sink() {
 void set_log_callback(LogCallback callback) {
     install_log_sink();
     sink().set(std::move(callback));
+}
+
+std::vector<std::string> recent_errors() {
+    return errors().get();
 }
 
 LogCapture::LogCapture(Lines lines) : lines_(lines), previous_(capture) {

@@ -20,6 +20,10 @@ void install_log_sink();
 // callback runs no more. Throws InvalidRequestError when a callback calls it.
 void set_log_callback(LogCallback callback);
 
+// The last error lines, of all threads, that are at most five seconds old: what is known when the process must end.
+// They may still wait for the callback.
+std::vector<std::string> recent_errors();
+
 // Collects the error lines that llama.cpp logs on this thread.
 class LogCapture {
   public:

@@ -1,6 +1,6 @@
 #include "llama/model.h"
 
-#include <ggml-backend.h>
+#include <llama-ext.h>
 #include <llama.h>
 
 #include <algorithm>
@@ -15,44 +15,12 @@
 #include "llama/ggml_types.h"
 #include "llama/log_sink.h"
 #include "llama/model_fingerprint.h"
+#include "llama/model_params.h"
 #include "llama/native_abort.h"
 #include "llama/weight_layouts.h"
 
 namespace shimmy {
 namespace {
-
-llama_split_mode split_mode_of(const std::string & name) {
-    if (name == "none") {
-        return LLAMA_SPLIT_MODE_NONE;
-    }
-    if (name == "layer") {
-        return LLAMA_SPLIT_MODE_LAYER;
-    }
-    if (name == "row") {
-        return LLAMA_SPLIT_MODE_ROW;
-    }
-    if (name == "tensor") {
-        return LLAMA_SPLIT_MODE_TENSOR;
-    }
-    throw InvalidRequestError("split_mode is '" + name + "', it must be none, layer, row or tensor", "split_mode");
-}
-
-std::vector<float> tensor_split_of(const ModelParams & params) {
-    const size_t n_devices = llama_max_devices();
-    if (params.tensor_split.size() > n_devices) {
-        throw InvalidRequestError("tensor_split has " + std::to_string(params.tensor_split.size()) +
-                                      " shares, this build supports " + std::to_string(n_devices) + " devices",
-                                  "tensor_split");
-    }
-    std::vector<float> split(n_devices, 0.0F);
-    for (size_t i = 0; i < params.tensor_split.size(); ++i) {
-        if (!(params.tensor_split[i] >= 0)) {
-            throw InvalidRequestError("tensor_split holds a share that is not >= 0", "tensor_split");
-        }
-        split[i] = static_cast<float>(params.tensor_split[i]);
-    }
-    return split;
-}
 
 struct Progress {
     const ProgressCallback & callback;
@@ -73,6 +41,22 @@ struct Progress {
     }
 };
 
+std::string reason_of(const std::string & log, const std::string & error) {
+    return log.empty() ? error : log + "; " + error;
+}
+
+// What to know when weights found no room on a GPU; empty where none takes part.
+std::string memory_left(const ModelParams & params) {
+    std::vector<std::string> names = params.devices;
+    for (const auto & device : devices()) {
+        if (names.empty() && (device.type == "gpu" || device.type == "igpu")) {
+            names.push_back(device.name);
+        }
+    }
+    const auto text = params.n_gpu_layers == 0 ? std::string() : free_memory_text(names);
+    return text.empty() ? "" : " (" + text + ")";
+}
+
 using MetaByIndex = int32_t (*)(const llama_model *, int32_t, char *, size_t);
 
 std::string meta_by_index(const llama_model * model, MetaByIndex get, int32_t index) {
@@ -90,21 +74,23 @@ std::string meta_by_index(const llama_model * model, MetaByIndex get, int32_t in
 
 std::shared_ptr<Model> Model::load(const std::string & path, const ModelParams & params,
                                    const ProgressCallback & progress) {
-    init_backends();
-    auto handles = find_devices(params.devices);
-    auto split = tensor_split_of(params);
+    return load(path, params, progress, Weights::Loaded);
+}
 
-    auto native = llama_model_default_params();
-    native.devices = handles.empty() ? nullptr : handles.data();
-    native.n_gpu_layers = params.n_gpu_layers;
-    native.split_mode = split_mode_of(params.split_mode);
-    native.main_gpu = params.main_gpu;
-    native.tensor_split = params.tensor_split.empty() ? nullptr : split.data();
-    native.load_mode = params.use_mmap ? (params.use_mlock ? LLAMA_LOAD_MODE_MMAP_MLOCK : LLAMA_LOAD_MODE_MMAP)
-                                       : (params.use_mlock ? LLAMA_LOAD_MODE_MLOCK : LLAMA_LOAD_MODE_NONE);
-    native.use_extra_bufts = params.use_extra_bufts;
-    native.check_tensors = params.check_tensors;
-    native.vocab_only = params.vocab_only;
+std::shared_ptr<Model> Model::measured(const std::string & path, const ModelParams & params) {
+    auto without_files = params;
+    without_files.use_mmap = false;
+    without_files.use_mlock = false;
+    without_files.both_layouts = false;
+    without_files.check_tensors = false;
+    return load(path, without_files, {}, Weights::Measured);
+}
+
+std::shared_ptr<Model> Model::load(const std::string & path, const ModelParams & params,
+                                   const ProgressCallback & progress, Weights weights) {
+    NativeModelParams wanted(params);
+    auto & native = wanted.native;
+    native.no_alloc = weights == Weights::Measured;
 
     const auto summary = check_gguf_split(path);
     const auto fingerprint = model_fingerprint(path);
@@ -125,7 +111,7 @@ std::shared_ptr<Model> Model::load(const std::string & path, const ModelParams &
         AbortGuard guard;
         model = llama_model_load_from_file(path.c_str(), native);
     } catch (const std::exception & error) {
-        throw ModelLoadError(path + ": " + error.what());
+        throw ModelLoadError(path + ": " + reason_of(log.text(), error.what()) + memory_left(params));
     }
     if (watch.error) {
         llama_model_free(model);
@@ -135,7 +121,7 @@ std::shared_ptr<Model> Model::load(const std::string & path, const ModelParams &
         throw ModelLoadError(path + ": " +
                              (watch.stopped        ? "loading was stopped by the progress callback"
                               : log.text().empty() ? "llama.cpp could not load it"
-                                                   : log.text()));
+                                                   : log.text() + memory_left(params)));
     }
     std::shared_ptr<Model> loaded(new Model(model, path, params, fingerprint));
     if (params.both_layouts && params.use_mmap && !params.vocab_only && !loaded->uses_gpu()) {
@@ -255,13 +241,17 @@ std::string Model::pooling() const {
 bool Model::is_recurrent() const {
     return llama_model_is_recurrent(model_) || llama_model_is_hybrid(model_);
 }
+std::vector<std::string> Model::devices() const {
+    return devices_of(model_);
+}
+OffloadedLayers Model::offloaded_layers() const {
+    return layers_on_devices(model_, params_.n_gpu_layers);
+}
 bool Model::uses_gpu() const {
-    const auto all = devices();
-    return params_.n_gpu_layers != 0 && std::any_of(all.begin(), all.end(), [&](const Device & device) {
-               const auto & chosen = params_.devices;
-               return (device.type == "gpu" || device.type == "igpu") &&
-                      (chosen.empty() || std::find(chosen.begin(), chosen.end(), device.name) != chosen.end());
-           });
+    return params_.n_gpu_layers != 0 && !devices().empty();
+}
+bool Model::has_experts() const {
+    return llama_model_n_expert(model_) > 0;
 }
 const llama_vocab * Model::vocab() const {
     return llama_model_get_vocab(model_);

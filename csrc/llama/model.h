@@ -8,7 +8,9 @@
 #include <optional>
 #include <shared_mutex>
 #include <string>
+#include <vector>
 
+#include "llama/device_memory.h"
 #include "params.h"
 
 struct llama_model;
@@ -28,6 +30,10 @@ class Model {
     // from `progress` is passed on.
     static std::shared_ptr<Model> load(const std::string & path, const ModelParams & params = {},
                                        const ProgressCallback & progress = {});
+
+    // The same without its weights: contexts of it allocate nothing, compute nothing and say what they would take (see
+    // Context::memory). Throws as `load`.
+    static std::shared_ptr<Model> measured(const std::string & path, const ModelParams & params);
 
     ~Model();
     Model(const Model &) = delete;
@@ -57,12 +63,15 @@ class Model {
     int32_t n_swa() const;  // width of the sliding window of attention; 0: none
     bool has_encoder() const;
     bool has_decoder() const;
-    bool can_generate() const;    // decoder-only with a cache: neither an encoder nor a diffusion model
-    bool is_causal() const;       // tokens attend to those before them only
-    std::string pooling() const;  // none, mean, cls, last or rank; empty: the file says nothing
-    bool is_recurrent() const;    // recurrent or hybrid: a sequence's state cannot be cut back
-    bool uses_gpu() const;        // layers may be on one
-    uint64_t key_length() const;  // of one attention head
+    bool can_generate() const;                 // decoder-only with a cache: neither an encoder nor a diffusion model
+    bool is_causal() const;                    // tokens attend to those before them only
+    std::string pooling() const;               // none, mean, cls, last or rank; empty: the file says nothing
+    bool is_recurrent() const;                 // recurrent or hybrid: a sequence's state cannot be cut back
+    std::vector<std::string> devices() const;  // that layers may be on; empty: the CPU only
+    OffloadedLayers offloaded_layers() const;  // those on these devices
+    bool uses_gpu() const;                     // layers may be on one
+    bool has_experts() const;                  // a mixture of experts
+    uint64_t key_length() const;               // of one attention head
     uint64_t kv_bytes_per_cell(const std::string & type_k, const std::string & type_v) const;  // an estimate
 
     // llama.cpp keeps a list of a model's adapters in it, unguarded: exclusively held by who adds to it or takes from
@@ -76,6 +85,11 @@ class Model {
     const llama_vocab * vocab() const;
 
   private:
+    enum class Weights { Loaded, Measured };
+
+    static std::shared_ptr<Model> load(const std::string & path, const ModelParams & params,
+                                       const ProgressCallback & progress, Weights weights);
+
     Model(llama_model * model, std::string path, ModelParams params, uint64_t fingerprint);
 
     uint64_t head_size(const std::string & which) const;

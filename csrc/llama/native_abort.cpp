@@ -5,6 +5,8 @@
 #include <cstdio>
 #include <mutex>
 
+#include "llama/log_sink.h"
+
 namespace shimmy {
 namespace {
 
@@ -13,6 +15,9 @@ thread_local int guard_depth = 0;
 void on_abort(const char * message) {
     if (guard_depth > 0) {
         throw NativeAbort(std::string("llama.cpp refused to go on: ") + message);
+    }
+    for (const auto & line : recent_errors()) {  // the log's own thread may not get to them any more
+        std::fprintf(stderr, "%s\n", line.c_str());
     }
     std::fprintf(stderr, "%s\n", message);
 }

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         ModelLoadError,
         ModelNotFoundError,
         ModelNotReadyError,
+        OutOfMemoryError,
         PromptTooLongError,
         QueueFullError,
         ShimmyError,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from shimmy.llm import LLM
     from shimmy.model_info import EngineStats, LoadSpec, ModelInfo
     from shimmy.output import RequestOutput, TokenLogprob, ToolCallDelta, Usage
+    from shimmy.placement import Placement
     from shimmy.request import ChatPrompt, GenerateRequest
     from shimmy.session import Session
 
@@ -60,6 +62,8 @@ _HOME = {
     "ModelLoadError": "errors",
     "ModelNotFoundError": "errors",
     "ModelNotReadyError": "errors",
+    "OutOfMemoryError": "errors",
+    "Placement": "placement",
     "PromptTooLongError": "errors",
     "QueueFullError": "errors",
     "RankedDocument": "embedding",
@@ -100,6 +104,8 @@ __all__ = [
     "ModelLoadError",
     "ModelNotFoundError",
     "ModelNotReadyError",
+    "OutOfMemoryError",
+    "Placement",
     "PromptTooLongError",
     "QueueFullError",
     "RankedDocument",

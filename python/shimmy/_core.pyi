@@ -21,11 +21,13 @@ __all__: list[str] = [
     "DecodeStatus",
     "Detokenizer",
     "Device",
+    "DeviceMemory",
     "EmbedOutput",
     "Embedder",
     "EmbedderParams",
     "EmbedderStats",
     "Engine",
+    "EngineFit",
     "EngineParams",
     "EngineStats",
     "FinishReason",
@@ -47,6 +49,7 @@ __all__: list[str] = [
     "build_info",
     "check_schema",
     "devices",
+    "fit_engine",
     "gbnf_to_lark",
     "llguidance_schema",
     "logprobs",
@@ -98,10 +101,14 @@ class ModelParams:
         self,
         *,
         n_gpu_layers: int = -1,
+        gpu_margin_mib: int = 1024,
         devices: list[str] = [],
+        rpc_servers: list[str] = [],
         split_mode: str = "layer",
         main_gpu: int = 0,
         tensor_split: list[float] = [],
+        n_cpu_moe: int = 0,
+        tensor_overrides: list[str] = [],
         use_mmap: bool = True,
         use_mlock: bool = False,
         use_extra_bufts: bool = True,
@@ -130,10 +137,17 @@ class ModelParams:
     @property
     def devices(self) -> list[str]:
         """
-        Names from devices(); empty: all GPUs, or the CPU.
+        Names from devices(); empty: all GPUs; CPU alone: no GPU.
         """
     @devices.setter
     def devices(self, arg0: collections.abc.Sequence[str]) -> None: ...
+    @property
+    def gpu_margin_mib(self) -> int:
+        """
+        Memory of each GPU that fitting leaves free.
+        """
+    @gpu_margin_mib.setter
+    def gpu_margin_mib(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
     @property
     def main_gpu(self) -> int:
         """
@@ -142,12 +156,26 @@ class ModelParams:
     @main_gpu.setter
     def main_gpu(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
     @property
+    def n_cpu_moe(self) -> int:
+        """
+        Experts of the first N layers stay with the CPU; -1: of all layers.
+        """
+    @n_cpu_moe.setter
+    def n_cpu_moe(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    @property
     def n_gpu_layers(self) -> int:
         """
-        Layers to keep on GPUs; negative: all that there are.
+        Layers to keep on GPUs; -1: as many as fit (LLM and the server find out; `Model` takes all), -2: all.
         """
     @n_gpu_layers.setter
     def n_gpu_layers(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    @property
+    def rpc_servers(self) -> list[str]:
+        """
+        host:port of RPC servers, whose devices are GPUs too.
+        """
+    @rpc_servers.setter
+    def rpc_servers(self, arg0: collections.abc.Sequence[str]) -> None: ...
     @property
     def split_mode(self) -> str:
         """
@@ -155,6 +183,13 @@ class ModelParams:
         """
     @split_mode.setter
     def split_mode(self, arg0: str) -> None: ...
+    @property
+    def tensor_overrides(self) -> list[str]:
+        """
+        PATTERN=BUFFER: weights whose names match the regular expression go to that device, for example CPU.
+        """
+    @tensor_overrides.setter
+    def tensor_overrides(self, arg0: collections.abc.Sequence[str]) -> None: ...
     @property
     def tensor_split(self) -> list[float]:
         """
@@ -906,6 +941,11 @@ class Model:
         llama.cpp's words, for example "qwen3 0.6B Q4_K".
         """
     @property
+    def devices(self) -> list[str]:
+        """
+        That layers may be on; empty: the CPU only.
+        """
+    @property
     def has_decoder(self) -> bool: ...
     @property
     def has_encoder(self) -> bool: ...
@@ -956,6 +996,16 @@ class Model:
         """
     @property
     def n_vocab(self) -> int: ...
+    @property
+    def offloaded_layers(self) -> int:
+        """
+        Layers on those, of n_layer + 1: the output layer counts as one.
+        """
+    @property
+    def partly_offloaded_layers(self) -> int:
+        """
+        Of them, those with weights that stayed in the host's memory.
+        """
     @property
     def path(self) -> str: ...
     @property
@@ -1227,13 +1277,19 @@ class DecodeStatus:
 
       INVALID : Refused (positions out of order, ...); nothing was computed.
 
+      NO_MEMORY : No memory to compute in; finished micro-batches stay in the cache.
+
+      BROKEN : The backend gave up; the same. Worth another try.
+
       FAILED : Fatal; the context is of no further use.
     """
 
     ABORTED: typing.ClassVar[DecodeStatus]
+    BROKEN: typing.ClassVar[DecodeStatus]
     FAILED: typing.ClassVar[DecodeStatus]
     INVALID: typing.ClassVar[DecodeStatus]
     NO_KV_SLOT: typing.ClassVar[DecodeStatus]
+    NO_MEMORY: typing.ClassVar[DecodeStatus]
     OK: typing.ClassVar[DecodeStatus]
     __members__: typing.ClassVar[dict[str, DecodeStatus]]
     @typing.overload
@@ -1849,6 +1905,11 @@ class Output:
         One (logprob, [(token, logprob), ...]) per token, if asked for.
         """
     @property
+    def no_memory(self) -> bool:
+        """
+        It FAILED for want of memory to compute in.
+        """
+    @property
     def prompt_logprobs(self) -> list[tuple[float, list[tuple[int, float]]]]:
         """
         The same of the prompt's tokens from the second on, as they are computed.
@@ -1875,6 +1936,88 @@ class Output:
         """
         So far, with tokens; final once finished.
         """
+
+class DeviceMemory:
+    """
+    What is taken of one device, or of the host. All in bytes.
+    """
+    @property
+    def backend(self) -> str:
+        """
+        CPU, CUDA, Vulkan, ...
+        """
+    @property
+    def compute(self) -> int:
+        """
+        Buffers for what is computed.
+        """
+    @property
+    def description(self) -> str:
+        """
+        The hardware's own name.
+        """
+    @property
+    def kv_cache(self) -> int:
+        """
+        And states of recurrent layers.
+        """
+    @property
+    def memory_free(self) -> int:
+        """
+        Now, of the whole device.
+        """
+    @property
+    def memory_total(self) -> int:
+        """
+        Of the whole device; 0: it does not tell.
+        """
+    @property
+    def name(self) -> str:
+        """
+        As in Device.
+        """
+    @property
+    def type(self) -> str:
+        """
+        cpu, gpu, igpu or meta.
+        """
+    @property
+    def weights(self) -> int:
+        """
+        Those mapped from the file too.
+        """
+
+class EngineFit:
+    """
+    How much of a model an engine can put onto GPUs.
+    """
+    @property
+    def fits(self) -> bool:
+        """
+        False: not one layer does, so n_gpu_layers is 0.
+        """
+    @property
+    def memory(self) -> list[DeviceMemory]:
+        """
+        As it would be taken; empty without a GPU.
+        """
+    @property
+    def n_cpu_moe(self) -> int:
+        """
+        For ModelParams.
+        """
+    @property
+    def n_ctx(self) -> int:
+        """
+        For ContextParams.
+        """
+    @property
+    def n_gpu_layers(self) -> int:
+        """
+        For ModelParams; of n_layer + 1.
+        """
+    @property
+    def n_layer(self) -> int: ...
 
 class EngineStats:
     """
@@ -1934,6 +2077,11 @@ class EngineStats:
         """
     @property
     def steps(self) -> int: ...
+    @property
+    def tokens_per_second(self) -> float:
+        """
+        Of completions, lately: over about two seconds of steps that made some.
+        """
     @property
     def waiting(self) -> int:
         """
@@ -2079,6 +2227,11 @@ class Engine:
         Why it died; empty while it lives.
         """
     @property
+    def memory(self) -> list[DeviceMemory]:
+        """
+        What model and context take of each device; the last one is the host.
+        """
+    @property
     def n_ctx(self) -> int:
         """
         Tokens that one request may take, prompt and completion.
@@ -2188,6 +2341,11 @@ class Embedder:
         Tokens of the longest input.
         """
     @property
+    def memory(self) -> list[DeviceMemory]:
+        """
+        What model and context take of each device; the last one is the host.
+        """
+    @property
     def n_seq_max(self) -> int:
         """
         Inputs of a batch at most.
@@ -2207,8 +2365,8 @@ class Embedder:
 
 def build_info() -> dict[str, typing.Any]:
     """
-    What this extension was built from and for: version, llama_cpp_commit, backends, cpu_features, compiler,
-    build_type, options.
+    What this extension was built from and for: version, llama_cpp_commit, backends, backend_errors (what they
+    complained about when they looked for devices), cpu_features, compiler, build_type, options.
     """
 
 def check_schema(text: typing.Any) -> None:
@@ -2217,9 +2375,21 @@ def check_schema(text: typing.Any) -> None:
     per pattern) and for keywords that are not supported. Raises InvalidRequestError.
     """
 
-def devices() -> list[Device]:
+def devices(rpc_servers: collections.abc.Sequence[str] = []) -> list[Device]:
     """
-    The devices of this machine that this build can use.
+    The devices of this machine that this build can use, and those of RPC servers ("host:port"). Raises
+    ModelLoadError for one that does not answer, or when the build has no RPC backend.
+    """
+
+def fit_engine(
+    path: os.PathLike[str] | str | bytes,
+    model: ModelParams = ...,
+    context: ContextParams = ...,
+    engine: EngineParams = ...,
+) -> EngineFit:
+    """
+    What n_gpu_layers -1 comes to, found by measuring what llama.cpp would take of the GPUs' free memory. Other
+    n_gpu_layers are taken as they are. Raises ModelLoadError and InvalidRequestError.
     """
 
 def gbnf_to_lark(text: typing.Any) -> str:

@@ -11,9 +11,10 @@ from concurrent.futures import Future, InvalidStateError
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from shimmy import _core
+from shimmy.device_choice import uses_of
 from shimmy.embedding import Embeddings, EmbedRequest, RankedDocument, Ranking, RerankRequest
 from shimmy.errors import DecodeError, EngineDeadError, InvalidRequestError, ShimmyError
-from shimmy.model_info import LoadSpec
+from shimmy.model_info import DeviceUse, LoadSpec
 from shimmy.rerank_prompt import RerankPrompt
 
 if TYPE_CHECKING:
@@ -54,6 +55,11 @@ class Embedder:
     def n_seq_max(self) -> int:
         """Most inputs that are computed together."""
         return self._native().n_seq_max
+
+    @property
+    def memory(self) -> list[DeviceUse]:
+        """What model and context take of each device; the last one is the host."""
+        return uses_of(self._native().memory)
 
     @property
     def death(self) -> str:

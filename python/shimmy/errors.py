@@ -10,7 +10,8 @@
     ├─ TemplateError                         a chat template does not parse or refused the messages
     ├─ QueueFullError                        too many waiting requests; `retry_after` seconds is a fair guess
     ├─ ModelNotReadyError                    loading or shutting down; try again
-    ├─ DecodeError                           the token-level API: one llama_decode/llama_encode call failed
+    ├─ DecodeError                           a request could not be computed; one llama_decode/llama_encode call failed
+    │  └─ OutOfMemoryError                   there was no memory to compute it in; others go on
     ├─ ToolError                             a tool, or a step of a workflow, could not do its work
     ├─ ToolNotFoundError (LookupError)       no tool of that name; the message lists what there is
     └─ EngineDeadError                       the engine or its process ended; sticky for that engine
@@ -30,6 +31,7 @@ __all__ = [
     "ModelLoadError",
     "ModelNotFoundError",
     "ModelNotReadyError",
+    "OutOfMemoryError",
     "PromptTooLongError",
     "QueueFullError",
     "ShimmyError",
@@ -105,6 +107,10 @@ class ModelNotReadyError(ShimmyError):
 
 class DecodeError(ShimmyError):
     """One llama_decode or llama_encode call failed."""
+
+
+class OutOfMemoryError(DecodeError):
+    """No memory was left to compute a request in; the message has the numbers. A shorter one may still work."""
 
 
 class ToolError(ShimmyError):

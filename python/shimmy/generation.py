@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from shimmy import _core
-from shimmy.errors import DecodeError, EngineDeadError
+from shimmy.errors import DecodeError, EngineDeadError, OutOfMemoryError
 from shimmy.fitted_prompt import FittedPrompt
 from shimmy.output import CacheDiagnosis, RequestOutput, TokenLogprob, ToolCallDelta, Usage
 from shimmy.request import GenerateRequest
@@ -57,10 +57,12 @@ class Generation:
         """The engine's output in the terms of the request. `death` is the engine's, empty while it lives. An answer
         that was resumed may end where the engine would go on, at a stop string.
 
-        Raises EngineDeadError or DecodeError for one that FAILED.
+        Raises EngineDeadError, DecodeError or OutOfMemoryError for one that FAILED.
         """
         if output.finish_reason == _core.FinishReason.FAILED:
-            raise EngineDeadError(death) if death else DecodeError(output.error)
+            if death:
+                raise EngineDeadError(death)
+            raise OutOfMemoryError(output.error) if output.no_memory else DecodeError(output.error)
         return self._convert(output if self._resumed is None else self._resumed.take(output), piece)
 
     def _convert(self, output: _core.Output | ResumedOutput, piece: Callable[[int], bytes]) -> RequestOutput:

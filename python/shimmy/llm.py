@@ -18,6 +18,7 @@ from shimmy.generation import Generation
 from shimmy.loaded_model import LoadedModel, Progress
 from shimmy.model_info import EngineStats, LoadSpec, ModelInfo
 from shimmy.output import RequestOutput
+from shimmy.placement import Placement
 from shimmy.pump import Delivery, Pump
 from shimmy.request import ChatPrompt, GenerateRequest
 from shimmy.samples import MAX_SAMPLES, mean_logprob, nth_seed
@@ -34,15 +35,24 @@ class LLM:
         with LLM("model.gguf") as llm:
             print(llm.generate("Once upon a time", max_tokens=32).text)
 
-    `model` is a GGUF file or a LoadSpec. `progress` is called with 0.0 to 1.0 while loading. Threads may share an LLM:
-    their requests are batched. Raises ModelLoadError, InvalidRequestError (options) or TemplateError.
+    `model` is a GGUF file or a LoadSpec, which has everything that can be chosen. `placement` says which devices a file
+    is put on (`Placement(gpu_layers="all")`). `progress` is called with 0.0 to 1.0 while loading. Threads may share an
+    LLM: their requests are batched. Raises ModelLoadError, InvalidRequestError (options) or TemplateError.
 
     The generating methods take the fields of `GenerateRequest` and of `_core.SamplingParams` as keyword arguments and
     raise InvalidRequestError, PromptTooLongError, ModelNotFoundError (adapter), TemplateError or EngineDeadError.
     """
 
-    def __init__(self, model: str | Path | LoadSpec, *, progress: Progress | None = None) -> None:
+    def __init__(
+        self, model: str | Path | LoadSpec, *, placement: Placement | None = None, progress: Progress | None = None
+    ) -> None:
         spec = model if isinstance(model, LoadSpec) else LoadSpec(name=Path(model).stem, path=str(model))
+        if placement is not None:
+            if spec is model:
+                raise InvalidRequestError(
+                    "a LoadSpec says where it is put: give it the placement's options", "placement"
+                )
+            spec = placement.onto(spec)
         self._model = LoadedModel(spec, progress)
         self._pump: Pump[_Queue] = Pump(self._model, _deliver)
         self._ids = itertools.count(1)

@@ -16,6 +16,7 @@ from shimmy import _core, native_log
 from shimmy.cache_miss import diagnose_miss
 from shimmy.call_grammar import calls_at_once, check_names
 from shimmy.context_policy import answer_limit, check_policy, shifts
+from shimmy.device_choice import Chosen, choose, uses_of
 from shimmy.embedder import Embedder
 from shimmy.errors import InvalidRequestError
 from shimmy.fitted_prompt import PromptFitter
@@ -40,16 +41,21 @@ class LoadedModel:
     def __init__(self, spec: LoadSpec, progress: Progress | None = None) -> None:
         native_log.install()
         started = time.perf_counter()
-        model = _core.Model(spec.path, _core.ModelParams(**spec.model), progress)
+        chosen = choose(spec)
+        model = _core.Model(spec.path, _core.ModelParams(**chosen.model), progress)
         if spec.adapters and not model.can_generate:
             raise InvalidRequestError(f"{spec.name} cannot generate text, so it takes no LoRA adapters", "adapters")
         self.tokenizer = _core.Tokenizer(model)
         self.chat_format = self._compile(_template(spec, model))
         self.grammars = OutputGrammars(self.tokenizer)
         self.embedder = Embedder(model, self.tokenizer, spec)
-        self.engine = _start_engine(spec, model) if model.can_generate else None
+        self.engine = _make_engine(spec, model, chosen) if model.can_generate else None
         if self.engine is None:
             self.embedder.prepare()  # a model that cannot do this either is an error now
+            self._memory = self.embedder.memory
+        else:
+            self._memory = uses_of(self.engine.memory)
+            self.engine.start()
         n_ctx = self.engine.n_ctx if self.engine else self.embedder.max_input_tokens
         self._fitter = PromptFitter(self.tokenizer, self.render, n_ctx)
         self._spec = spec
@@ -66,11 +72,8 @@ class LoadedModel:
     def info(self) -> ModelInfo:
         model = self._model
         build = _core.build_info()
-        gpus = [device for device in _core.devices() if device.type in ("gpu", "igpu")]
-        wanted = self._spec.model.get("n_gpu_layers", -1)
-        most = model.n_layer + 1  # the output layer counts as one
-        offloaded = 0 if not gpus else most if wanted < 0 else min(wanted, most)
-        used = gpus if offloaded else [device for device in _core.devices() if device.type == "cpu"]
+        offloaded = model.offloaded_layers
+        used = [use for use in self._memory if use.type != "cpu"] if offloaded else self._memory[-1:]
         return ModelInfo(
             name=self._spec.name,
             path=self._spec.path,
@@ -87,6 +90,8 @@ class LoadedModel:
             backend=used[0].backend if used else "CPU",
             n_layer=model.n_layer,
             n_gpu_layers=offloaded,
+            n_partial_layers=model.partly_offloaded_layers,
+            memory=self._memory,
             has_chat_template=model.chat_template is not None,
             can_generate=self.engine is not None,
             n_embd=model.n_embd_out,
@@ -241,12 +246,11 @@ class LoadedModel:
         return self.engine
 
 
-def _start_engine(spec: LoadSpec, model: _core.Model) -> _core.Engine:
-    draft = None if spec.draft is None else _core.Model(spec.draft, _core.ModelParams(**spec.model))
-    engine = _core.Engine(model, _core.ContextParams(**spec.context), _core.EngineParams(**spec.engine), draft)
+def _make_engine(spec: LoadSpec, model: _core.Model, chosen: Chosen) -> _core.Engine:
+    draft = None if spec.draft is None else _core.Model(spec.draft, _core.ModelParams(**chosen.draft))
+    engine = _core.Engine(model, _core.ContextParams(**chosen.context), _core.EngineParams(**spec.engine), draft)
     for name, path in spec.adapters.items():
         engine.load_adapter(name, path)
-    engine.start()
     return engine
 
 

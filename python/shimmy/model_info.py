@@ -22,10 +22,37 @@ class LoadSpec(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     """A GGUF file of a small model of the same vocabulary, which proposes tokens for speculation."""
     chat_template: str | None = None
     """Jinja source; None takes the model's own, then the family's."""
+    gpu_backend: str = "auto"
+    """The backend that must hold the layers, see `Placement`."""
     model: dict[str, Any] = {}
     context: dict[str, Any] = {}
     engine: dict[str, Any] = {}
     embedder: dict[str, Any] = {}
+
+
+class DeviceUse(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
+    """What a model takes of one device, or of the host's memory, as llama.cpp's accounting says. All in bytes."""
+
+    name: str
+    """As gpu-info shows it."""
+    description: str = ""
+    """The hardware's own name."""
+    type: str = "cpu"
+    """cpu, gpu, igpu, or meta for several as one."""
+    backend: str = "CPU"
+    weights: int = 0
+    """Those mapped from the file too."""
+    kv_cache: int = 0
+    compute: int = 0
+    """Buffers for what is computed."""
+    memory_free: int = 0
+    """Of the whole device, once the model was loaded."""
+    memory_total: int = 0
+    """Of the whole device; 0 when it does not tell."""
+
+    @property
+    def used(self) -> int:
+        return self.weights + self.kv_cache + self.compute
 
 
 class ModelInfo(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
@@ -49,7 +76,11 @@ class ModelInfo(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     """The backend that holds the weights: CPU, CUDA, Vulkan, ..."""
     n_layer: int = 0
     n_gpu_layers: int = 0
-    """Layers actually offloaded."""
+    """Layers whose weights are on GPUs, of n_layer + 1: the output layer counts as one."""
+    n_partial_layers: int = 0
+    """Of them, those with weights that stayed in the host's memory, experts for example."""
+    memory: list[DeviceUse] = []
+    """What model and KV cache take of each device, and of the host."""
     has_chat_template: bool = False
     """Whether the file brings one of its own; otherwise its family's is used."""
     can_generate: bool = True
@@ -86,6 +117,8 @@ class EngineStats(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True)
     computed_tokens: int = 0
     """That went through the model: prompts, completions and drafts."""
     completion_tokens: int = 0
+    tokens_per_second: float = 0.0
+    """Of completions, lately: over about two seconds of steps that made some."""
     step_seconds: float = 0.0
     """Time spent in steps."""
     decode_seconds: float = 0.0

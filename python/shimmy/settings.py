@@ -15,13 +15,13 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 import msgspec
 
 from shimmy.errors import ShimmyError
+from shimmy.placement import GpuBackend, Placement
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
 
-GpuBackend = Literal["auto", "cpu", "cuda", "vulkan", "opencl", "metal"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["text", "json"]
 
@@ -29,15 +29,13 @@ RequestsPerMinute = Annotated[int, msgspec.Meta(ge=1, le=100_000)]
 ConcurrentRequests = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
 
-GPU_BACKENDS: tuple[str, ...] = get_args(GpuBackend)
-
 
 class SettingsError(ShimmyError, ValueError):
     """An option has a bad value or an unknown name; the message says where it was set."""
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Options of one shimmy process. Every field may be a key of the config file."""
+class Settings(Placement, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Options of one shimmy process, with those of `Placement`. Every field may be a key of the config file."""
 
     bind: str = "auto"
     """HOST:PORT, [IPV6]:PORT, or auto: 127.0.0.1:11435, else the first free port up to 11535, else any."""
@@ -60,9 +58,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     demo_model: bool = False
     """List the embedded shimmy-mini even when other models are found."""
     gpu_backend: GpuBackend = "auto"
-    """The backend that must hold the weights; auto takes what there is."""
     devices: tuple[str, ...] = ()
-    """Devices to load on, by the names that gpu-info shows; empty: as gpu_backend says."""
     ctx: Annotated[int, msgspec.Meta(ge=16, le=16_777_216)] | None = None
     """Context in tokens; None: what the model was trained with, as far as memory holds it."""
     chat_template: str | None = None

@@ -121,6 +121,18 @@ def test_ways_of_loading_give_the_same_answer(params: dict[str, bool]) -> None:
     [
         ({"devices": ["GPU77"]}, "devices"),
         ({"split_mode": "diagonal"}, "split_mode"),
+        ({"main_gpu": -1}, "main_gpu"),
+        ({"main_gpu": 16}, "main_gpu"),
+        ({"n_gpu_layers": -3}, "n_gpu_layers"),
+        ({"n_gpu_layers": 2000}, "n_gpu_layers"),
+        ({"n_cpu_moe": -2}, "n_cpu_moe"),
+        ({"n_cpu_moe": 2000}, "n_cpu_moe"),
+        ({"tensor_overrides": ["exps"]}, "tensor_overrides"),
+        ({"tensor_overrides": ["=CPU"]}, "tensor_overrides"),
+        ({"tensor_overrides": ["(=CPU"]}, "tensor_overrides"),
+        ({"tensor_overrides": ["exps=GPU77"]}, "tensor_overrides"),
+        ({"tensor_overrides": ["x" * 600 + "=CPU"]}, "tensor_overrides"),
+        ({"tensor_overrides": ["exps=CPU"] * 257}, "tensor_overrides"),
         ({"tensor_split": [1.0] * 1000}, "tensor_split"),
         ({"tensor_split": [-1.0]}, "tensor_split"),
         ({"tensor_split": [float("nan")]}, "tensor_split"),
@@ -130,6 +142,23 @@ def test_bad_parameters_name_themselves(params: dict[str, object], param: str) -
     with pytest.raises(InvalidRequestError) as caught:
         Model(str(PATH), ModelParams(**params))
     assert caught.value.param == param
+
+
+def test_rpc_servers_need_their_backend() -> None:
+    if "RPC" in _core.build_info()["backends"]:
+        pytest.skip("this build has it")
+    with pytest.raises(ModelLoadError, match="SHIMMY_RPC=ON"):
+        Model(str(PATH), ModelParams(rpc_servers=["localhost:1"]))
+
+
+def test_the_cpu_is_no_device_to_move_layers_to() -> None:
+    loaded = Model(str(PATH), ModelParams(devices=["CPU"]))
+    assert (loaded.devices, loaded.offloaded_layers, loaded.partly_offloaded_layers) == ([], 0, 0)
+
+
+def test_weights_that_are_told_to_stay_with_the_cpu_do() -> None:
+    params = ModelParams(tensor_overrides=[r"blk\.1\.=CPU"], n_cpu_moe=-1)
+    assert golden(open_context(Model(str(PATH), params))) == GOLDEN
 
 
 def test_paths_of_any_kind(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import typer
 
 from shimmy.cli.options import Options, declare
+from shimmy.cli.placement_options import declare_placement
 from shimmy.errors import InvalidRequestError, ModelNotFoundError, ShimmyError
 from shimmy.settings import SettingsError
 
@@ -40,12 +41,13 @@ def with_global_options(run: Callable[..., None], described: Callable[..., None]
 
     It calls `run` with the Typer context, the Options and the values of those parameters.
     """
-    shared = _parameters(declare)
+    shared = [*_parameters(declare), *_parameters(declare_placement)]
     own = _parameters(described)[1:]
 
     @functools.wraps(described)
     def collect(context: typer.Context, **values: Any) -> None:
-        options = Options(declare(**{parameter.name: values.pop(parameter.name) for parameter in shared}))
+        with ExitCodes():
+            options = Options({**_call(declare, values), **_call(declare_placement, values)})
         run(context, options, **values)
 
     context = inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
@@ -74,6 +76,11 @@ class ExitCodes:
 def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
     """With real annotations. Not get_type_hints: Python 3.10 wraps options whose default is None in an Optional."""
     return list(inspect.signature(function, eval_str=True).parameters.values())
+
+
+def _call(declared: Callable[..., dict[str, Any]], values: dict[str, Any]) -> dict[str, Any]:
+    """With its own of `values`, which are taken out."""
+    return declared(**{parameter.name: values.pop(parameter.name) for parameter in _parameters(declared)})
 
 
 def _one_line(text: str) -> str:

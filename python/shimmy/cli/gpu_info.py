@@ -13,7 +13,7 @@ def gpu_info(options: Options, as_json: Annotated[bool, typer.Option("--json", h
     """List the backends of this build and the devices that they find."""
     from shimmy.cli.hardware import inspect_hardware
 
-    hardware = inspect_hardware()
+    hardware = inspect_hardware(options.settings().rpc or ())
     if as_json:
         import msgspec
 
@@ -36,6 +36,8 @@ def gpu_info(options: Options, as_json: Annotated[bool, typer.Option("--json", h
             for device in hardware.devices
         ],
     )
+    for trouble in hardware.build.get("backend_errors", []):
+        typer.echo(f"no device because: {trouble}")
     if options.verbose:
         for key, value in hardware.build.items():
             typer.echo(f"{key}: {', '.join(value) if isinstance(value, list) else value}")

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
-from shimmy.errors import ShimmyError
+from shimmy.errors import ModelLoadError, ShimmyError
+from shimmy.placement import choose_devices
 from shimmy.settings import Settings, SettingsError
 
-_REGISTRY_NAMES = {"metal": {"metal", "mtl"}}
 _CHILD_SECONDS = 60
+_DRIVERS = {
+    "libcuda.": "NVIDIA's driver",
+    "libamdhip64": "AMD's ROCm runtime",
+    "libvulkan": "the Vulkan loader (libvulkan1)",
+    "libOpenCL": "an OpenCL loader (ocl-icd-libopencl1)",
+}
+"""What to install for a library that the extension is linked to."""
 
 
 class HardwareError(ShimmyError):
@@ -21,7 +29,9 @@ class HardwareError(ShimmyError):
 
 def without_extension(error: ImportError) -> HardwareError:
     """What to tell when the native extension cannot be imported."""
-    return HardwareError(f"the native extension cannot be imported ({error}); build it with pip install .")
+    missing = [driver for library, driver in _DRIVERS.items() if library in str(error)]
+    cure = f"this build needs {missing[0]}" if missing else "build it with pip install ."
+    return HardwareError(f"the native extension cannot be imported ({error}); {cure}")
 
 
 class Device(msgspec.Struct, frozen=True):
@@ -43,20 +53,23 @@ class Hardware(msgspec.Struct, frozen=True):
     build: dict[str, Any]
 
 
-def inspect_hardware() -> Hardware:
-    """Ask the native extension, in this process. Raises HardwareError when it cannot be imported."""
+def inspect_hardware(rpc: Sequence[str] = ()) -> Hardware:
+    """Ask the native extension, in this process, with the devices of RPC servers.
+
+    Raises HardwareError when it cannot be imported, ModelLoadError for a server that does not answer.
+    """
     try:
         from shimmy import build_info, devices
     except ImportError as error:
         raise without_extension(error) from error
     build = build_info()
-    found = [msgspec.convert(device, Device, from_attributes=True) for device in devices()]
+    found = [msgspec.convert(device, Device, from_attributes=True) for device in devices(list(rpc))]
     return Hardware(list(build["backends"]), found, build)
 
 
-def inspect_in_child() -> Hardware:
+def inspect_in_child(rpc: Sequence[str] = ()) -> Hardware:
     """Ask the native extension in a child process, so that this one never loads it. Raises HardwareError."""
-    command = [sys.executable, "-m", "shimmy", "gpu-info", "--json"]
+    command = [sys.executable, "-m", "shimmy", "gpu-info", "--json", *(["--rpc", ",".join(rpc)] if rpc else [])]
     try:
         answer = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_CHILD_SECONDS)
     except subprocess.TimeoutExpired:
@@ -69,7 +82,7 @@ def inspect_in_child() -> Hardware:
 
 def needs_check(settings: Settings) -> bool:
     """True when the settings ask for a backend or devices that may not be there."""
-    return bool(settings.devices) or settings.gpu_backend not in ("auto", "cpu")
+    return bool(settings.devices or settings.rpc) or settings.gpu_backend not in ("auto", "cpu")
 
 
 def with_backend(settings: Settings, hardware: Hardware) -> Settings:
@@ -77,20 +90,9 @@ def with_backend(settings: Settings, hardware: Hardware) -> Settings:
 
     Raises SettingsError when that backend is not built or finds no device, or a device does not exist.
     """
-    unknown = set(settings.devices) - {device.name for device in hardware.devices}
-    if unknown:
-        known = ", ".join(device.name for device in hardware.devices)
-        raise SettingsError(f"no device called {', '.join(sorted(unknown))}; this build and machine offer {known}")
-    wanted = settings.gpu_backend
-    if wanted in ("auto", "cpu"):
-        return settings
-    names = _REGISTRY_NAMES.get(wanted, {wanted})
-    if not any(backend.lower() in names for backend in hardware.backends):
-        raise SettingsError(
-            f"gpu backend {wanted} is not in this build, which has {', '.join(hardware.backends)}; build with "
-            f"pip install . -C cmake.define.SHIMMY_{wanted.upper()}=ON or use --gpu-backend auto"
-        )
-    devices = tuple(device.name for device in hardware.devices if device.backend.lower() in names)
-    if not devices:
-        raise SettingsError(f"gpu backend {wanted} finds no device on this machine; use --gpu-backend auto or cpu")
-    return settings if settings.devices else msgspec.structs.replace(settings, devices=devices)
+    troubles = hardware.build.get("backend_errors", [])
+    try:
+        devices = choose_devices(settings.gpu_backend, settings.devices, hardware.devices, hardware.backends, troubles)
+    except ModelLoadError as error:
+        raise SettingsError(error.message) from error
+    return msgspec.structs.replace(settings, devices=tuple(devices))

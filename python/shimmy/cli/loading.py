@@ -23,7 +23,7 @@ def loaded(settings: Settings, name: str) -> Iterator[tuple[ModelEntry, LLM]]:
     Raises ModelNotFoundError, SettingsError (backend), ModelLoadError.
     """
     if needs_check(settings):
-        settings = with_backend(settings, inspect_hardware())
+        settings = with_backend(settings, inspect_hardware(settings.rpc or ()))
     entry = Registry(settings).get(name)
     spec = entry.load_spec()
     try:

@@ -6,15 +6,12 @@ from typing import Annotated, Any
 
 import typer
 
-from shimmy.settings import GPU_BACKENDS, LogLevel, Settings, load_settings, split_paths
+from shimmy.settings import LogLevel, Settings, load_settings, split_paths
 
 
 def declare(
     model_dirs: Annotated[
         str | None, typer.Option("--model-dirs", metavar="DIRS", help='Folders to search for models: "a;b".')
-    ] = None,
-    gpu_backend: Annotated[
-        str | None, typer.Option("--gpu-backend", metavar="NAME", help=f"One of {', '.join(GPU_BACKENDS)}.")
     ] = None,
     ctx: Annotated[int | None, typer.Option("--ctx", metavar="N", help="Context of a model in tokens.")] = None,
     chat_template: Annotated[
@@ -26,10 +23,11 @@ def declare(
     ] = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Same as --log-level debug.")] = False,
 ) -> dict[str, Any]:
-    """The global options as arguments of `load_settings`; this signature is their one declaration."""
+    """The global options as arguments of `load_settings`, besides those of `declare_placement`; this signature is their
+    one declaration.
+    """
     return {
         "model_dirs": None if model_dirs is None else split_paths(model_dirs),
-        "gpu_backend": None if gpu_backend is None else gpu_backend.lower(),
         "ctx": ctx,
         "chat_template": chat_template,
         "log_level": "debug" if verbose and log_level is None else log_level and log_level.lower(),

@@ -12,6 +12,7 @@ from shimmy import __version__
 from shimmy.cli.options import Options
 
 if TYPE_CHECKING:
+    from shimmy.model_info import DeviceUse, ModelInfo
     from shimmy.models.registry import Registry
     from shimmy.server.serve import Started
 
@@ -41,7 +42,7 @@ def serve(
 
     settings = options.settings(log_level="info", bind=bind, model_path=model_path, watch=watch or None)
     if needs_check(settings):
-        settings = with_backend(settings, inspect_in_child())
+        settings = with_backend(settings, inspect_in_child(settings.rpc or ()))
     registry = Registry(settings)
     if registry.problems:
         typer.echo(f"{len(registry.problems)} files or folders were skipped; shimmy discover -v says why", err=True)
@@ -71,11 +72,27 @@ def banner_text(started: Started, names: list[str]) -> str:
         lines.append(f"  model   {started.load_error}")
     elif info is not None:
         lines.append(f"  model   {info.name}: {info.description}, context {info.n_ctx} tokens")
-        device = ", ".join(info.devices) or info.backend
-        # The output layer counts as one more.
-        lines.append(f"  device  {device} ({info.backend}), {info.n_gpu_layers} of {info.n_layer + 1} layers on a GPU")
+        lines.extend(device_lines(info))
     others = [name for name in names if info is None or name != info.name]
     if others:
         label = "  also    " if info is not None else "  models  "
         lines.append(f"{label}{', '.join(others)} (loaded when first asked for)")
     return "\n".join(lines)
+
+
+def device_lines(info: ModelInfo) -> list[str]:
+    """Where a model lies, and what it takes there."""
+    device = ", ".join(info.devices) or info.backend
+    # The output layer counts as one more.
+    layers = f"{info.n_gpu_layers} of {info.n_layer + 1} layers on a GPU"
+    partial = f", {info.n_partial_layers} of them in part" if info.n_partial_layers else ""
+    return [f"  device  {device} ({info.backend}), {layers}{partial}", *map(_memory_line, info.memory)]
+
+
+def _memory_line(use: DeviceUse) -> str:
+    from shimmy.cli.table import size_text
+
+    parts = (("weights", use.weights), ("KV cache", use.kv_cache), ("compute", use.compute))
+    taken = ", ".join(f"{name} {size_text(size)}" for name, size in parts if size)
+    left = f"; {size_text(use.memory_free)} of {size_text(use.memory_total)} free" if use.memory_total else ""
+    return f"          {use.name} ({use.description}): {taken or 'nothing'}{left}"

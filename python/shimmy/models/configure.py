@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -84,13 +83,11 @@ def configured(
 ) -> ModelEntry:
     """`entry` with its own table of the settings file. What cannot be done becomes its fault."""
     faults = []
-    changes: dict[str, Any] = {}
+    changes = own.over(entry.settings)
     if own.context is not None:
         changes["ctx"] = own.context
     if own.template is not None:
         changes["chat_template"] = own.template if own.template in families() else str(file.file(own.template))
-    if own.devices:
-        changes["devices"] = own.devices
     adapters, lora = dict(entry.adapters), dict(entry.defaults.lora)
     for given, scale in own.adapters.items():
         name = given

@@ -79,20 +79,14 @@ class ModelEntry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             has_own=self.model.has_chat_template,
             foreign=self.model.ollama.template if self.model.ollama else None,
         )
-        model: dict[str, Any] = {}
         context: dict[str, Any] = {} if settings.ctx is None else {"n_ctx": settings.ctx}
-        if settings.gpu_backend == "cpu":
-            model["n_gpu_layers"] = 0
-            context["op_offload"] = False
-        if settings.devices:
-            model["devices"] = list(settings.devices)
-        return LoadSpec(
+        spec = LoadSpec(
             name=self.engine,
             path=str(self.path),
             adapters={name: str(path) for name, path in self.adapters.items()},
             draft=None if self.draft is None else str(self.draft),
             chat_template=template,
-            model=model,
             context=context,
             engine={} if settings.max_waiting is None else {"max_waiting": settings.max_waiting},
         )
+        return settings.onto(spec)

@@ -12,6 +12,7 @@ from msgspec import Meta
 
 from shimmy.models.toml_lines import line_of
 from shimmy.models.virtual_names import VirtualName
+from shimmy.placement import Placement
 from shimmy.sampling_fields import SamplingFields
 from shimmy.settings import SettingsError
 
@@ -26,8 +27,10 @@ Name = Annotated[str, Meta(min_length=1, max_length=512)]
 Scale = Annotated[float, Meta(ge=-100, le=100)]
 
 
-class ModelSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """One table, `[models."NAME"]`. What is not set is as the settings of the process, or the file itself, say."""
+class ModelSettings(Placement, frozen=True, kw_only=True):
+    """One table, `[models."NAME"]`, with the keys of `Placement` too. What is not set is as the settings of the
+    process, or the file itself, say.
+    """
 
     aliases: tuple[Name, ...] = ()
     """Other names for it."""
@@ -37,7 +40,7 @@ class ModelSettings(msgspec.Struct, frozen=True, kw_only=True):
     """A template family or a Jinja file, relative to the settings file."""
     system: str | None = None
     """For conversations that bring no system message."""
-    adapters: dict[str, Scale] = {}
+    adapters: dict[str, Scale] = msgspec.field(default_factory=dict)
     """LoRA adapters by name, or by file relative to the settings file; those with a scale other than 0 apply to every
     request that names none.
     """
@@ -46,8 +49,6 @@ class ModelSettings(msgspec.Struct, frozen=True, kw_only=True):
     max_tokens: Annotated[int, Meta(ge=1, le=2**31 - 1)] | None = None
     draft: Name | None = None
     """A smaller model with the same vocabulary that proposes tokens: its name, or a file."""
-    devices: tuple[Name, ...] = ()
-    """By the names that gpu-info shows."""
 
 
 class SettingsFile(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,6 +11,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from shimmy.runner.last_words import LastWords
+
 logger = logging.getLogger("shimmy.runner")
 
 COMMAND = (sys.executable, "-m", "shimmy.runner")
@@ -29,6 +31,7 @@ class RunnerProcess:
         self.stdout: asyncio.StreamReader = process.stdout
         self._name = name
         self._process = process
+        self._last_words = LastWords()
         self._logging = asyncio.ensure_future(self._log(process.stderr))
 
     @classmethod
@@ -49,11 +52,12 @@ class RunnerProcess:
         return self._process.pid
 
     async def wait(self) -> str:
-        """Wait for the end; returns how it ended, as in "was killed by signal SIGKILL"."""
+        """Wait for the end; returns how it ended, as in "was killed by signal SIGKILL", and what it said last."""
         code = await self._process.wait()
         await asyncio.wait([self._logging], timeout=1)
         self._logging.cancel()
-        return _ending(code)
+        words = str(self._last_words) if code not in (0, -signal.SIGKILL) else ""
+        return f"{_ending(code)} ({words})" if words else _ending(code)
 
     async def end(self, patience: float) -> str:
         """Wait `patience` seconds for the end, then kill; returns how it ended. No child is left."""
@@ -87,8 +91,10 @@ class RunnerProcess:
         first, _, message = text.partition(" ")
         level = logging.getLevelName(first)
         if isinstance(level, int):
+            self._last_words.hear(level, message)
             logger.log(level, "%s: %s", self._name, message)
         elif text:
+            self._last_words.hear(None, text)
             logger.info("%s: %s", self._name, text)
 
 

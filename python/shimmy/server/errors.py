@@ -55,6 +55,7 @@ TABLE = (
     Row(errors.QueueFullError, 429, "rate_limit_exceeded", "rate_limit_exceeded"),
     Row(errors.ModelLoadError, 502, "server_error", "model_load_failed", permanent=True),
     Row(errors.EngineDeadError, 502, "server_error", "engine_dead"),
+    Row(errors.OutOfMemoryError, 503, "unavailable_error", "out_of_memory"),
     Row(SettingsError, 500, "server_error", "bad_settings", permanent=True),
     Row(UnreachableError, 503, "unavailable_error", "host_unreachable"),
     Row(DownloadError, 502, "server_error", "download_failed", permanent=True),

@@ -138,7 +138,10 @@ class ModelRoutes:
             state.n_ctx = status.info.n_ctx
             state.backend = status.info.backend
             state.devices = status.info.devices
+            state.n_layer = status.info.n_layer
             state.n_gpu_layers = status.info.n_gpu_layers
+            state.n_partial_layers = status.info.n_partial_layers
+            state.memory = status.info.memory
             state.adapters = status.info.adapters
             if (stats := await self._manager.stats(status.name)) is not None:
                 _count(state, stats)
@@ -150,6 +153,7 @@ def _count(state: ModelState, stats: EngineStats) -> None:
     state.waiting = stats.waiting
     state.kv_cells_used = stats.kv_cells_used
     state.kv_cells_total = stats.kv_cells_total
+    state.tokens_per_second = round(stats.tokens_per_second, 2)
 
 
 def _line(entry: ModelEntry, status: ModelStatus) -> ModelLine:

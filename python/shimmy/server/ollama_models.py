@@ -42,7 +42,6 @@ def described(entry: ModelEntry) -> OllamaModel:
 def process_of(entry: ModelEntry, status: ModelStatus) -> OllamaProcess:
     """One line of /api/ps, of a loaded model."""
     assert status.info is not None
-    offloaded = status.info.n_gpu_layers / (status.info.n_layer + 1) if status.info.n_layer else 0
     return OllamaProcess(
         name=entry.name,
         model=entry.name,
@@ -50,7 +49,7 @@ def process_of(entry: ModelEntry, status: ModelStatus) -> OllamaProcess:
         digest=digest(entry),
         details=_details(entry),
         expires_at=_FOREVER,
-        size_vram=round(status.info.size_bytes * offloaded),
+        size_vram=sum(use.used for use in status.info.memory if use.type != "cpu"),
         context_length=status.info.n_ctx,
     )
 

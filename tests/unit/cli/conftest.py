@@ -35,7 +35,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
     # Into the module's dict: setattr would look the names up first, and load the native extension.
     monkeypatch.setitem(vars(shimmy), "LLM", fake_llm.FakeLLM)
     monkeypatch.setitem(vars(shimmy), "build_info", lambda: fake_llm.BUILD)
-    monkeypatch.setitem(vars(shimmy), "devices", lambda: [fake_llm.DEVICE])
+    monkeypatch.setitem(vars(shimmy), "devices", lambda rpc_servers=(): [fake_llm.DEVICE])
     loggers = [logging.getLogger(name) for name in ("root", "uvicorn", "shimmy.llama")]
     levels = [logger.level for logger in loggers]
     handlers = list(loggers[0].handlers)

@@ -16,7 +16,7 @@ from typer.testing import Result
 import shimmy.cli.hardware as hardware
 from shimmy.cli.hardware import Device, Hardware, HardwareError, inspect_in_child, needs_check, with_backend
 from shimmy.cli.serve import banner_text
-from shimmy.model_info import ModelInfo
+from shimmy.model_info import DeviceUse, ModelInfo
 from shimmy.models.registry import Registry
 from shimmy.server.serve import Started
 from shimmy.settings import Settings, SettingsError
@@ -57,6 +57,13 @@ class TestBackend:
         with pytest.raises(SettingsError, match="finds no device"):
             with_backend(Settings(gpu_backend="vulkan"), Hardware(["Vulkan", "CPU"], CPU_ONLY.devices, {}))
 
+    def test_the_reason_is_told(self) -> None:
+        build = {"backend_errors": ["failed to initialize CUDA: CUDA driver version is insufficient"]}
+        with pytest.raises(
+            SettingsError, match="finds no device on this machine: failed to initialize CUDA: CUDA driver"
+        ):
+            with_backend(Settings(gpu_backend="cuda"), Hardware(["CUDA", "CPU"], CPU_ONLY.devices, build))
+
     def test_unknown_device(self) -> None:
         with pytest.raises(
             SettingsError, match="no device called CUDA7; this build and machine offer CUDA0, CUDA1, CPU"
@@ -84,6 +91,22 @@ class TestInChild:
         self.answer(monkeypatch, -11)
         with pytest.raises(HardwareError, match="ended with code -11"):
             inspect_in_child()
+
+    def test_devices_of_rpc_servers_are_asked_for(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        commands: list[list[str]] = []
+
+        def run(command: list[str], **_: object) -> subprocess.CompletedProcess[bytes]:
+            commands.append(command)
+            return subprocess.CompletedProcess([], 0, msgspec.json.encode(CUDA), b"")
+
+        monkeypatch.setattr(subprocess, "run", run)
+        inspect_in_child(["a:1", "b:2"])
+        assert commands[0][-2:] == ["--rpc", "a:1,b:2"]
+
+    def test_a_missing_driver_is_named(self) -> None:
+        error = ImportError("libcuda.so.1: cannot open shared object file: No such file or directory")
+        assert "this build needs NVIDIA's driver" in hardware.without_extension(error).message
+        assert "build it with pip" in hardware.without_extension(ImportError("no module")).message
 
     def test_hang(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def run(*_: object, **__: object) -> None:
@@ -133,7 +156,7 @@ class TestServe:
         assert "models  one, two (loaded when first asked for)" in result.stdout
 
     def test_a_missing_backend_stops_it(self, run: Run, served: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(hardware, "inspect_in_child", lambda: CPU_ONLY)
+        monkeypatch.setattr(hardware, "inspect_in_child", lambda rpc: CPU_ONLY)
         result = run("serve", "--gpu-backend", "cuda")
         assert (result.exit_code, served) == (1, [])
 
@@ -154,11 +177,27 @@ def test_the_banner_names_model_and_device() -> None:
         backend="CUDA",
         n_layer=16,
         n_gpu_layers=17,
+        n_partial_layers=4,
+        memory=[
+            DeviceUse(
+                name="CUDA0",
+                description="A GPU",
+                type="gpu",
+                backend="CUDA",
+                weights=3 << 30,
+                kv_cache=1 << 30,
+                memory_free=4 << 30,
+                memory_total=8 << 30,
+            ),
+            DeviceUse(name="CPU", description="A CPU", compute=1 << 20),
+        ],
     )
     text = banner_text(Started(url="http://h:1", model=info), ["m", "n"])
     assert text.splitlines()[1:] == [
         "  model   m: llama 1B Q8_0, context 4096 tokens",
-        "  device  CUDA0 (CUDA), 17 of 17 layers on a GPU",
+        "  device  CUDA0 (CUDA), 17 of 17 layers on a GPU, 4 of them in part",
+        "          CUDA0 (A GPU): weights 3.0 GiB, KV cache 1.0 GiB; 4.0 GiB of 8.0 GiB free",
+        "          CPU (A CPU): compute 1.0 MiB",
         "  also    n (loaded when first asked for)",
     ]
     assert "it broke" in banner_text(Started(url="http://h:1", load_error="it broke"), ["m"])

@@ -23,6 +23,13 @@ def chat(*messages: tuple[str, str]) -> ChatPrompt:
     return ChatPrompt(messages=[{"role": role, "content": content} for role, content in messages])
 
 
+PLACEMENT = (
+    *("--main-gpu", "0", "--split-mode", "row", "--tensor-split", "3,1", "--gpu-layers", "all"),
+    *("--gpu-margin", "100", "--override-tensor", "a=CPU", "--override-tensor", "b=CPU", "--no-kv-offload"),
+    *("--cache-type-k", "q8_0", "--cache-type-v", "q4_0", "--flash-attn", "on"),
+)
+
+
 class TestProbe:
     def test_ok(self, run: Run) -> None:
         result = run("probe", "shimmy-mini")
@@ -96,7 +103,41 @@ class TestGenerate:
         run("generate", "m", "-p", "Hi", "--ctx", "4096", "--gpu-backend", "cpu")
         (spec,) = FakeLLM.loaded
         assert spec.context["n_ctx"] == 4096
-        assert spec.model == {"n_gpu_layers": 0}
+        assert (spec.gpu_backend, spec.model) == ("cpu", {"devices": ["CPU"], "n_gpu_layers": 0})
+
+    def test_placement_reaches_the_load(self, run: Run, tmp_path: Path) -> None:
+        write_model(tmp_path / "models" / "m.gguf")
+        run("--cpu-moe", "generate", "m", "-p", "Hi", *PLACEMENT)
+        (spec,) = FakeLLM.loaded
+        assert spec.model == {
+            "main_gpu": 0,
+            "split_mode": "row",
+            "tensor_split": [3.0, 1.0],
+            "n_gpu_layers": -2,
+            "gpu_margin_mib": 100,
+            "n_cpu_moe": -1,
+            "tensor_overrides": ["a=CPU", "b=CPU"],
+        }
+        assert spec.context == {"offload_kqv": False, "type_k": "q8_0", "type_v": "q4_0", "flash_attn": "on"}
+
+    @pytest.mark.parametrize(
+        ("arguments", "words"),
+        [
+            (("--gpu-layers", "many"), "neither auto, all nor a number"),
+            (("--gpu-layers", "-3"), "gpu_layers"),
+            (("--tensor-split", "3;1"), "no list of numbers"),
+            (("--split-mode", "diagonal"), "'diagonal'"),
+            (("--cache-type-k", "q3"), "'q3'"),
+            (("--flash-attn", "yes"), "'yes'"),
+            (("--device", "CUDA9"), "no device called CUDA9"),
+            (("--gpu-backend", "rpc"), "gpu backend rpc is not in this build"),
+        ],
+    )
+    def test_bad_placements_are_named(self, run: Run, arguments: tuple[str, ...], words: str) -> None:
+        result = run("generate", "shimmy-mini", "-p", "Hi", *arguments)
+        assert result.exit_code == 1
+        assert words in result.stderr
+        assert FakeLLM.loaded == []
 
     def test_a_request_that_cannot_work_is_wrong_use(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(FakeLLM, "broken", "generate")

@@ -67,7 +67,7 @@ def test_paths_of_the_file_start_at_its_folder(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("contex = 1", "unknown key 'contex'; known keys: bind,"),
+        ("contex = 1", "unknown key 'contex'; known keys: gpu_backend,"),
         ("ctx = 'many'", "ctx: Expected `int"),
         ("ctx = 1", "ctx: Expected `int` >= 16"),
         ("gpu_backend = 'tpu'", "'tpu' is not one of auto, cpu, cuda"),

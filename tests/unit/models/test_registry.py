@@ -136,7 +136,7 @@ class TestLoadSpec:
     def test_cpu_means_no_gpu_at_all(self, tmp_path: Path) -> None:
         write_model(tmp_path / "m.gguf")
         spec = registry(tmp_path, gpu_backend="cpu").get("m").load_spec()
-        assert (spec.model, spec.context) == ({"n_gpu_layers": 0}, {"op_offload": False})
+        assert (spec.model, spec.context) == ({"devices": ["CPU"], "n_gpu_layers": 0}, {})
 
     def test_the_family_when_the_file_has_no_template(self, tmp_path: Path) -> None:
         metadata = {"tokenizer.chat_template": None, "general.name": "Llama 3 8B Instruct"}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from shimmy.model_info import DeviceUse
+
 
 class LoadRequest(msgspec.Struct, kw_only=True):
     """POST /api/models/load and unload; the name may stand in the path instead."""
@@ -68,13 +70,21 @@ class ModelState(msgspec.Struct, kw_only=True):
     n_ctx: int | None = None
     backend: str | None = None
     devices: list[str] = []
+    n_layer: int | None = None
     n_gpu_layers: int | None = None
+    """Layers whose weights are on GPUs, of n_layer + 1: the output layer counts as one."""
+    n_partial_layers: int | None = None
+    """Of them, those with weights that stayed in the host's memory."""
+    memory: list[DeviceUse] = []
+    """What model and KV cache take of each device, and of the host, in bytes."""
     adapters: list[str] = []
     running: int | None = None
     """Requests that hold a sequence now; of a loaded model, as `waiting` and the cells."""
     waiting: int | None = None
     kv_cells_used: int | None = None
     kv_cells_total: int | None = None
+    tokens_per_second: float | None = None
+    """Of completions, of all requests together, over about the last two seconds of work."""
 
 
 class UnloadQuery(msgspec.Struct, kw_only=True):

@@ -1,0 +1,126 @@
+"""Puts a LoadSpec onto the devices of this machine, and says what it took of them."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from shimmy import _core
+from shimmy.errors import ModelLoadError
+from shimmy.model_info import DeviceUse, LoadSpec
+from shimmy.placement import choose_devices
+
+logger = logging.getLogger("shimmy.devices")
+
+_CPU_ONLY = ["CPU"]
+_FIT = -1
+_ALL = -2
+_DRAFT_MIB = 256
+"""What a draft model takes besides its weights, roughly."""
+_MARGIN_MIB = _core.ModelParams().gpu_margin_mib
+
+
+class Chosen(NamedTuple):
+    """Fields of `_core.ModelParams`, for the model and its draft, and of `_core.ContextParams`."""
+
+    model: dict[str, Any]
+    draft: dict[str, Any]
+    context: dict[str, Any]
+
+
+def choose(spec: LoadSpec) -> Chosen:
+    """Resolve the backend to devices, and layers that nobody chose to as many as fit.
+
+    Raises ModelLoadError, with reason and numbers, for a backend or device that is not there, and when one was asked
+    for and not a single layer fits; InvalidRequestError (options).
+    """
+    model, context = dict(spec.model), dict(spec.context)
+    servers = model.get("rpc_servers", [])
+    if servers:
+        logger.warning(
+            "RPC servers get prompts and weights without encryption and ask for no key: use them in networks that you "
+            "trust (%s)",
+            ", ".join(servers),
+        )
+    found = _core.devices(servers)
+    build = _core.build_info()
+    asked = model.get("devices", [])
+    devices = choose_devices(spec.gpu_backend, asked, found, build["backends"], build["backend_errors"])
+    if devices:
+        model["devices"] = devices
+    names = [
+        device.name for device in found if device.type in ("gpu", "igpu") and device.name in (devices or [device.name])
+    ]
+    if not names:
+        if build["backend_errors"] and asked != _CPU_ONLY:
+            logger.warning("%s runs on the CPU: %s", spec.name, "; ".join(build["backend_errors"]))
+    elif model.get("n_gpu_layers", _FIT) == _FIT:
+        _fit(spec, model, context, chosen=bool(devices))
+    return Chosen(model, _draft_options(spec, model), context)
+
+
+def _fit(spec: LoadSpec, model: dict[str, Any], context: dict[str, Any], *, chosen: bool) -> None:
+    """Replace "as many layers as fit" by their number in `model`, and the context in `context` by its size."""
+    margin = model.get("gpu_margin_mib", _MARGIN_MIB)
+    if spec.draft is not None:
+        margin += _DRAFT_MIB + (Path(spec.draft).stat().st_size >> 20 if Path(spec.draft).is_file() else 0)
+    wanted = _core.ModelParams(**{**model, "gpu_margin_mib": margin})
+    fit = _core.fit_engine(spec.path, wanted, _core.ContextParams(**context), _core.EngineParams(**spec.engine))
+    if not fit.memory:
+        return
+    if not fit.fits:
+        told = f"not one layer of {spec.name} fits on {_room(fit, margin)}"
+        if chosen:
+            raise ModelLoadError(f"{told}; free memory, lower the context or use --gpu-backend cpu")
+        logger.warning("%s: it runs on the CPU", told)
+        model |= {"devices": _CPU_ONLY, "n_gpu_layers": 0}
+        return
+    if fit.n_gpu_layers <= fit.n_layer or fit.n_cpu_moe not in (0, model.get("n_cpu_moe", 0)):
+        experts = f", the experts of {fit.n_cpu_moe} of them not" if fit.n_cpu_moe > 0 else ""
+        experts = ", their experts not" if fit.n_cpu_moe < 0 else experts
+        logger.warning(
+            "%d of %d layers of %s fit on %s%s",
+            fit.n_gpu_layers,
+            fit.n_layer + 1,
+            spec.name,
+            _room(fit, margin),
+            experts,
+        )
+    model |= {"n_gpu_layers": fit.n_gpu_layers, "n_cpu_moe": fit.n_cpu_moe}
+    context["n_ctx"] = fit.n_ctx
+
+
+def _room(fit: _core.EngineFit, margin: int) -> str:
+    free = [
+        f"{use.name} ({use.memory_free >> 20} of {use.memory_total >> 20} MiB free)"
+        for use in fit.memory
+        if use.type != "cpu"
+    ]
+    return f"{', '.join(free)}, {margin} MiB of each kept free"
+
+
+def _draft_options(spec: LoadSpec, model: dict[str, Any]) -> dict[str, Any]:
+    """The draft goes to the same devices, all of it unless a number was asked for."""
+    options = {name: value for name, value in model.items() if name not in ("n_cpu_moe", "tensor_overrides")}
+    if spec.model.get("n_gpu_layers", _FIT) == _FIT and model.get("n_gpu_layers") != 0:
+        options["n_gpu_layers"] = _ALL
+    return options
+
+
+def uses_of(memory: list[_core.DeviceMemory]) -> list[DeviceUse]:
+    """As plain values."""
+    return [
+        DeviceUse(
+            name=use.name,
+            description=use.description,
+            type=use.type,
+            backend=use.backend,
+            weights=use.weights,
+            kv_cache=use.kv_cache,
+            compute=use.compute,
+            memory_free=use.memory_free,
+            memory_total=use.memory_total,
+        )
+        for use in memory
+    ]
