@@ -58,6 +58,27 @@ class TestSettingsFile:
         assert entry.defaults.sampling == {"temperature": 0.1}
         assert models.get("small").load_spec().context == {"n_ctx": 1024}
 
+    def test_placement_of_one_model(self, tmp_path: Path, file: Path) -> None:
+        write_model(tmp_path / "big.gguf")
+        write_model(tmp_path / "small.gguf")
+        text = """
+            [models.big]
+            gpu_backend = "vulkan"
+            gpu_layers = 12
+            n_cpu_moe = 4
+            kv_offload = false
+            cache_type_k = "q8_0"
+            rpc = ["host:1"]
+        """
+        models = registry(
+            tmp_path, file, text, gpu_backend="cuda", devices=("CUDA0",), gpu_layers="all", flash_attn="on"
+        )
+        big, small = models.get("big").load_spec(), models.get("small").load_spec()
+        assert (big.gpu_backend, small.gpu_backend) == ("vulkan", "cuda")
+        assert big.model == {"rpc_servers": ["host:1"], "n_gpu_layers": 12, "n_cpu_moe": 4}
+        assert big.context == {"offload_kqv": False, "type_k": "q8_0", "flash_attn": "on"}
+        assert (small.model, small.context) == ({"devices": ["CUDA0"], "n_gpu_layers": -2}, {"flash_attn": "on"})
+
     def test_a_template_beside_it(self, tmp_path: Path, file: Path) -> None:
         write_model(tmp_path / "m.gguf")
         models = registry(tmp_path, file, "[models.m]\ntemplate = 'my.jinja'")
