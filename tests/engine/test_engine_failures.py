@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from shimmy import AsyncEngine, GenerateRequest, RequestOutput, _core
-from shimmy.errors import DecodeError, EngineDeadError, ShimmyError
+from shimmy.errors import DecodeError, EngineDeadError, OutOfMemoryError, ShimmyError
 from shimmy.fitted_prompt import FittedPrompt
 from shimmy.generation import Generation
 from shimmy.pump import Delivery, Pump
@@ -22,7 +22,9 @@ from shimmy.pump import Delivery, Pump
 REASON = _core.FinishReason
 
 
-def output(request_id: int, text: str = "", finish_reason: Any = REASON.NONE, error: str = "") -> SimpleNamespace:
+def output(
+    request_id: int, text: str = "", finish_reason: Any = REASON.NONE, error: str = "", no_memory: bool = False
+) -> SimpleNamespace:
     """A `_core.Output`, which Python cannot make."""
     return SimpleNamespace(
         id=request_id,
@@ -34,6 +36,7 @@ def output(request_id: int, text: str = "", finish_reason: Any = REASON.NONE, er
         stop_string=None,
         stop_token=None,
         error=error,
+        no_memory=no_memory,
         usage=_NO_USAGE,
     )
 
@@ -143,6 +146,15 @@ def test_one_failed_request_is_a_decode_error_of_its_own() -> None:
     name, item = pumped.get()
     assert isinstance(item, RequestOutput)
     assert (name, item.text, item.finish_reason) == ("fine", "text", "stop")
+    pumped.pump.close()
+
+
+def test_want_of_memory_is_an_error_of_its_own_class() -> None:
+    pumped = Pumped()
+    failed = pumped.submit("failed")
+    pumped.model.say(output(failed, finish_reason=REASON.FAILED, error="no room for 4 MiB", no_memory=True))
+    _, error = pumped.get()
+    assert (type(error), str(error)) == (OutOfMemoryError, "no room for 4 MiB")
     pumped.pump.close()
 
 
