@@ -174,6 +174,26 @@ void bind_engine(py::module_ & m) {
             "Context shift: a cached prefix without the n_discard tokens after the first n_keep, the later cells moved "
             "to the\nfront. Returns the new tokens. Raises InvalidRequestError when it is not cached or the model "
             "cannot shift.")
+        .def(
+            "cached_prefix",
+            [](Engine & self, const std::vector<Token> & tokens, const std::string & tenant, const Lora & lora) {
+                return self.cached_prefix({tenant, lora}, tokens);
+            },
+            py::arg("tokens"), py::kw_only(), py::arg("tenant") = "", py::arg("lora") = Lora{}, ReleaseGil(),
+            "How many leading tokens a request would find computed now. Waits for the step that runs.")
+        .def(
+            "prefix_adapters",
+            [](Engine & self, const std::vector<Token> & tokens, const Lora & lora) {
+                return self.prefix_adapters({"", lora}, tokens);
+            },
+            py::arg("tokens"), py::kw_only(), py::arg("lora") = Lora{}, ReleaseGil(),
+            "A hash of the adapter files and scales that these tokens are computed with; 0: none. Raises "
+            "InvalidRequestError when\nthe tokens switch an adapter on, ModelNotFoundError for an unknown one.")
+        .def_property_readonly("prefix_settings", &Engine::prefix_settings,
+                               "What saved prefixes depend on beside their adapters, as text: the model, settings of "
+                               "the context, the way of computing.")
+        .def_property_readonly("prefixes_lost", &Engine::prefixes_lost,
+                               "How often something that was cached became lost: unchanged, it is still there.")
         .def_property_readonly("adapters", &Engine::adapters, "Names of the loaded adapters.")
         .def_property_readonly("stats", &Engine::stats)
         .def_property_readonly("memory", py::cpp_function(&Engine::memory, ReleaseGil()),

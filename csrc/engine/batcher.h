@@ -46,6 +46,7 @@ class Batcher {
     std::vector<Output> take_outputs() { return std::exchange(outputs_, {}); }
     EngineStats stats() const;
     Slots & slots() { return slots_; }
+    const Slots & slots() const { return slots_; }
 
   private:
     void take_notes();

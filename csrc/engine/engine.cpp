@@ -1,6 +1,8 @@
 #include "engine/engine.h"
 
 #include <algorithm>
+#include <locale>
+#include <sstream>
 #include <utility>
 
 #include "engine/alora.h"
@@ -208,33 +210,56 @@ auto Engine::between_steps(const PrefixOwner & owner, std::span<const Token> tok
     std::lock_guard turn(turn_);
     std::lock_guard step_lock(step_mutex_);
     inbox_.check_open();
-    return call(batcher_.slots(), CacheSpace{owner.tenant, adapters.id}, adapters_fingerprint(adapters.set));
+    return call(batcher_.slots(), CacheSpace{owner.tenant, adapters.id});
 }
 
+// Bytes are framed, checked and copied outside of the step: only the cells themselves are read and set between two.
 std::vector<uint8_t> Engine::save_prefix(const PrefixOwner & owner, std::span<const Token> tokens) {
-    return between_steps(owner, tokens, [&](Slots & slots, const CacheSpace & space, uint64_t adapters) {
-        return slots.save(space, tokens, adapters);
-    });
+    const auto adapters = prefix_adapters(owner, tokens);
+    const auto cells = between_steps(
+        owner, tokens, [&](Slots & slots, const CacheSpace & space) { return slots.extract(space, tokens); });
+    return write_prefix_state(context_, adapters, {{tokens.begin(), tokens.end()}, cells.n_cells, *cells.state});
 }
 
 std::vector<Token> Engine::load_prefix(const PrefixOwner & owner, std::span<const uint8_t> state) {
-    return between_steps(owner, {}, [&](Slots & slots, const CacheSpace & space, uint64_t adapters) {
-        return slots.load(space, state, adapters);
-    });
+    inbox_.check_open();
+    auto prefix = read_prefix_state(context_, prefix_adapters(owner, {}), state);
+    HostCache::State copy;
+    if (batcher_.slots().goes_to_host(prefix.state.size())) {
+        copy = std::make_shared<const std::vector<uint8_t>>(prefix.state.begin(), prefix.state.end());
+    }
+    between_steps(owner, {}, [&](Slots & slots, const CacheSpace & space) { slots.insert(space, prefix, copy); });
+    return std::move(prefix.tokens);
+}
+
+size_t Engine::cached_prefix(const PrefixOwner & owner, std::span<const Token> tokens) {
+    return between_steps(owner, tokens,
+                         [&](Slots & slots, const CacheSpace & space) { return slots.cached(space, tokens); });
+}
+
+std::string Engine::prefix_settings() const {
+    std::ostringstream text;
+    text.imbue(std::locale::classic());
+    text << "model=" << std::hex << model_->fingerprint() << std::dec << ' ' << state_settings(context_)
+         << " flash_attn=" << context_.params().flash_attn << " deterministic=" << params_.deterministic;
+    return text.str();
+}
+
+uint64_t Engine::prefix_adapters(const PrefixOwner & owner, std::span<const Token> tokens) {
+    return adapters_fingerprint(adapters_of(owner, tokens).set);
 }
 
 void Engine::pin_prefix(const PrefixOwner & owner, std::span<const Token> tokens) {
-    between_steps(owner, tokens, [&](Slots & slots, const CacheSpace & space, uint64_t) { slots.pin(space, tokens); });
+    between_steps(owner, tokens, [&](Slots & slots, const CacheSpace & space) { slots.pin(space, tokens); });
 }
 
 void Engine::unpin_prefix(const PrefixOwner & owner, std::span<const Token> tokens) {
-    between_steps(owner, tokens,
-                  [&](Slots & slots, const CacheSpace & space, uint64_t) { slots.unpin(space, tokens); });
+    between_steps(owner, tokens, [&](Slots & slots, const CacheSpace & space) { slots.unpin(space, tokens); });
 }
 
 std::vector<Token> Engine::shift_prefix(const PrefixOwner & owner, std::span<const Token> tokens, size_t n_keep,
                                         size_t n_discard) {
-    return between_steps(owner, tokens, [&](Slots & slots, const CacheSpace & space, uint64_t) {
+    return between_steps(owner, tokens, [&](Slots & slots, const CacheSpace & space) {
         return slots.shift(space, tokens, n_keep, n_discard);
     });
 }

@@ -72,6 +72,16 @@ class Engine {
     std::vector<Token> shift_prefix(const PrefixOwner & owner, std::span<const Token> tokens, size_t n_keep,
                                     size_t n_discard);
 
+    // Leading tokens that a request with them would find computed now, and how often something cached became lost:
+    // while that does not change, they stay so. prefixes_lost() waits for nothing.
+    size_t cached_prefix(const PrefixOwner & owner, std::span<const Token> tokens);
+    uint64_t prefixes_lost() const { return batcher_.slots().n_lost(); }
+
+    // What a saved prefix depends on: model, settings of the context and the way of computing, as text for people; and
+    // the adapters that these tokens are computed with. The latter throws as save_prefix does.
+    std::string prefix_settings() const;
+    uint64_t prefix_adapters(const PrefixOwner & owner, std::span<const Token> tokens);
+
     EngineStats stats() const;
 
     // What model and context take of each device, the draft model's not; the last one is the host. Waits for the end of

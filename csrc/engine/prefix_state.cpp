@@ -62,13 +62,9 @@ std::string state_settings(const Context & context) {
 std::vector<uint8_t> write_prefix_state(const Context & context, uint64_t adapters, const PrefixState & prefix) {
     const auto settings = state_settings(context);
     const Header header{adapters, prefix.n_cells, static_cast<uint32_t>(settings.size())};
-    std::vector<uint8_t> data;
-    data.reserve(sizeof(header) + settings.size() + prefix.state.size());
-    const auto head = bytes_of(header);
-    data.insert(data.end(), head.begin(), head.end());
-    data.insert(data.end(), settings.begin(), settings.end());
-    data.insert(data.end(), prefix.state.begin(), prefix.state.end());
-    return frame_state(StateKind::Prefix, context.model()->fingerprint(), prefix.tokens, data);
+    const std::span settings_bytes(reinterpret_cast<const uint8_t *>(settings.data()), settings.size());
+    return frame_state(StateKind::Prefix, context.model()->fingerprint(), prefix.tokens,
+                       {bytes_of(header), settings_bytes, prefix.state});
 }
 
 PrefixState read_prefix_state(const Context & context, uint64_t adapters, std::span<const uint8_t> bytes) {

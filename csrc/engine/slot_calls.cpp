@@ -6,6 +6,7 @@
 #include "engine/prefix_state.h"
 #include "engine/slots.h"
 #include "errors.h"
+#include "llama/device.h"
 
 namespace shimmy {
 namespace {
@@ -42,50 +43,93 @@ std::optional<HostCache::Hit> Slots::host_holder_of(const CacheSpace & space, st
 }
 
 std::vector<uint8_t> Slots::save(const CacheSpace & space, std::span<const Token> tokens, uint64_t adapters) {
+    const auto cells = extract(space, tokens);
+    return write_prefix_state(context_, adapters, {{tokens.begin(), tokens.end()}, cells.n_cells, *cells.state});
+}
+
+// A slot that can have the first n tokens of `index` for a moment; none when nothing follows them. A little is not
+// worth what a kept slot has.
+std::optional<size_t> Slots::slot_to_cut_in(size_t index, size_t n) {
+    const size_t n_behind = ledger_.held(index) - n;
+    const auto slot = slot_to_give();
+    if (rules_.fork != Fork::Share || n_behind == 0 || !slot || *slot == index ||
+        (live_.size(static_cast<uint32_t>(*slot)) > 0 && n_behind < n / 4)) {
+        return std::nullopt;
+    }
+    give_up(*slot);
+    return slot;
+}
+
+Slots::Extract Slots::extract(const CacheSpace & space, std::span<const Token> tokens) {
     check_enabled();
-    PrefixState prefix{{tokens.begin(), tokens.end()}, 0, {}};
     if (const auto index = holder_of(space, tokens)) {
         const auto seq_id = static_cast<SeqId>(*index);
         if (!cache_.readable(seq_id)) {
             throw InvalidRequestError("its cells are moved by the next step: save it after that", "tokens");
         }
-        const auto state = cache_.state_get(seq_id);
-        prefix.n_cells = static_cast<uint32_t>(ledger_.held(*index));
-        prefix.state = state;
-        return write_prefix_state(context_, adapters, prefix);
+        const size_t n_bytes = cache_.state_bytes(seq_id);
+        if (n_bytes > host_memory().available / 4) {
+            throw InvalidRequestError("there is not enough memory to copy its state of " +
+                                          std::to_string(n_bytes >> 20) +
+                                          " MiB: a quarter of what is free would have to hold it",
+                                      "tokens");
+        }
+        const auto cut = slot_to_cut_in(*index, tokens.size());
+        if (!cut) {
+            return {std::make_shared<const std::vector<uint8_t>>(cache_.state_get(seq_id)),
+                    static_cast<uint32_t>(ledger_.held(*index))};
+        }
+        const auto cut_id = static_cast<SeqId>(*cut);
+        cache_.seq_fork(seq_id, cut_id, static_cast<Pos>(tokens.size()));
+        auto state = std::make_shared<const std::vector<uint8_t>>(cache_.state_get(cut_id));
+        cache_.seq_rm(cut_id);
+        return {std::move(state), static_cast<uint32_t>(tokens.size())};
     }
     if (const auto hit = host_holder_of(space, tokens)) {
-        const auto state = host_.use(hit->id);
-        prefix.n_cells = static_cast<uint32_t>(hit->n_cells);
-        prefix.state = *state;
-        return write_prefix_state(context_, adapters, prefix);
+        return {host_.use(hit->id), static_cast<uint32_t>(hit->n_cells)};
     }
     not_cached(tokens.size());
 }
 
+size_t Slots::cached(const CacheSpace & space, std::span<const Token> tokens) const {
+    size_t n = 0;
+    for (const PrefixTree * tree : {&live_, &host_.tree()}) {
+        const auto match = tree->match(space, tokens);
+        n = std::max(n, rules_.partial ? match.n : match.ends.empty() ? 0 : match.ends.back().n);
+    }
+    return n;
+}
+
 std::vector<Token> Slots::load(const CacheSpace & space, std::span<const uint8_t> bytes, uint64_t adapters) {
     check_enabled();
-    const auto prefix = read_prefix_state(context_, adapters, bytes);
+    auto prefix = read_prefix_state(context_, adapters, bytes);
+    insert(space, prefix,
+           goes_to_host(prefix.state.size())
+               ? std::make_shared<const std::vector<uint8_t>>(prefix.state.begin(), prefix.state.end())
+               : nullptr);
+    return std::move(prefix.tokens);
+}
+
+void Slots::insert(const CacheSpace & space, const PrefixState & prefix, HostCache::State copy) {
+    check_enabled();
     if (prefix.n_cells > context_.n_ctx_seq()) {
         throw InvalidRequestError("the state has " + std::to_string(prefix.n_cells) + " cells, a sequence here has " +
                                       std::to_string(context_.n_ctx_seq()),
                                   "state");
     }
     if (holder_of(space, prefix.tokens) || host_holder_of(space, prefix.tokens)) {
-        return prefix.tokens;
+        return;
     }
-    if (host_.budget() > 0 && host_.accepts(prefix.state.size())) {
-        auto state = std::make_shared<const std::vector<uint8_t>>(prefix.state.begin(), prefix.state.end());
-        for (const auto & lost : host_.put(space, prefix.tokens, prefix.n_cells, std::move(state), rules_.partial)) {
+    if (copy) {
+        for (const auto & lost : host_.put(space, prefix.tokens, prefix.n_cells, std::move(copy), rules_.partial)) {
             remember(lost.space, lost.tokens);
         }
-        return prefix.tokens;
+        return;
     }
     const size_t slot = slot_for_copy(prefix.n_cells);
     if (!set_state(slot, space, prefix.tokens, prefix.n_cells, prefix.state)) {
         throw InvalidRequestError("the state does not fit this context", "state");
     }
-    return prefix.tokens;
 }
 
 // An emptied slot that n_cells fit into.
@@ -238,6 +282,7 @@ std::vector<Token> Slots::shift(const CacheSpace & space, std::span<const Token>
     ledger_.truncate(slot, n_keep);
     ledger_.append(slot, n - static_cast<size_t>(left));
     live_.set(static_cast<uint32_t>(slot), space, shifted);
+    ++n_lost_;
     return shifted;
 }
 

@@ -49,6 +49,7 @@ void Slots::spill(size_t index, size_t n_staying) {
 void Slots::remember(const CacheSpace & space, std::span<const Token> tokens) {
     ghosts_.set(next_ghost_, space, tokens.first(std::min(tokens.size(), max_ghost_tokens)));
     next_ghost_ = (next_ghost_ + 1) % max_ghosts;
+    ++n_lost_;
 }
 
 void Slots::give_up(size_t index) {

@@ -148,6 +148,7 @@ void Slots::wipe() {
     }
     cache_.clear(true);
     host_.clear();
+    ++n_lost_;
 }
 
 uint64_t Slots::cells_with(const Sequence & next, std::span<const size_t> running) const {
@@ -267,10 +268,9 @@ void Slots::release(size_t index, bool keep) {
     end_prefill(index);
     slot.sequence.reset();
     const size_t n = live_.size(static_cast<uint32_t>(index));
-    if (!keep || !keep_ || n == 0) {
+    if (!keep || !keep_ || n == 0 || (n < ledger_.held(index) && !cut_cells(index, n))) {
         clear(index);
-    } else if (n < ledger_.held(index) && !cut_cells(index, n)) {
-        clear(index);
+        ++n_lost_;
     } else {
         ledger_.truncate(index, n);
         drop_duplicates(index);
@@ -325,6 +325,7 @@ void Slots::rewind(size_t index) {
     auto & sequence = *slots_[index].sequence;
     if (!cut_cells(index, static_cast<size_t>(sequence.n_computed()))) {
         clear(index);
+        ++n_lost_;
         sequence.lost();
     }
     follow(index);
@@ -374,6 +375,7 @@ bool Slots::restore(size_t slot, const CacheSpace & space, std::span<const Token
     }
     if (!set_state(slot, space, tokens, hit.n_cells, *state)) {
         host_.erase(hit.id);
+        ++n_lost_;
         return false;
     }
     ++stats_.host_restores;

@@ -2,6 +2,7 @@
 // The context's sequences: each empty, kept from a finished request for its prefix, or running one; and what left the
 // KV cache for host memory. All calls belong on the thread that decodes.
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -14,6 +15,7 @@
 #include "engine/cell_ledger.h"
 #include "engine/host_cache.h"
 #include "engine/prefix.h"
+#include "engine/prefix_state.h"
 #include "engine/prefix_tree.h"
 #include "engine/sequence.h"
 #include "engine/spill_pace.h"
@@ -100,11 +102,29 @@ class Slots {
     // --- Calls for embedders. They throw InvalidRequestError naming `tokens` when these are not cached in `space`, or
     // the prefix cache is off.
 
-    // A cached prefix as bytes, and back into the cache: into host memory where there is a budget, else into a slot.
-    // `adapters`: adapters_fingerprint of the space's set. load throws InvalidRequestError (state) for bytes that are
-    // damaged or of another model, other settings or other adapters, and for those that find no room.
+    // A cached prefix as bytes, and back into the cache. `adapters`: adapters_fingerprint of the space's set. Both are
+    // these in one: extract and write_prefix_state, read_prefix_state and insert.
     std::vector<uint8_t> save(const CacheSpace & space, std::span<const Token> tokens, uint64_t adapters);
     std::vector<Token> load(const CacheSpace & space, std::span<const uint8_t> bytes, uint64_t adapters);
+
+    // The cells of a cached prefix, without those behind it where a sequence can be had to cut them off in. Also throws
+    // when there is no memory for a copy.
+    struct Extract {
+        HostCache::State state;
+        uint32_t n_cells = 0;  // in it, at least one per token
+    };
+    Extract extract(const CacheSpace & space, std::span<const Token> tokens);
+
+    // Put a state into the cache: into host memory where that takes it (`copy` are its bytes then), else into a slot.
+    // Throws InvalidRequestError (state) for one that does not fit this context, (tokens) when there is no room now.
+    void insert(const CacheSpace & space, const PrefixState & prefix, HostCache::State copy);
+    bool goes_to_host(uint64_t n_bytes) const { return host_.budget() > 0 && host_.accepts(n_bytes); }  // any thread
+
+    // Leading tokens that a request would find computed.
+    size_t cached(const CacheSpace & space, std::span<const Token> tokens) const;
+
+    // How often something that was cached became lost. Unchanged: what was cached() still is. Any thread.
+    uint64_t n_lost() const { return n_lost_; }
 
     // Keep a prefix in the KV cache. At most half of the sequences and half of a unified pool can be pinned.
     void pin(const CacheSpace & space, std::span<const Token> tokens);
@@ -156,6 +176,7 @@ class Slots {
     std::optional<size_t> holder_of(const CacheSpace & space, std::span<const Token> tokens) const;
     std::optional<HostCache::Hit> host_holder_of(const CacheSpace & space, std::span<const Token> tokens) const;
     size_t slot_for_copy(size_t n_cells);
+    std::optional<size_t> slot_to_cut_in(size_t index, size_t n);
     size_t slot_from_host(const CacheSpace & space, std::span<const Token> tokens, const HostCache::Hit & hit);
     bool moves_alone(size_t index, size_t n, size_t n_left) const;
 
@@ -174,6 +195,7 @@ class Slots {
     SpillPace spill_pace_;
     std::unordered_map<RequestId, Wait> waits_;  // ends with the leader's prefill
     CacheStats stats_;
+    std::atomic<uint64_t> n_lost_ = 0;
 };
 
 }  // namespace shimmy

@@ -373,7 +373,7 @@ std::vector<uint8_t> Context::save_state() const {
     AbortGuard guard;
     std::vector<uint8_t> data(llama_state_get_size(ctx_));
     data.resize(llama_state_get_data(ctx_, data.data(), data.size()));
-    return frame_state(StateKind::Context, model_->fingerprint(), {}, data);
+    return frame_state(StateKind::Context, model_->fingerprint(), {}, {data});
 }
 
 void Context::load_state(std::span<const uint8_t> state) {

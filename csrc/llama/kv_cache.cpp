@@ -200,7 +200,7 @@ bool KvCache::state_set(SeqId dst, std::span<const uint8_t> state) {
 std::vector<uint8_t> KvCache::seq_save(SeqId seq_id, std::span<const Token> tokens) const {
     check_seq(seq_id, "seq_id");
     check_settled();
-    return frame_state(StateKind::Sequence, fingerprint_, tokens, state_get(seq_id));
+    return frame_state(StateKind::Sequence, fingerprint_, tokens, {state_get(seq_id)});
 }
 
 std::vector<Token> KvCache::seq_restore(SeqId dst, std::span<const uint8_t> state) {

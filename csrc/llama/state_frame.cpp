@@ -1,5 +1,6 @@
 #include "llama/state_frame.h"
 
+#include <algorithm>
 #include <cstring>
 #include <string>
 
@@ -41,19 +42,26 @@ std::string name_of(uint32_t kind) {
 }  // namespace
 
 std::vector<uint8_t> frame_state(StateKind kind, uint64_t fingerprint, std::span<const Token> tokens,
-                                 std::span<const uint8_t> data) {
+                                 std::initializer_list<std::span<const uint8_t>> parts) {
     const size_t token_bytes = tokens.size_bytes();
-    std::vector<uint8_t> framed(sizeof(Header) + token_bytes + data.size());
+    uint64_t n_bytes = 0;
+    for (const auto part : parts) {
+        n_bytes += part.size();
+    }
+    std::vector<uint8_t> framed(sizeof(Header) + token_bytes + n_bytes);
     if (!tokens.empty()) {
         std::memcpy(framed.data() + sizeof(Header), tokens.data(), token_bytes);
     }
-    std::memcpy(framed.data() + sizeof(Header) + token_bytes, data.data(), data.size());
+    auto end = framed.begin() + static_cast<std::ptrdiff_t>(sizeof(Header) + token_bytes);
+    for (const auto part : parts) {
+        end = std::copy(part.begin(), part.end(), end);
+    }
     const Header header{magic,
                         version,
                         static_cast<uint32_t>(kind),
                         static_cast<uint32_t>(tokens.size()),
                         fingerprint,
-                        data.size(),
+                        n_bytes,
                         checksum(std::span(framed).subspan(sizeof(Header)), version)};
     std::memcpy(framed.data(), &header, sizeof(header));
     return framed;

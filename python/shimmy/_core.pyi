@@ -2134,6 +2134,16 @@ class Engine:
         n_keep (-1: the whole prompt), which are computed again; None: it ends there. Raises InvalidRequestError, PromptTooLongError, ModelNotFoundError (adapter), QueueFullError
         or EngineDeadError; nothing is queued then.
         """
+    def cached_prefix(
+        self,
+        tokens: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
+        *,
+        tenant: str = "",
+        lora: collections.abc.Sequence[tuple[str, typing.SupportsFloat | typing.SupportsIndex]] = [],
+    ) -> int:
+        """
+        How many leading tokens a request would find computed now. Waits for the step that runs.
+        """
     def cancel(self, request_id: typing.SupportsInt | typing.SupportsIndex) -> None:
         """
         End a request wherever it stands; its last output says CANCELLED. Unknown ids are ignored.
@@ -2162,6 +2172,16 @@ class Engine:
     ) -> None:
         """
         Keep a cached prefix in the KV cache until it is unpinned, or a request has no room without it.
+        """
+    def prefix_adapters(
+        self,
+        tokens: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
+        *,
+        lora: collections.abc.Sequence[tuple[str, typing.SupportsFloat | typing.SupportsIndex]] = [],
+    ) -> int:
+        """
+        A hash of the adapter files and scales that these tokens are computed with; 0: none. Raises InvalidRequestError when
+        the tokens switch an adapter on, ModelNotFoundError for an unknown one.
         """
     def save_prefix(
         self,
@@ -2243,6 +2263,16 @@ class Engine:
         """
     @property
     def n_threads(self) -> int: ...
+    @property
+    def prefix_settings(self) -> str:
+        """
+        What saved prefixes depend on beside their adapters, as text: the model, settings of the context, the way of computing.
+        """
+    @property
+    def prefixes_lost(self) -> int:
+        """
+        How often something that was cached became lost: unchanged, it is still there.
+        """
     @property
     def stats(self) -> EngineStats: ...
     @property

@@ -83,6 +83,47 @@ TEST_CASE("states that are damaged, or of another kind, are refused") {
     CHECK(contains(refusal([&] { f.slots.save(space, {}, 11); }), "tokens: these 0 tokens are not cached"));
 }
 
+TEST_CASE("an extract has no cells behind its tokens, where a sequence can be had to cut them off in") {
+    SlotsFixture f({.n_ctx = 768, .n_seq_max = 2, .cache_ram_mib = 64});
+    const auto prompt = f.chat(question, 300);
+    f.ask(prompt);
+    const Tokens head(prompt.begin(), prompt.begin() + 100);
+    const auto cells = f.slots.extract(space, head);
+    CHECK(cells.n_cells == 100);
+    CHECK(f.slots.cached(space, prompt) == prompt.size());  // the donor has what it had
+    f.check_cells();
+    f.ask(Tokens(200, 5));  // no slot is empty: the one unused for longest goes to host memory for a moment
+    const auto lost = f.slots.n_lost();
+    CHECK(f.slots.extract(space, Tokens(90, 5)).n_cells == 90);
+    CHECK(f.slots.cached(space, prompt) == prompt.size());
+    CHECK(f.slots.n_lost() == lost);
+    const size_t busy = f.place(Tokens(150, 6));  // no slot is left to cut in
+    REQUIRE(f.compute(busy) == DecodeStatus::Ok);
+    CHECK(f.slots.extract(space, Tokens(150, 5)).n_cells > 150);
+    SlotsFixture other({.cache_ram_mib = 0});
+    other.slots.insert(space, {head, cells.n_cells, *cells.state}, nullptr);
+    CHECK(other.slots.cells_used() == 100);
+    CHECK(other.ask(prompt) == answer);
+    CHECK(other.usage.cached_tokens == 100);
+}
+
+TEST_CASE("what was cached still is while the count of losses stands") {
+    SlotsFixture f({.n_ctx = 1024, .cache_ram_mib = 0});
+    const auto prompt = f.chat(question, 200);
+    CHECK(f.slots.cached(space, prompt) == 0);
+    f.ask(prompt);
+    const auto lost = f.slots.n_lost();
+    CHECK(f.slots.cached(space, prompt) == prompt.size());
+    CHECK(f.slots.cached({"other", 0}, prompt) == 0);
+    f.ask(prompt);
+    f.ask(f.chat("Is 735 odd?", 200));
+    CHECK(f.slots.n_lost() == lost);
+    CHECK(f.slots.cached(space, prompt) == prompt.size());
+    f.ask(Tokens(900, 5));
+    CHECK(f.slots.cached(space, prompt) < prompt.size());
+    CHECK(f.slots.n_lost() > lost);
+}
+
 TEST_CASE("the fingerprint of an adapter set is that of its files and scales") {
     const auto model = SlotsFixture::demo_model();
     const auto pirate = LoraAdapter::load(model, SlotsFixture::data() + "shimmy-mini-pirate-lora.gguf");
