@@ -16,6 +16,8 @@ from shimmy.resumed_text import ResumedOutput, ResumedText
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from shimmy.kv_store.trial import Trial
+
 _FINISH_REASONS = {
     _core.FinishReason.STOP: "stop",
     _core.FinishReason.LENGTH: "length",
@@ -46,6 +48,8 @@ class Generation:
         self.stop = stop
         self.preserved_tokens = preserved_tokens
         self.grammar = grammar
+        self.trial: Trial | None = None
+        """Of the stored prefix that was brought back for it, until it has an output."""
         self._resumed = resumed
         self._parser = parser
         self._diagnose = diagnose if request.cache_diagnostics else None
@@ -64,6 +68,11 @@ class Generation:
                 raise EngineDeadError(death)
             raise OutOfMemoryError(output.error) if output.no_memory else DecodeError(output.error)
         return self._convert(output if self._resumed is None else self._resumed.take(output), piece)
+
+    def end_trial(self) -> None:
+        if self.trial is not None:
+            self.trial.end()
+            self.trial = None
 
     def _convert(self, output: _core.Output | ResumedOutput, piece: Callable[[int], bytes]) -> RequestOutput:
         finish_reason = _FINISH_REASONS.get(output.finish_reason)

@@ -22,7 +22,9 @@ from shimmy.errors import InvalidRequestError
 from shimmy.fitted_prompt import PromptFitter
 from shimmy.generation import Generation
 from shimmy.grammar import GrammarSpec
+from shimmy.kept_prefixes import KeptPrefixes, kept_prefixes
 from shimmy.model_info import EngineStats, LoadSpec, ModelInfo
+from shimmy.output import Usage
 from shimmy.output_grammars import OutputGrammars
 from shimmy.request import ChatPrompt, GenerateRequest
 from shimmy.resumed_text import ResumedText
@@ -55,6 +57,10 @@ class LoadedModel:
             self._memory = self.embedder.memory
         else:
             self._memory = uses_of(self.engine.memory)
+        self._kept: KeptPrefixes | None = None
+        if self.engine is not None and spec.kv_store is not None and spec.engine.get("prefix_cache", True):
+            self._kept = kept_prefixes(self.engine, spec.kv_store)
+        if self.engine is not None:
             self.engine.start()
         n_ctx = self.engine.n_ctx if self.engine else self.embedder.max_input_tokens
         self._fitter = PromptFitter(self.tokenizer, self.render, n_ctx)
@@ -232,8 +238,22 @@ class LoadedModel:
             n_keep=generation.fitted.n_keep,
         )
 
+    def restore(self, generation: Generation) -> None:
+        """Bring back from disk what a prepared request can begin with, if that is faster than computing it."""
+        if self._kept is not None:
+            generation.trial = self._kept.restore(generation.request, generation.fitted.tokens)
+
+    def used(self, generation: Generation, usage: Usage) -> None:
+        """A request has ended well."""
+        if self._kept is not None:
+            self._kept.used(generation.request, generation.fitted.tokens, usage)
+
     def close(self) -> None:
-        """Cancel what runs and end the engine and the embedder. Memory is freed with the last reference."""
+        """Cancel what runs and end the engine and the embedder, after some seconds at most if prefixes are to be
+        written. Memory is freed with the last reference.
+        """
+        if self._kept is not None:
+            self._kept.close()
         self.embedder.close()
         if self.engine is not None:
             self.engine.shutdown()

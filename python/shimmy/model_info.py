@@ -7,6 +7,15 @@ from typing import Any
 import msgspec
 
 
+class KvStoreSpec(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Where an engine keeps prefixes over its end."""
+
+    folder: str
+    """Shared with other models and other processes."""
+    budget: int | None = None
+    """Bytes of all that is in it; None: a tenth of what the disk has left, at most 4 GiB."""
+
+
 class LoadSpec(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     """Everything needed to start one engine.
 
@@ -28,6 +37,8 @@ class LoadSpec(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     context: dict[str, Any] = {}
     engine: dict[str, Any] = {}
     embedder: dict[str, Any] = {}
+    kv_store: KvStoreSpec | None = None
+    """None: what is cached ends with the engine."""
 
 
 class DeviceUse(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):

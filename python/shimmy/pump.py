@@ -40,11 +40,16 @@ class Pump(Generic[Consumer]):
 
     def submit(self, generation: Generation, consumer: Consumer) -> int:
         """Queue a prepared request. Returns the engine's id for `cancel`. Raises what the engine raises."""
-        with self._lock:
-            if self._closed:
-                raise EngineDeadError("the engine was closed")
-            engine_id = self._model.add(generation)
-            self._open[engine_id] = (generation, consumer)
+        self._model.restore(generation)
+        try:
+            with self._lock:
+                if self._closed:
+                    raise EngineDeadError("the engine was closed")
+                engine_id = self._model.add(generation)
+                self._open[engine_id] = (generation, consumer)
+        except BaseException:
+            generation.end_trial()
+            raise
         return engine_id
 
     def cancel(self, engine_id: int) -> None:
@@ -85,6 +90,9 @@ class Pump(Generic[Consumer]):
         generation, consumer = entry
         try:
             item = generation.convert(output, piece, death)
+            generation.end_trial()
+            if item.finished and item.usage is not None:
+                self._model.used(generation, item.usage)
             if item.finished and not finished:
                 self._drop(output.id)
             return consumer, item

@@ -7,6 +7,7 @@ config file (`shimmy/config.toml` in the platform's config folder), the defaults
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -108,6 +109,12 @@ class Settings(Placement, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """Most sessions of one API key; a further one gets 429."""
     session_idle_minutes: Annotated[float, msgspec.Meta(gt=0, le=525_600)] = 30.0
     """A session that nobody used for that long is forgotten."""
+    kv_cache_disk: Annotated[int, msgspec.Meta(ge=0, le=1 << 50)] | None = None
+    """Bytes on disk for what prompts have in common, of all models, so that it is computed once and not after every
+    start; 0: nothing is kept; None: a tenth of what is free, at most 4 GiB.
+    """
+    kv_cache_dir: Path | None = None
+    """Where that lies; None: `kv` in shimmy's folder of the platform's cache. Servers may share it."""
     data_dir: Path | None = None
     """Where shimmy keeps what it is told to keep; None: `shimmy` in the platform's folder for data."""
 
@@ -163,6 +170,22 @@ def data_path() -> Path:
 def library_path(settings: Settings) -> Path:
     """Where the models lie that shimmy downloads or creates; it need not exist."""
     return settings.library or (settings.data_dir or data_path()) / "models"
+
+
+def kv_cache_path(settings: Settings) -> Path:
+    """Where prefixes of prompts are kept; it need not exist."""
+    import platformdirs
+
+    return settings.kv_cache_dir or Path(platformdirs.user_cache_dir("shimmy", appauthor=False)) / "kv"
+
+
+def byte_count(text: str) -> int | str:
+    """Bytes from a number with or without a unit: 4GiB, 500 MB, 0. Anything else stays text, which is an error then."""
+    found = re.fullmatch(r"(\d{1,15}(?:\.\d{1,9})?) *(?:([kmgt])(i?)b?|b)?", text.strip().lower())
+    if found is None:
+        return text
+    number, unit, binary = found.groups()
+    return int(float(number) * (1024 if binary else 1000) ** (" kmgt".index(unit) if unit else 0))
 
 
 def load_settings(
@@ -223,6 +246,8 @@ _VARIABLES: dict[str, tuple[str, Callable[[str], Any]]] = {
     "SHIMMY_BIND_ADDRESS": ("bind", str),
     "SHIMMY_API_KEY": ("api_key", str),
     "SHIMMY_API_KEYS_FILE": ("api_keys", lambda text: Path(text).expanduser()),
+    "SHIMMY_KV_CACHE_DISK": ("kv_cache_disk", byte_count),
+    "SHIMMY_KV_CACHE_DIR": ("kv_cache_dir", lambda text: Path(text).expanduser()),
     "SHIMMY_LOG_LEVEL": ("log_level", str.lower),
     "SHIMMY_LOG_FORMAT": ("log_format", str.lower),
     "SHIMMY_TRACES": ("traces", _switch),

@@ -47,7 +47,8 @@ def serve(home: Path, *arguments: str, environment: dict[str, str] | None = None
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("SHIMMY_", "HF_", "XDG_"))}
     process = subprocess.Popen(
         [sys.executable, "-m", "shimmy", "serve", "--bind", "127.0.0.1:0", *arguments],
-        env={**inherited, **(environment or {}), "HOME": str(home)},
+        # Tests share a home: what one has computed must not be another's cached tokens.
+        env={"SHIMMY_KV_CACHE_DISK": "0", **inherited, **(environment or {}), "HOME": str(home)},
         cwd=home,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -59,6 +59,7 @@ NATIVE = {
     "embedder",
     "fitted_prompt",
     "generation",
+    "kept_prefixes",
     "llm",
     "loaded_model",
     "native_log",
@@ -71,7 +72,8 @@ NATIVE = {
 PURE = VALUES | {"settings", "logs", "demo_model", "data", "templates"}
 LAYERS: dict[str, set[str]] = {
     **dict.fromkeys(VALUES, VALUES),
-    **{name: NATIVE | VALUES | {"templates", "demo_model"} for name in NATIVE},
+    **{name: NATIVE | VALUES | {"templates", "demo_model", "kv_store"} for name in NATIVE},
+    "kv_store": VALUES,
     "settings": {"errors", "placement"},
     "logs": {"settings"},
     "data": set(),

@@ -10,6 +10,7 @@ import typer
 
 from shimmy import __version__
 from shimmy.cli.options import Options
+from shimmy.settings import byte_count
 
 if TYPE_CHECKING:
     from shimmy.model_info import DeviceUse, ModelInfo
@@ -34,13 +35,32 @@ def serve(
     watch: Annotated[
         bool, typer.Option("--watch", help="Follow models that come and go on disk; needs shimmy-llm[watch].")
     ] = False,
+    kv_cache_disk: Annotated[
+        str | None,
+        typer.Option(
+            "--kv-cache-disk",
+            metavar="BYTES",
+            help="Disk for what prompts have in common, such as 8GiB, so that no start computes it again; 0: none.  "
+            "[default: a tenth of what is free, at most 4GiB]",
+        ),
+    ] = None,
+    kv_cache_dir: Annotated[
+        Path | None, typer.Option("--kv-cache-dir", metavar="DIR", help="Where that is kept.")
+    ] = None,
 ) -> None:
     """Serve the models over HTTP until SIGINT or SIGTERM."""
     from shimmy.cli.hardware import inspect_in_child, needs_check, with_backend
     from shimmy.models.registry import Registry
     from shimmy.server.serve import serve as run_server
 
-    settings = options.settings(log_level="info", bind=bind, model_path=model_path, watch=watch or None)
+    settings = options.settings(
+        log_level="info",
+        bind=bind,
+        model_path=model_path,
+        watch=watch or None,
+        kv_cache_disk=None if kv_cache_disk is None else byte_count(kv_cache_disk),
+        kv_cache_dir=kv_cache_dir,
+    )
     if needs_check(settings):
         settings = with_backend(settings, inspect_in_child(settings.rpc or ()))
     registry = Registry(settings)

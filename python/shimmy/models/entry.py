@@ -11,9 +11,9 @@ from shimmy.discovery.classify import Kind
 from shimmy.discovery.local_model import LocalModel
 from shimmy.errors import ModelLoadError
 from shimmy.library.record import Record
-from shimmy.model_info import LoadSpec
+from shimmy.model_info import KvStoreSpec, LoadSpec
 from shimmy.request_defaults import RequestDefaults
-from shimmy.settings import Settings
+from shimmy.settings import Settings, kv_cache_path
 from shimmy.templates.choose import choose_template
 
 Source = Literal["registered", "discovered"]
@@ -88,5 +88,12 @@ class ModelEntry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             chat_template=template,
             context=context,
             engine={} if settings.max_waiting is None else {"max_waiting": settings.max_waiting},
+            kv_store=_kv_store(settings),
         )
         return settings.onto(spec)
+
+
+def _kv_store(settings: Settings) -> KvStoreSpec | None:
+    if settings.kv_cache_disk == 0:
+        return None
+    return KvStoreSpec(str(kv_cache_path(settings).absolute()), settings.kv_cache_disk)

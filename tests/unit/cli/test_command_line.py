@@ -78,6 +78,7 @@ def test_version_without_the_extension(run: Run) -> None:
         (["list", "--gpu-backend", "tpu"], "auto, cpu, cuda, vulkan, opencl, metal"),
         (["list", "--log-level", "loud"], "debug, info, warning, error"),
         (["serve", "--bind", "here"], "HOST:PORT"),
+        (["serve", "--kv-cache-disk", "much"], "kv_cache_disk"),
         (["serve", "--model-path", "no.gguf"], "no.gguf does not exist"),
         (["generate", "nope", "--prompt", "x"], "available: shimmy-mini"),
         (["probe", "shimy-mini"], "Did you mean 'shimmy-mini'?"),

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from shimmy.logs import configure_logging
-from shimmy.settings import Settings, SettingsError, bind_address, load_settings, split_paths
+from shimmy.settings import Settings, SettingsError, bind_address, kv_cache_path, load_settings, split_paths
 
 
 def load(
@@ -53,6 +53,33 @@ def test_every_variable() -> None:
     assert settings.lora == (Path("/m/lora.gguf"),)
     assert settings.model_dirs == (Path("/a"), Path("/b"), Path("/c"))
     assert settings.log_format == "json"
+
+
+@pytest.mark.parametrize(
+    ("text", "n_bytes"),
+    [
+        ("0", 0),
+        ("1024", 1024),
+        ("8GiB", 8 << 30),
+        ("500 MB", 500_000_000),
+        ("1.5k", 1500),
+        ("2tib", 2 << 40),
+        ("7B", 7),
+    ],
+)
+def test_the_disk_of_the_cache_takes_units(text: str, n_bytes: int) -> None:
+    assert load(environ={"SHIMMY_KV_CACHE_DISK": text}).kv_cache_disk == n_bytes
+
+
+@pytest.mark.parametrize("text", ["much", "-1", "1 2", "8GiBs", "9999999TiB", "nan", "1e9"])
+def test_a_bad_size_of_the_cache_is_an_error(text: str) -> None:
+    with pytest.raises(SettingsError, match="SHIMMY_KV_CACHE_DISK: kv_cache_disk"):
+        load(environ={"SHIMMY_KV_CACHE_DISK": text})
+
+
+def test_the_cache_lies_where_it_is_told(tmp_path: Path) -> None:
+    assert kv_cache_path(load(environ={"SHIMMY_KV_CACHE_DIR": str(tmp_path)})) == tmp_path
+    assert kv_cache_path(Settings()).name == "kv"
 
 
 def test_paths_of_the_file_start_at_its_folder(tmp_path: Path) -> None:

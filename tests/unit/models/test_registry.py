@@ -13,6 +13,7 @@ from shimmy.demo_model import demo_adapter_paths, demo_model_path
 from shimmy.discovery.gguf_header import GgufError
 from shimmy.discovery.walk import Root
 from shimmy.errors import InvalidRequestError, ModelLoadError, ModelNotFoundError
+from shimmy.model_info import KvStoreSpec
 from shimmy.models.registry import DEMO_NAME, Registry, search_roots
 from shimmy.settings import Settings, SettingsError
 from shimmy.templates.choose import family_template
@@ -34,6 +35,13 @@ def test_the_demo_model_when_nothing_is_found() -> None:
     assert set(spec.adapters) == {"pirate", "terse"}
     assert (spec.name, spec.path, spec.chat_template) == (DEMO_NAME, str(demo_model_path()), None)
     assert (spec.model, spec.context, spec.engine) == ({}, {}, {})
+
+
+def test_what_prompts_have_in_common_is_kept_on_disk_unless_that_is_off(tmp_path: Path) -> None:
+    kept = registry(kv_cache_dir=tmp_path, kv_cache_disk=123).get(DEMO_NAME).load_spec()
+    assert kept.kv_store == KvStoreSpec(str(tmp_path), 123)
+    assert registry().get(DEMO_NAME).load_spec().kv_store is not None
+    assert registry(kv_cache_disk=0).get(DEMO_NAME).load_spec().kv_store is None
 
 
 def test_the_demo_model_is_left_out_beside_others_but_can_be_asked_for(tmp_path: Path) -> None:

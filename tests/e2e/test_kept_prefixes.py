@@ -1,0 +1,99 @@
+"""What prompts have in common outlives the server and its runners."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from shimmy.models.registry import DEMO_NAME
+
+if TYPE_CHECKING:
+    from conftest import ServerProcess
+
+SYSTEM = "You are Shimmy Mini, a tiny demo model. " + " ".join(f"Rule {n}: be kind to number {n}." for n in range(60))
+QUESTIONS = ("Who are you?", "Spell lothel.", "List three animals.")
+
+
+def ask(server: ServerProcess, question: str, system: str = SYSTEM) -> tuple[str, int]:
+    """The answer, and how many tokens of the prompt were cached."""
+    with server.openai() as client:
+        answer = client.chat.completions.create(
+            model=DEMO_NAME,
+            messages=[{"role": "system", "content": system}, {"role": "user", "content": question}],
+            temperature=0,
+            max_tokens=24,
+        )
+    details = answer.usage and answer.usage.prompt_tokens_details
+    return answer.choices[0].message.content or "", (details and details.cached_tokens) or 0
+
+
+def files(folder: Path) -> list[Path]:
+    return sorted(folder.rglob("*.kv"))
+
+
+def wait_for_files(folder: Path) -> None:
+    deadline = time.monotonic() + 60
+    while not files(folder):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+@pytest.fixture
+def start_keeping(
+    start_in: Callable[..., AbstractContextManager[ServerProcess]], tmp_path: Path
+) -> Callable[[], AbstractContextManager[ServerProcess]]:
+    """Starts a server that keeps prefixes in tmp_path/kv."""
+    options: dict[str, Any] = {"environment": {"SHIMMY_KV_CACHE_DISK": "256MiB"}}
+    return lambda: start_in(tmp_path, "--kv-cache-dir", str(tmp_path / "kv"), **options)
+
+
+def test_a_restarted_server_computes_no_long_prompt_again(
+    start_keeping: Callable[[], AbstractContextManager[ServerProcess]], tmp_path: Path
+) -> None:
+    with start_keeping() as server:
+        assert ask(server, QUESTIONS[0])[1] == 0
+        ask(server, QUESTIONS[1])
+        warm, n_warm = ask(server, QUESTIONS[2])
+        assert server.terminate() == 0
+    assert n_warm > 256
+    assert files(tmp_path)
+    with start_keeping() as server:
+        assert ask(server, QUESTIONS[2]) == (warm, n_warm)
+
+
+def test_what_an_idle_runner_wrote_outlives_its_death(
+    start_keeping: Callable[[], AbstractContextManager[ServerProcess]], tmp_path: Path
+) -> None:
+    with start_keeping() as server:
+        ask(server, QUESTIONS[0])
+        ask(server, QUESTIONS[1])
+        wait_for_files(tmp_path)
+        warm = ask(server, QUESTIONS[2])
+        (runner,) = server.runners()
+        os.kill(runner, signal.SIGKILL)
+        assert ask(server, QUESTIONS[2]) == warm
+        assert server.runners() != [runner]
+
+
+def test_two_servers_share_a_folder(
+    start_keeping: Callable[[], AbstractContextManager[ServerProcess]], tmp_path: Path
+) -> None:
+    with start_keeping() as one, start_keeping() as other:
+        assert ask(other, QUESTIONS[0], "Be brief.")[1] == 0
+        ask(one, QUESTIONS[0])
+        ask(one, QUESTIONS[1])
+        wait_for_files(tmp_path)
+        warm, n_warm = ask(one, QUESTIONS[2])
+        assert n_warm > 256
+        assert one.terminate() == 0
+        assert ask(other, QUESTIONS[2]) == (warm, n_warm)
+        assert other.terminate() == 0
+    assert not list(tmp_path.rglob("*.trying"))
+    assert not list(tmp_path.rglob(".new-*"))
