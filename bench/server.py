@@ -130,7 +130,9 @@ def main() -> None:
     for _ in range(options.rounds):
         port = free_port()
         ours = [sys.executable, "-m", "shimmy", "serve", "--bind", f"127.0.0.1:{port}", "--model-path", str(path)]
-        runs["shimmy"].append(measure([*ours, "--ctx", str(options.ctx)], port, name, options.requests))
+        runs["shimmy"].append(
+            measure([*ours, "--ctx", str(options.ctx), "--kv-cache-disk", "0"], port, name, options.requests)
+        )
         port = free_port()
         theirs = [str(program), "-m", str(path), "-c", str(options.ctx), "--port", str(port), "--host", "127.0.0.1"]
         runs["llama-server"].append(measure(theirs, port, name, options.requests))

@@ -20,7 +20,7 @@ class ShimmyServer(Contender):
     async def open(self, setup: Setup) -> AsyncIterator[HttpTarget]:
         def command(port: int) -> list[str]:
             serve = [sys.executable, "-m", "shimmy", "serve", "--bind", f"127.0.0.1:{port}"]
-            return [*serve, "--model-path", str(setup.model), "--ctx", str(setup.n_ctx)]
+            return [*serve, "--model-path", str(setup.model), "--ctx", str(setup.n_ctx), "--kv-cache-disk", "0"]
 
         environ = {"SHIMMY_LORA_GGUF": os.pathsep.join(map(str, setup.adapters))} if setup.adapters else {}
         # An empty folder, so that no ./models is searched.
