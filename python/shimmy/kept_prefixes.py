@@ -17,7 +17,7 @@ from shimmy.errors import InvalidRequestError, ShimmyError
 from shimmy.kv_store.prefix_file import MIN_TOKENS, Space
 from shimmy.kv_store.prefix_index import StoredPrefix
 from shimmy.kv_store.prefix_store import PrefixStore
-from shimmy.kv_store.recurring_prefixes import RecurringPrefix, RecurringPrefixes, worth_writing
+from shimmy.kv_store.recurring_prefixes import MAX_PROMPTS, RecurringPrefix, RecurringPrefixes, worth_writing
 from shimmy.kv_store.trial import Trial
 from shimmy.model_info import KvStoreSpec
 from shimmy.output import Usage
@@ -46,6 +46,12 @@ class _Resident(NamedTuple):
     n_tokens: int
 
 
+class _Prompt(NamedTuple):
+    space: Space
+    lora: tuple[tuple[str, float], ...]
+    tokens: list[int]
+
+
 class KeptPrefixes:
     """Between an engine and its store. `restore` is called before a request is queued, by whoever queues it; `used`
     with its final usage. A thread of its own does the writing.
@@ -68,7 +74,7 @@ class KeptPrefixes:
         self._read_rate = _READ_RATE
         self._token_seconds = 0.0  # that a prompt token takes here; 0: not known yet
         self._changed = threading.Condition()
-        self._prompts: deque[RecurringPrefix] = deque()
+        self._prompts: deque[_Prompt] = deque(maxlen=MAX_PROMPTS)
         self._closes_at: float | None = None
         self._last_use = time.monotonic()
         self._recurring = RecurringPrefixes()  # of the thread, as what follows
@@ -106,10 +112,9 @@ class KeptPrefixes:
             space = self._space(request, tokens)
         except ShimmyError:  # an adapter that switches on within the prompt, or one that is gone
             return
-        prompt = RecurringPrefix(space, tuple(request.lora.items()), np.array(tokens, dtype=np.int32))
         with self._changed:
             self._last_use = time.monotonic()
-            self._prompts.append(prompt)
+            self._prompts.append(_Prompt(space, tuple(request.lora.items()), tokens))
             self._changed.notify()
 
     def close(self, seconds: float = CLOSE_SECONDS) -> None:
@@ -185,8 +190,8 @@ class KeptPrefixes:
                     self._changed.wait(wait)
                 prompts, closes_at = list(self._prompts), self._closes_at
                 self._prompts.clear()
-            for prompt in prompts:
-                self._recurring.add(prompt)
+            for space, lora, tokens in prompts:
+                self._recurring.add(RecurringPrefix(space, lora, np.array(tokens, dtype=np.int32)))
             try:
                 if not self._write_when_due(closes_at) and closes_at is not None:
                     return
