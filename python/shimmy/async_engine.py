@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import weakref
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from types import TracebackType
-from typing import TypeVar
+from typing import TypeGuard, TypeVar
 
 from shimmy.embedding import Embeddings, EmbedRequest, Ranking, RerankRequest
 from shimmy.errors import EngineDeadError, ShimmyError
@@ -38,6 +38,7 @@ class AsyncEngine:
         self._model = model
         self._pump: Pump[RequestStream] = Pump(model, self._hand_over)
         self._closed = False
+        self._take: Callable[[Sequence[RequestOutput]], None] | None = None
         self._finalizer = weakref.finalize(self, self._pump.close)  # when Python ends before close()
 
     @classmethod
@@ -55,6 +56,12 @@ class AsyncEngine:
     @property
     def alive(self) -> bool:
         return not self._closed and not self._model.death
+
+    def forward(self, take: Callable[[Sequence[RequestOutput]], None]) -> None:
+        """From now on `take` gets the outputs of streams but the last of each, those of a step together, on a thread of
+        the engine. To iterate a stream is then to wait for its last one. `take` must not block nor raise.
+        """
+        self._take = take
 
     def stream(self, request: GenerateRequest) -> RequestStream:
         """Run one request: `async with engine.stream(request) as stream`. Leaving the block cancels it."""
@@ -101,6 +108,11 @@ class AsyncEngine:
         return await asyncio.wrap_future(future)
 
     def _hand_over(self, delivery: Delivery[RequestStream]) -> None:
+        if self._take is not None:
+            self._take([item for stream, item in delivery if _goes_on(item) and not stream.left])
+            delivery = [(stream, item) for stream, item in delivery if not _goes_on(item)]
+        if not delivery:
+            return
         try:
             self._loop.call_soon_threadsafe(_deliver, delivery)
         except RuntimeError:  # the loop is closed: nobody is left to read
@@ -110,6 +122,10 @@ class AsyncEngine:
 def _cancel_submitted(submitting: asyncio.Future[Future[Answer]]) -> None:
     if not submitting.cancelled() and submitting.exception() is None:
         submitting.result().cancel()
+
+
+def _goes_on(item: RequestOutput | ShimmyError) -> TypeGuard[RequestOutput]:
+    return isinstance(item, RequestOutput) and item.finish_reason is None
 
 
 def _deliver(delivery: Delivery[RequestStream]) -> None:
@@ -128,6 +144,8 @@ class RequestStream:
         self._ready = asyncio.Event()
         self._engine_id: int | None = None
         self._finished = False
+        self.left = False
+        """Nobody wants its outputs any more."""
 
     async def __aenter__(self) -> RequestStream:
         death = self._model.death
@@ -144,6 +162,7 @@ class RequestStream:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self.left = True
         if not self._finished and self._engine_id is not None:
             self._finished = True
             self._pump.cancel(self._engine_id)

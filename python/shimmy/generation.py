@@ -19,11 +19,12 @@ if TYPE_CHECKING:
     from shimmy.kv_store.trial import Trial
 
 _FINISH_REASONS = {
-    _core.FinishReason.STOP: "stop",
-    _core.FinishReason.LENGTH: "length",
-    _core.FinishReason.CANCELLED: "cancelled",
-    _core.FinishReason.DEADLINE: "deadline",
+    _core.FinishReason.STOP.value: "stop",
+    _core.FinishReason.LENGTH.value: "length",
+    _core.FinishReason.CANCELLED.value: "cancelled",
+    _core.FinishReason.DEADLINE.value: "deadline",
 }
+_FAILED = _core.FinishReason.FAILED.value
 _COUNTED = frozenset(Usage.__struct_fields__) - {"cache_miss", "cache_diagnosis", "context"}
 
 
@@ -63,7 +64,7 @@ class Generation:
 
         Raises EngineDeadError, DecodeError or OutOfMemoryError for one that FAILED.
         """
-        if output.finish_reason == _core.FinishReason.FAILED:
+        if output.finish_reason.value == _FAILED:
             if death:
                 raise EngineDeadError(death)
             raise OutOfMemoryError(output.error) if output.no_memory else DecodeError(output.error)
@@ -75,7 +76,7 @@ class Generation:
             self.trial = None
 
     def _convert(self, output: _core.Output | ResumedOutput, piece: Callable[[int], bytes]) -> RequestOutput:
-        finish_reason = _FINISH_REASONS.get(output.finish_reason)
+        finish_reason = _FINISH_REASONS.get(output.finish_reason.value)
         text, reasoning, tool_calls = output.text, "", []
         if self._parser is not None:
             delta = self._parser.feed(output.text, finish_reason is not None)
@@ -95,7 +96,7 @@ class Generation:
             logprobs=self._logprobs(output, piece) if self.request.logprobs is not None else [],
             prompt_logprobs=self._prompt_logprobs(output, piece) if self.request.prompt_logprobs is not None else [],
             finish_reason=finish_reason,
-            stop_reason=output.stop_string if output.stop_string is not None else output.stop_token,
+            stop_reason=None if finish_reason is None else _stop_reason(output),
             usage=self._usage(output.usage) if begins or finish_reason is not None else None,
         )
 
@@ -125,6 +126,10 @@ class Generation:
             context=context,
         )
         return told if self._resumed is None else self._resumed.count(told)
+
+
+def _stop_reason(output: _core.Output | ResumedOutput) -> str | int | None:
+    return output.stop_token if output.stop_string is None else output.stop_string
 
 
 def _logprobs(

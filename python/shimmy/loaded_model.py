@@ -29,6 +29,7 @@ from shimmy.output_grammars import OutputGrammars
 from shimmy.request import ChatPrompt, GenerateRequest
 from shimmy.resumed_text import ResumedText
 from shimmy.templates.choose import choose_template
+from shimmy.thread_name import thread_name
 
 Progress = Callable[[float], object]
 
@@ -51,7 +52,8 @@ class LoadedModel:
         self.chat_format = self._compile(_template(spec, model))
         self.grammars = OutputGrammars(self.tokenizer)
         self.embedder = Embedder(model, self.tokenizer, spec)
-        self.engine = _make_engine(spec, model, chosen) if model.can_generate else None
+        with thread_name("shimmy-compute"):
+            self.engine = _make_engine(spec, model, chosen) if model.can_generate else None
         if self.engine is None:
             self.embedder.prepare()  # a model that cannot do this either is an error now
             self._memory = self.embedder.memory
@@ -61,7 +63,8 @@ class LoadedModel:
         if self.engine is not None and spec.kv_store is not None and spec.engine.get("prefix_cache", True):
             self._kept = kept_prefixes(self.engine, spec.kv_store)
         if self.engine is not None:
-            self.engine.start()
+            with thread_name("shimmy-compute"):
+                self.engine.start()
         n_ctx = self.engine.n_ctx if self.engine else self.embedder.max_input_tokens
         self._fitter = PromptFitter(self.tokenizer, self.render, n_ctx)
         self._spec = spec

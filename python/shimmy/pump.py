@@ -12,6 +12,7 @@ from shimmy.errors import EngineDeadError, ShimmyError
 from shimmy.generation import Generation
 from shimmy.loaded_model import LoadedModel
 from shimmy.output import RequestOutput
+from shimmy.thread_name import thread_name
 
 Consumer = TypeVar("Consumer")
 Delivery: TypeAlias = "list[tuple[Consumer, RequestOutput | ShimmyError]]"
@@ -19,6 +20,7 @@ Delivery: TypeAlias = "list[tuple[Consumer, RequestOutput | ShimmyError]]"
 logger = logging.getLogger("shimmy.pump")
 
 _WAIT_SECONDS = 1.0
+_UNFINISHED = _core.FinishReason.NONE.value  # enums of the extension are slow to compare
 
 
 class Pump(Generic[Consumer]):
@@ -36,7 +38,8 @@ class Pump(Generic[Consumer]):
         self._thread: threading.Thread | None = None  # none for a model that does not generate
         if model.engine is not None:
             self._thread = threading.Thread(target=self._run, args=(model.engine,), name="shimmy-pump", daemon=True)
-            self._thread.start()
+            with thread_name("shimmy-pump"):
+                self._thread.start()
 
     def submit(self, generation: Generation, consumer: Consumer) -> int:
         """Queue a prepared request. Returns the engine's id for `cancel`. Raises what the engine raises."""
@@ -82,7 +85,7 @@ class Pump(Generic[Consumer]):
     def _convert(
         self, output: _core.Output, piece: Callable[[int], bytes], death: str
     ) -> tuple[Consumer, RequestOutput | ShimmyError] | None:
-        finished = output.finish_reason != _core.FinishReason.NONE
+        finished = output.finish_reason.value != _UNFINISHED
         with self._lock:
             entry = self._open.pop(output.id, None) if finished else self._open.get(output.id)
         if entry is None:  # it failed here before

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
@@ -302,3 +302,43 @@ def test_a_loop_that_ends_first_leaves_an_engine_that_can_be_closed() -> None:
         time.sleep(0.01)
     assert not engine.alive
     asyncio.run(engine.close())
+
+
+def test_forwarded_outputs_are_the_whole_answers_and_streams_tell_their_end() -> None:
+    async def work() -> None:
+        async with loaded() as engine:
+            questions = list(QUESTIONS)[:3]
+            expected = [await text_of(engine, greedy(question)) for question in questions]
+            taken: list[RequestOutput] = []
+            threads: set[int] = set()
+
+            def take(outputs: Sequence[RequestOutput]) -> None:
+                threads.add(threading.get_ident())
+                taken.extend(outputs)
+
+            engine.forward(take)
+
+            async def ask(question: str) -> None:
+                async with engine.stream(greedy(question)) as outputs:
+                    assert [output async for output in outputs] == []
+                assert [one.finished for one in taken if one.request_id == question][-1]
+
+            await asyncio.gather(*map(ask, questions))
+            assert ["".join(one.text for one in taken if one.request_id == name) for name in questions] == expected
+            assert threading.get_ident() not in threads
+
+    run(work)
+
+
+def test_forwarding_stops_when_the_stream_is_left() -> None:
+    async def work() -> None:
+        async with loaded() as engine:
+            taken: list[RequestOutput] = []
+            engine.forward(taken.extend)
+            async with engine.stream(endless()):
+                await reaches(engine, running=1)
+            count = len(taken)
+            await idle(engine)
+            assert len(taken) <= count + 1  # one may be on its way
+
+    run(work)

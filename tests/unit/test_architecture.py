@@ -68,6 +68,7 @@ NATIVE = {
     "rerank_prompt",
     "resumed_text",
     "session",
+    "thread_name",
 }
 PURE = VALUES | {"settings", "logs", "demo_model", "data", "templates"}
 LAYERS: dict[str, set[str]] = {

@@ -8,10 +8,11 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from shimmy.engine_client import EngineClient
 from shimmy.model_info import LoadSpec
+from shimmy.output import RequestOutput
 from shimmy.runner.reply_pipe import ReplyPipe
 from shimmy.runner.service import Loader, Service
 
@@ -46,8 +47,7 @@ async def serve(load: Loader, commands_fd: int, replies_fd: int) -> int:
     commands = asyncio.StreamReader(limit=1 << 20)
     pipe = open(commands_fd, "rb", buffering=0)  # noqa: ASYNC230, SIM115
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(commands), pipe)
-    replies = await ReplyPipe.open(replies_fd)
-    return await Service(commands, replies, load).run()
+    return await Service(commands, ReplyPipe(replies_fd), load).run()
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:
@@ -79,11 +79,15 @@ def run(load: Loader) -> None:
     os._exit(code)
 
 
-async def load_engine(spec: LoadSpec, progress: Callable[[float], None]) -> EngineClient:
+async def load_engine(
+    spec: LoadSpec, progress: Callable[[float], None], take: Callable[[Sequence[RequestOutput]], None]
+) -> EngineClient:
     """The real thing. Imported here, so that a broken extension is a load error with a message."""
     from shimmy.async_engine import AsyncEngine
 
-    return await AsyncEngine.load(spec, progress)
+    engine = await AsyncEngine.load(spec, progress)
+    engine.forward(take)
+    return engine
 
 
 if __name__ == "__main__":

@@ -5,18 +5,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, TypeAlias
 
 from shimmy.embedding import EmbedRequest, RerankRequest
 from shimmy.engine_client import EngineClient, OutputStream
 from shimmy.errors import EngineDeadError, InvalidRequestError, ModelLoadError, ModelNotReadyError, ShimmyError
 from shimmy.model_info import EngineStats, LoadSpec
+from shimmy.output import RequestOutput
 from shimmy.request import ChatPrompt, GenerateRequest
 from shimmy.runner import frames
 from shimmy.runner.reply_pipe import ReplyPipe
 
-Loader: TypeAlias = Callable[[LoadSpec, Callable[[float], None]], Awaitable[EngineClient]]
+Loader: TypeAlias = Callable[
+    [LoadSpec, Callable[[float], None], Callable[[Sequence[RequestOutput]], None]], Awaitable[EngineClient]
+]
+"""Loads an engine, telling its progress. It may give outputs to the last argument, on any thread, instead of to those
+who iterate its streams; but the last one of each, which ends the request here too before its client can hear of it."""
 
 logger = logging.getLogger("shimmy.runner")
 
@@ -134,7 +139,7 @@ class Service:
             loop.call_soon_threadsafe(send_progress, fraction)
 
         try:
-            self._engine = await self._load(spec, on_progress)
+            self._engine = await self._load(spec, on_progress, self._replies.put)
         except ShimmyError as error:
             self._fail_load(error)
         except Exception as error:
@@ -171,7 +176,7 @@ class Service:
                 self._replies.send(frames.Accepted(request.request_id))
                 self._streams[request.request_id] = outputs
                 async for output in outputs:
-                    self._replies.add(output)
+                    self._replies.put([output])
             return
         except ShimmyError as caught:
             error = caught

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from scripted_engine import ScriptedEngine, Step, obey, text_of
 
 from shimmy.model_info import LoadSpec
+from shimmy.output import RequestOutput
 from shimmy.request import GenerateRequest
 from shimmy.runner import __main__ as runner
 
@@ -46,7 +47,9 @@ def misbehave(request: GenerateRequest) -> Iterator[Step]:
             yield from obey(request)
 
 
-async def load(spec: LoadSpec, progress: Callable[[float], None]) -> ScriptedEngine:
+async def load(
+    spec: LoadSpec, progress: Callable[[float], None], _: Callable[[Sequence[RequestOutput]], None]
+) -> ScriptedEngine:
     if "crash" in spec.path:
         os.kill(os.getpid(), signal.SIGSEGV)
     if "stuck" in spec.path:
