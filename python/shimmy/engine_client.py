@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from shimmy.embedding import Embeddings, EmbedRequest, Ranking, RerankRequest
 from shimmy.model_info import EngineStats, ModelInfo
@@ -21,6 +21,18 @@ class OutputStream(Protocol):
 
     def cancel(self) -> None:
         """End the request within one step: its last output says "cancelled", with the usage so far. Idempotent."""
+        ...
+
+
+@runtime_checkable
+class PouringStream(OutputStream, Protocol):
+    """One that also gives outputs to a function, which costs less than to iterate."""
+
+    async def pour(self, take: Callable[[RequestOutput], bool]) -> None:
+        """Call `take` with each output as it comes, until it says no, which leaves that output here, or there are none
+        left. May return before that: whoever wants the next output iterates, and may pour again then. What ended the
+        outputs is raised by iterating; this raises what `take` does.
+        """
         ...
 
 

@@ -234,6 +234,8 @@ class ScriptedStream:
         self._steps = steps
         self._n_tokens = 0
         self._stopped = asyncio.Event()
+        self._left: RequestOutput | BaseException | None = None
+        """By `pour`, to whoever iterates."""
 
     def cancel(self) -> None:
         self._stopped.set()
@@ -241,9 +243,28 @@ class ScriptedStream:
     def __aiter__(self) -> ScriptedStream:
         return self
 
+    async def pour(self, take: Callable[[RequestOutput], bool]) -> None:
+        try:
+            while not self.finished:
+                output = await self._next()
+                if not take(output):
+                    self._left = output
+                    return
+                self.finished = output.finished
+        except (errors.ShimmyError, StopAsyncIteration) as error:
+            self._left = error
+
     async def __anext__(self) -> RequestOutput:
+        left, self._left = self._left, None
+        if isinstance(left, BaseException):
+            raise left
         if self.finished:
             raise StopAsyncIteration
+        output = left or await self._next()
+        self.finished = output.finished
+        return output
+
+    async def _next(self) -> RequestOutput:
         step = asyncio.ensure_future(anext(self._steps))  # type: ignore[arg-type]
         stopped = asyncio.ensure_future(self._stopped.wait())
         try:
@@ -253,11 +274,9 @@ class ScriptedStream:
             if not step.done():
                 step.cancel()
         if self._stopped.is_set():
-            self.finished = True
             usage = Usage(prompt_tokens=1, completion_tokens=self._n_tokens)
             return RequestOutput(request_id=self._request_id, finish_reason="cancelled", usage=usage)
         output = await step
-        self.finished = output.finished
         self._n_tokens += len(output.token_ids)
         return output
 

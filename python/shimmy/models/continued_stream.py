@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from shimmy.engine_client import EngineClient, OutputStream
+from shimmy.engine_client import EngineClient, OutputStream, PouringStream
 from shimmy.errors import EngineDeadError, InvalidRequestError, QueueFullError
 from shimmy.models.continuation import Answer, DivergedError, Retelling, goes_on_from_tokens
 from shimmy.output import RequestOutput, Usage
@@ -86,6 +87,18 @@ class ContinuedStream:
                 continue
             if output is not None:
                 return self._pass_on(output)
+
+    async def pour(self, take: Callable[[RequestOutput], bool]) -> None:
+        """Nothing while the answer is told once more, and when its engine dies."""
+
+        def took(output: RequestOutput) -> bool:
+            taken = take(output)
+            if taken:
+                self._pass_on(output)
+            return taken
+
+        if self._retelling is None and isinstance(self._stream, PouringStream):
+            await self._stream.pour(took)
 
     def _pass_on(self, output: RequestOutput) -> RequestOutput:
         self._answer.note(output)

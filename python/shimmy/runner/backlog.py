@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from shimmy.errors import ShimmyError
 from shimmy.output import RequestOutput
@@ -18,8 +19,12 @@ class Backlog:
         self._outputs: list[RequestOutput] = []
         self._error: ShimmyError | None = None
         self._wake: asyncio.Future[None] | None = None
+        self._pour: Callable[[RequestOutput], bool] | None = None
+        self._spilt: Exception | None = None
 
     def put(self, output: RequestOutput) -> None:
+        if self._pour is not None and self._poured(output):
+            return
         self._outputs.append(output)
         if len(self._outputs) >= self.MAX_OUTPUTS:
             self._outputs = [merge_outputs(self._outputs)]
@@ -43,6 +48,43 @@ class Backlog:
                 self._wake = None
         outputs, self._outputs = self._outputs, []
         return merge_outputs(outputs)
+
+    async def pour(self, take: Callable[[RequestOutput], bool]) -> None:
+        """Call `take` with everything since the last call, merged, and from then on with each output as it is put,
+        until it says no, which leaves that output here, or there are none left. Raises what `take` raises, but
+        not what `fail` was given.
+        """
+        if self._error is not None:
+            return
+        outputs, self._outputs = self._outputs, []
+        if outputs:
+            merged = merge_outputs(outputs)
+            if not take(merged):
+                self._outputs = [merged]
+                return
+            if merged.finished:
+                return
+        self._pour = take
+        self._wake = asyncio.get_running_loop().create_future()
+        try:
+            await self._wake
+        finally:
+            self._wake = self._pour = None
+        if self._spilt is not None:
+            raise self._spilt
+
+    def _poured(self, output: RequestOutput) -> bool:
+        """Whether the output was taken. The writer hears nothing of errors of whoever takes."""
+        assert self._pour is not None
+        try:
+            took = self._pour(output)
+        except Exception as error:  # noqa: BLE001 - `pour` raises it
+            self._spilt = error
+            took = True
+        if not took or self._spilt is not None or output.finished:
+            self._pour = None
+            self._notify()
+        return took
 
     def _notify(self) -> None:
         if self._wake is not None and not self._wake.done():

@@ -305,6 +305,15 @@ class RunnerStream:
         self.finished = output.finished
         return output
 
+    async def pour(self, take: Callable[[RequestOutput], bool]) -> None:
+        def took(output: RequestOutput) -> bool:
+            taken = take(output)
+            self.finished = taken and output.finished
+            return taken
+
+        if not self.finished:
+            await self._backlog.pour(took)
+
     def accept(self) -> None:
         if self._accepted is not None and not self._accepted.done():
             self._accepted.set_result(None)

@@ -18,7 +18,7 @@ from shimmy.server.anthropic_session import remembered
 from shimmy.server.backend import Backend
 from shimmy.server.endpoint import Call, Endpoint, Reply, StreamReply
 from shimmy.server.errors import anthropic_error
-from shimmy.server.generation import collect, generate_request, parts_of
+from shimmy.server.generation import OutputParts, collect, generate_request
 from shimmy.server.operation import EVENTS, JSON, MODEL_ERRORS, Family, Operation
 from shimmy.server.schemas.anthropic import Conversation, Message, MessageEvent, MessagesRequest, TokenCount
 from shimmy.server.schemas.decoding import decode
@@ -64,7 +64,7 @@ class AnthropicRoutes:
             whole = await collect(stream)
             return Reply(message(message_id, body.model, whole, body.max_tokens, body.session_id))
         writer = EventWriter(message_id, body.model, body.max_tokens, body.session_id)
-        return StreamReply(sse.MEDIA_TYPE, parts_of(stream, writer.write), _error_event, PING)
+        return StreamReply(sse.MEDIA_TYPE, OutputParts(stream, writer.write), _error_event, PING)
 
     async def _open(self, message_id: str, body: MessagesRequest, call: Call) -> AsyncIterator[RequestOutput]:
         """The outputs of the answer, which the session remembers when there is one."""

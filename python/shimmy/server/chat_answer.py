@@ -151,6 +151,7 @@ class ChunkWriter:
         self._head = b"data: " + _ENCODER.encode(head)[:-1] + b',"choices":['
         self._include_usage = include_usage
         self._begun = [False] * n_choices
+        self._around_text = [_around_text(index) for index in range(n_choices)]
         self._logprobs: list[list[TokenLogprob]] = [[] for _ in range(n_choices)]
         self._last: list[RequestOutput] = []
 
@@ -158,6 +159,9 @@ class ChunkWriter:
         """The chunks of one output of choice `index`; its first call begins with the role, its last one ends with the
         finish reason, and the last of all with usage.
         """
+        if self._is_text_only(index, output):
+            before, behind = self._around_text[index]
+            return b"".join((self._head, before, _ENCODER.encode(output.text), behind))
         deltas: list[Delta] = []
         if not self._begun[index]:
             self._begun[index] = True
@@ -183,6 +187,12 @@ class ChunkWriter:
             parts.append(self._usage_after(output))
         return b"".join(parts)
 
+    def _is_text_only(self, index: int, output: RequestOutput) -> bool:
+        """As nearly all are: a chunk then differs from the others in its text alone."""
+        if not self._begun[index] or not output.text or output.finish_reason is not None:
+            return False
+        return not (output.reasoning or output.tool_calls or output.logprobs or self._logprobs[index])
+
     def _usage_after(self, last: RequestOutput) -> bytes:
         """Nothing until the last output of every choice was written."""
         self._last.append(last)
@@ -191,6 +201,14 @@ class ChunkWriter:
             return b""
         usage = usage_of([output.usage for output in self._last], n_choices)
         return self._head + b'],"usage":' + _ENCODER.encode(usage) + b"}\n\n"
+
+
+def _around_text(index: int) -> tuple[bytes, bytes]:
+    """What of a chunk stands before and behind the text of choice `index`."""
+    mark = "\0"
+    choice = _ENCODER.encode(ChunkChoice(index=index, delta=Delta(content=mark)))
+    before, _, behind = choice.partition(_ENCODER.encode(mark))
+    return before, behind + b"]}\n\n"
 
 
 def context_member(output: RequestOutput) -> bytes:

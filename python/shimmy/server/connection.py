@@ -6,9 +6,11 @@ import asyncio
 import contextlib
 import sys
 from http import HTTPStatus
+from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from shimmy.server.direct_answer import DIRECT, DirectAnswer
 from shimmy.server.errors import HttpError, problem_of, shape_for
 from shimmy.settings import Settings
 
@@ -81,7 +83,10 @@ class Connection(HttpToolsProtocol):
         self._in_message = True
         self._n_waiting = 0
         self._stop_head_timer()
+        scope = self.scope
         super().on_headers_complete()
+        if self.cycle is not None and self.cycle.scope is scope:  # not so for a WebSocket
+            cast(dict[str, Any], scope)[DIRECT] = DirectAnswer(self.cycle)
 
     def on_message_complete(self) -> None:
         self._in_message = False

@@ -21,7 +21,9 @@ from shimmy.errors import ShimmyError
 from shimmy.models.virtual_names import begin_choices
 from shimmy.server import context_header
 from shimmy.server.body import read_body
+from shimmy.server.direct_answer import DIRECT
 from shimmy.server.errors import ErrorShape, problem_of
+from shimmy.server.generation import OutputParts
 from shimmy.server.request_record import note_error
 from shimmy.server.streamed_answer import StreamedAnswer
 from shimmy.settings import Settings
@@ -49,7 +51,7 @@ class StreamReply(NamedTuple):
     """
 
     media_type: str
-    parts: AsyncGenerator[bytes, None]
+    parts: AsyncGenerator[bytes, None] | OutputParts
     on_error: Callable[[bytes], bytes]
     keep_alive: bytes = b""
 
@@ -111,7 +113,9 @@ class Endpoint:
                 await _send_whole(send, 200, reply.body, known)
                 return
             idle_seconds = scope["app"].state.settings.sse_keep_alive_seconds
-            async with StreamedAnswer(send, reply.media_type, reply.keep_alive, idle_seconds, begin, told) as answer:
+            direct = scope.get(DIRECT)
+            answering = StreamedAnswer(send, direct, reply.media_type, reply.keep_alive, idle_seconds, begin, told)
+            async with answering as answer:
                 await self._send_parts(reply, answer, send)
 
     async def _send_parts(self, reply: StreamReply, answer: StreamedAnswer, send: Send) -> None:
@@ -119,6 +123,8 @@ class Endpoint:
             async with aclosing(reply.parts) as parts:
                 async for part in parts:
                     await answer.part(part)
+                    if isinstance(parts, OutputParts) and answer.is_open():
+                        await parts.pour(answer.is_open, answer.write)
         except ShimmyError as error:
             failure = error
         except Exception:

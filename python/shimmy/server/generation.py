@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from typing import NamedTuple, TypeVar
 
+from shimmy.engine_client import PouringStream
 from shimmy.errors import InvalidRequestError, ShimmyError
 from shimmy.output import RequestOutput
 from shimmy.request import ChatPrompt, GenerateRequest
@@ -106,6 +107,39 @@ async def parts_of(
     finally:
         if isinstance(items, AsyncGenerator):  # what it waits for ends with the answer
             await items.aclose()
+
+
+class OutputParts:
+    """`parts_of` the outputs of one request. Between two of them the next ones may be poured."""
+
+    def __init__(
+        self, outputs: AsyncIterator[RequestOutput], write: Callable[[RequestOutput], bytes], last: bytes = b""
+    ) -> None:
+        self._outputs = outputs if isinstance(outputs, PouringStream) else None
+        self._write = write
+        self._parts = parts_of(outputs, write, last)
+
+    def __aiter__(self) -> OutputParts:
+        return self
+
+    async def __anext__(self) -> bytes:
+        return await self._parts.__anext__()
+
+    async def pour(self, is_open: Callable[[], bool], send: Callable[[bytes], None]) -> None:
+        """Have parts sent as they come, for as long as it `is_open`; then, and at the end, go on iterating."""
+
+        def take(output: RequestOutput) -> bool:
+            if not is_open():
+                return False
+            if part := self._write(output):
+                send(part)
+            return True
+
+        if self._outputs is not None:
+            await self._outputs.pour(take)
+
+    async def aclose(self) -> None:
+        await self._parts.aclose()
 
 
 async def interleave(

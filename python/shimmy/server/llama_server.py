@@ -20,7 +20,7 @@ from shimmy.server.conversation import functions_of, messages_of
 from shimmy.server.endpoint import Call, Endpoint, Reply, StreamReply, reading
 from shimmy.server.errors import openai_error
 from shimmy.server.fill_in import fill_in_prompt
-from shimmy.server.generation import collect, generate_request, parts_of
+from shimmy.server.generation import OutputParts, collect, generate_request
 from shimmy.server.operation import EVENTS, JSON, MODEL_ERRORS, Family, Operation
 from shimmy.server.prompts import prompts_of
 from shimmy.server.raw_answer import raw_completion, raw_event
@@ -174,7 +174,7 @@ class LlamaServerRoutes:
         (outputs,) = (await self._backend.open(name, [request], call.stack)).streams
         if not stream:
             return Reply(raw_completion(name, await collect(outputs), tokens=tokens))
-        parts = parts_of(outputs, partial(raw_event, name, tokens=tokens))
+        parts = OutputParts(outputs, partial(raw_event, name, tokens=tokens))
         return StreamReply(sse.MEDIA_TYPE, parts, sse.json_event)
 
     @Operation(

@@ -12,7 +12,7 @@ from shimmy.server.backend import Backend
 from shimmy.server.conversation import messages_of
 from shimmy.server.endpoint import Call, Endpoint, Reply, StreamReply
 from shimmy.server.errors import native_error
-from shimmy.server.generation import collect, generate_request, parts_of
+from shimmy.server.generation import OutputParts, collect, generate_request
 from shimmy.server.native_answer import EventWriter, LineWriter, PartWriter, native_response
 from shimmy.server.native_socket import NativeSocket
 from shimmy.server.ollama import OllamaRoutes, is_ollama
@@ -58,7 +58,7 @@ class NativeRoutes:
             return Reply(native_response(body.model, await collect(stream)))
         lines = "application/x-ndjson" in call.headers.get("accept", "")
         writer: PartWriter = LineWriter(body.model) if lines else EventWriter()
-        return StreamReply(writer.media_type, parts_of(stream, writer.write), writer.write_error)
+        return StreamReply(writer.media_type, OutputParts(stream, writer.write), writer.write_error)
 
 
 def native_request(body: NativeRequest) -> GenerateRequest:

@@ -18,7 +18,7 @@ from shimmy.server.backend import Backend
 from shimmy.server.endpoint import Call, Endpoint, Reply, StreamReply
 from shimmy.server.errors import native_error
 from shimmy.server.fill_in import fill_in_prompt
-from shimmy.server.generation import collect, parts_of
+from shimmy.server.generation import OutputParts, collect
 from shimmy.server.keep_alive import keep_alive_seconds
 from shimmy.server.ollama_answer import (
     MEDIA_TYPE,
@@ -131,7 +131,7 @@ class OllamaRoutes:
             outputs = remembering(outputs, *remember, writer)
         if stream is False:
             return Reply(writer.whole(await collect(outputs)))
-        return StreamReply(MEDIA_TYPE, parts_of(outputs, writer.write), lambda error: error + b"\n")
+        return StreamReply(MEDIA_TYPE, OutputParts(outputs, writer.write), lambda error: error + b"\n")
 
     async def _use(self, model: str, keep_alive: str | float | None, call: Call) -> EngineClient:
         """The model for the length of this call. With a keep_alive of 0 it is freed then, unless others use it."""

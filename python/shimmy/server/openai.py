@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator
+from functools import partial
 from typing import Any, NamedTuple
 
 import msgspec
@@ -28,6 +29,7 @@ from shimmy.server.errors import anthropic_error, openai_error, problem_of
 from shimmy.server.fill_in import fill_in_prompt
 from shimmy.server.generation import (
     Identity,
+    OutputParts,
     collect_all,
     generate_request,
     interleave,
@@ -249,7 +251,9 @@ def _include_usage(options: StreamOptions | None) -> bool:
 
 def _parts(
     streams: list[AsyncIterator[RequestOutput]], writer: ChunkWriter | CompletionChunkWriter
-) -> AsyncGenerator[bytes, None]:
+) -> AsyncGenerator[bytes, None] | OutputParts:
+    if len(streams) == 1:
+        return OutputParts(streams[0], partial(writer.write, 0), sse.DONE)
     return parts_of(interleave(streams), lambda item: writer.write(*item), sse.DONE)
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from functools import cached_property
 from typing import Literal, TypeAlias
 
 import msgspec
 
-from shimmy.engine_client import OutputStream
+from shimmy.engine_client import OutputStream, PouringStream
 from shimmy.errors import ShimmyError
 from shimmy.models.continuation import Answer
 from shimmy.output import RequestOutput, Usage
@@ -159,8 +160,24 @@ class WatchedStream:
         except ShimmyError as error:
             self._tracked.fail(error)
             raise
+        except StopAsyncIteration:
+            if self._tracked.finish_reason is None:
+                cut_off = ShimmyError("the engine ended the answer without a finish reason")
+                self._tracked.fail(cut_off)
+                raise cut_off from None
+            raise
         self._tracked.take(output)
         return output
+
+    async def pour(self, take: Callable[[RequestOutput], bool]) -> None:
+        def took(output: RequestOutput) -> bool:
+            taken = take(output)
+            if taken:
+                self._tracked.take(output)
+            return taken
+
+        if isinstance(self._stream, PouringStream):
+            await self._stream.pour(took)
 
 
 class RequestTracker:

@@ -19,7 +19,7 @@ from shimmy.server.auth import tenant
 from shimmy.server.backend import Backend
 from shimmy.server.endpoint import Call, Endpoint, Reply, StreamReply, reading
 from shimmy.server.errors import openai_error
-from shimmy.server.generation import collect, generate_request, parts_of
+from shimmy.server.generation import OutputParts, collect, generate_request
 from shimmy.server.native_answer import EventWriter, usage_of
 from shimmy.server.operation import EVENTS, JSON, MODEL_ERRORS, Family, Operation
 from shimmy.server.request_tracker import TrackedRequest
@@ -95,7 +95,7 @@ class RequestRoutes:
         forked = self._backend.tracker.get(request.request_id)
         if body.stream:
             writer = EventWriter()
-            return StreamReply(sse.MEDIA_TYPE, parts_of(stream, writer.write), writer.write_error)
+            return StreamReply(sse.MEDIA_TYPE, OutputParts(stream, writer.write), writer.write_error)
         await collect(stream)
         return Reply(msgspec.json.encode(RequestDetail(**self._details(forked), forked_from=parent.id)))
 

@@ -10,6 +10,7 @@ from types import TracebackType
 from starlette.types import Send
 
 from shimmy.server import context_header, sse
+from shimmy.server.direct_answer import DirectAnswer
 
 
 class StreamedAnswer:
@@ -18,12 +19,13 @@ class StreamedAnswer:
     Where the media type knows comments, one is sent when nothing was for `idle_seconds` since `begin` (time.monotonic)
     or the last part. That begins the answer too: whoever waits that long hears of an error by the stream's own event,
     and is not taken for dead by a proxy meanwhile. `keep_alive` is what is sent after the first part instead;
-    `told` are further headers.
+    `told` are further headers; `direct` is how parts can be written without `send`, if they can.
     """
 
     def __init__(
         self,
         send: Send,
+        direct: DirectAnswer | None,
         media_type: str,
         keep_alive: bytes,
         idle_seconds: float,
@@ -32,6 +34,7 @@ class StreamedAnswer:
     ) -> None:
         self.begun = False
         self._send = send
+        self._direct = direct
         self._media_type = media_type
         self._comment = sse.KEEP_ALIVE if media_type == sse.MEDIA_TYPE else b""
         self._keep_alive = keep_alive
@@ -58,6 +61,16 @@ class StreamedAnswer:
         async with self._sending:
             await self._write(part)
             self._comment = self._keep_alive or self._comment
+
+    def is_open(self) -> bool:
+        """Whether `write` can be called now: the answer has begun, and nothing waits for its client."""
+        return self._direct is not None and not self._sending.locked() and self._direct.is_open()
+
+    def write(self, part: bytes) -> None:
+        """Send a part at once."""
+        assert self._direct is not None
+        self._direct.write(part)
+        self._last = time.monotonic()
 
     async def end(self) -> None:
         """Nothing may follow."""
