@@ -93,7 +93,8 @@ class Process:
                 start_new_session=True,
                 preexec_fn=end_with_parent,
             )
-        self.memory = Memory(self._popen.pid)
+        self.pid = self._popen.pid
+        self.memory = Memory(self.pid)
         return self
 
     def __exit__(

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib
 import json
 import math
+import os
 import random
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -114,6 +117,86 @@ def test_streams_of_all_dialects_are_read(bench: Modules) -> None:
     read = bench.client.read_openai(bench.client.Events(0.0, 9.0, events))
     assert (read.text, read.times, read.finish_reason) == ("Hello", [1.0, 2.0], "stop")
     assert (read.usage, read.timings) == ({"completion_tokens": 2}, {"draft_n": 3})
+
+
+@given(
+    events=st.lists(
+        st.text(st.characters(exclude_characters="\r\n", exclude_categories=["Cs"]), min_size=1), max_size=8
+    ),
+    size=st.integers(1, 40),
+)
+def test_chunked_events_have_the_time_at_which_their_end_came(bench: Modules, events: list[str], size: int) -> None:
+    wire = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+    ends = []
+    for event in events:
+        chunk = b"data: " + event.encode() + b"\n\n"
+        wire += b"%x\r\n%b\r\n" % (len(chunk), chunk)
+        ends.append(len(wire))
+    wire += b"0\r\n\r\n"
+    arrivals = [(float(at), wire[at : at + size]) for at in range(0, len(wire), size)]
+    times = [float((end - 1) // size * size) for end in ends]
+    assert bench.raw_client.events_of(arrivals) == list(zip(times, events, strict=True))
+
+
+def test_the_raw_client_reads_answers_with_a_length_and_in_chunks(bench: Modules) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            while head := (await reader.readuntil(b"\r\n\r\n")).decode():
+                length = int(head.partition("content-length: ")[2].split()[0])
+                await reader.readexactly(length)
+                first, then = parts[head.split()[1]]
+                writer.write(b"HTTP/1.1 " + first)
+                await asyncio.sleep(0.01)
+                writer.write(then)
+        writer.close()
+        ended.set()
+
+    parts = {
+        "/whole": (b"200 OK\r\nContent-Length: 4\r\n\r\nwh", b"at"),
+        "/stream": (b"200 OK\r\ntransfer-encoding: chunked\r\n\r\n7\r\ndata: 1\r\n", b"2\r\n\n\n\r\n0\r\n\r\n"),
+        "/missing": (b"404 Not Found\r\ncontent-length: 4\r\n\r\n", b"none"),
+    }
+
+    async def work() -> None:
+        server = await asyncio.start_server(answer, "127.0.0.1", 0)
+        async with server:
+            connection = await bench.raw_client.RawConnection.open(server.sockets[0].getsockname()[1])
+            assert await connection.ask("/whole") >= 0.005
+            events = await connection.stream("/stream", {"stream": True})
+            assert [data for _, data in events.events] == ["1"]
+            assert events.events[0][0] >= events.started + 0.005
+            with pytest.raises(ConnectionError, match="404 Not Found"):
+                await connection.ask("/missing")
+            connection.close()
+            await ended.wait()
+
+    ended = asyncio.Event()
+    asyncio.run(asyncio.wait_for(work(), 10))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_processor_time_is_told_by_thread(bench: Modules) -> None:
+    ended = threading.Event()
+
+    def compute() -> None:
+        until = time.thread_time() + 0.05
+        while time.thread_time() < until:
+            pass
+        ended.wait()
+
+    before = bench.cpu_time.thread_times(os.getpid())
+    thread = threading.Thread(target=compute)
+    thread.start()
+    deadline = time.monotonic() + 10
+    own = 0.0
+    while own < 0.05 and time.monotonic() < deadline:
+        time.sleep(0.02)
+        after = bench.cpu_time.thread_times(os.getpid())
+        own = bench.cpu_time.spent(before, after, lambda one: one.tid == thread.native_id)
+    ended.set()
+    thread.join()
+    assert own == pytest.approx(0.05, abs=0.03)
+    assert bench.cpu_time.spent(before, after) >= own
 
 
 def test_an_error_inside_a_stream_is_raised(bench: Modules) -> None:
