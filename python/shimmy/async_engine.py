@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -52,6 +53,10 @@ class AsyncEngine:
     @property
     def info(self) -> ModelInfo:
         return self._model.info
+
+    @property
+    def pid(self) -> int:
+        return os.getpid()
 
     @property
     def alive(self) -> bool:

@@ -43,6 +43,11 @@ class EngineClient(Protocol):
     def info(self) -> ModelInfo: ...
 
     @property
+    def pid(self) -> int:
+        """Process id of where it runs."""
+        ...
+
+    @property
     def alive(self) -> bool:
         """False once the engine or its process ended; then every call raises EngineDeadError."""
         ...

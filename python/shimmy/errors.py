@@ -7,6 +7,7 @@
     │  └─ PromptTooLongError                 prompt does not fit: `n_prompt_tokens` and `n_ctx` hold both numbers
     ├─ ModelNotFoundError (LookupError)      no model or adapter of that name; the message lists what there is
     ├─ ModelLoadError                        a file could not be loaded; the message says what is wrong with it
+    │  └─ ModelTooLargeError                 the memory that models may take can never hold it
     ├─ TemplateError                         a chat template does not parse or refused the messages
     ├─ QueueFullError                        too many waiting requests; `retry_after` seconds is a fair guess
     ├─ ModelNotReadyError                    loading or shutting down; try again
@@ -31,6 +32,7 @@ __all__ = [
     "ModelLoadError",
     "ModelNotFoundError",
     "ModelNotReadyError",
+    "ModelTooLargeError",
     "OutOfMemoryError",
     "PromptTooLongError",
     "QueueFullError",
@@ -79,6 +81,10 @@ class ModelNotFoundError(ShimmyError, LookupError):
 
 class ModelLoadError(ShimmyError):
     """A model or adapter file could not be loaded."""
+
+
+class ModelTooLargeError(ModelLoadError):
+    """The memory budget can never hold the model as it is set up; the message has the numbers."""
 
 
 class TemplateError(ShimmyError):

@@ -45,6 +45,7 @@ class LoadedModel:
         native_log.install()
         started = time.perf_counter()
         chosen = choose(spec)
+        gpu_free = _gpu_free()
         model = _core.Model(spec.path, _core.ModelParams(**chosen.model), progress)
         if spec.adapters and not model.can_generate:
             raise InvalidRequestError(f"{spec.name} cannot generate text, so it takes no LoRA adapters", "adapters")
@@ -70,6 +71,7 @@ class LoadedModel:
         self._spec = spec
         self._model = model
         self._load_seconds = time.perf_counter() - started
+        self._vram_bytes = max(0, gpu_free - _gpu_free())
 
     def _compile(self, source: str) -> _core.ChatFormat:
         def text(token: int | None) -> str:
@@ -82,6 +84,7 @@ class LoadedModel:
         model = self._model
         build = _core.build_info()
         offloaded = model.offloaded_layers
+        gpus = [device for device in _core.devices() if device.type in ("gpu", "igpu")]
         used = [use for use in self._memory if use.type != "cpu"] if offloaded else self._memory[-1:]
         return ModelInfo(
             name=self._spec.name,
@@ -101,6 +104,8 @@ class LoadedModel:
             n_gpu_layers=offloaded,
             n_partial_layers=model.partly_offloaded_layers,
             memory=self._memory,
+            vram_bytes=self._vram_bytes if offloaded else 0,
+            vram_total=sum(device.memory_total for device in gpus),
             has_chat_template=model.chat_template is not None,
             can_generate=self.engine is not None,
             n_embd=model.n_embd_out,
@@ -267,6 +272,10 @@ class LoadedModel:
                 f"{self._spec.name} ({self._model.architecture}) cannot generate text: it embeds or ranks only", "model"
             )
         return self.engine
+
+
+def _gpu_free() -> int:
+    return sum(device.memory_free for device in _core.devices() if device.type in ("gpu", "igpu"))
 
 
 def _make_engine(spec: LoadSpec, model: _core.Model, chosen: Chosen) -> _core.Engine:

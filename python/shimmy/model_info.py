@@ -92,6 +92,11 @@ class ModelInfo(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     """Of them, those with weights that stayed in the host's memory, experts for example."""
     memory: list[DeviceUse] = []
     """What model and KV cache take of each device, and of the host."""
+    """Layers actually offloaded."""
+    vram_bytes: int = 0
+    """Of GPU memory that the load took."""
+    vram_total: int = 0
+    """Memory of all GPUs that this build can use."""
     has_chat_template: bool = False
     """Whether the file brings one of its own; otherwise its family's is used."""
     can_generate: bool = True

@@ -15,7 +15,9 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from shimmy.errors import ShimmyError
+from shimmy.byte_size import bytes_of
+from shimmy.errors import InvalidRequestError, ShimmyError
+from shimmy.keep_alive import keep_alive_seconds
 from shimmy.placement import GpuBackend, Placement
 
 if sys.version_info >= (3, 11):
@@ -64,6 +66,16 @@ class Settings(Placement, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """Context in tokens; None: what the model was trained with, as far as memory holds it."""
     chat_template: str | None = None
     """A template family or a Jinja file, instead of the model's own template."""
+    keep_alive: str | float = "5m"
+    """How long a model stays loaded without use: seconds, or a duration such as "1h30m"; negative: for ever, 0: not."""
+    memory_budget: str | int | None = None
+    """Most memory of loaded models together, in bytes or as "8GiB"; None: what the machine or its container has, less a
+    tenth, and of that what others leave.
+    """
+    vram_budget: str | int | None = None
+    """Most memory of GPUs for loaded models together; None: what the GPUs in use have, less a twentieth."""
+    preload: Annotated[int, msgspec.Meta(ge=0, le=64)] = 0
+    """Models to load at the start, in the background: those that were used last. 0 also remembers none."""
     log_level: LogLevel = "info"
     log_format: LogFormat = "text"
     access_log: bool = True
@@ -119,7 +131,8 @@ class Settings(Placement, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """Where shimmy keeps what it is told to keep; None: `shimmy` in the platform's folder for data."""
 
     def __post_init__(self) -> None:
-        bind_address(self.bind)
+        for name, check in _CHECKS.items():
+            check(getattr(self, name))
         if 0 < self.hang_seconds < 2:
             raise SettingsError(f"hang_seconds is {self.hang_seconds}: it must be 0, or at least 2")
         if self.lora and self.model_path is None:
@@ -127,6 +140,36 @@ class Settings(Placement, frozen=True, kw_only=True, forbid_unknown_fields=True)
                 "lora (SHIMMY_LORA_GGUF) needs the model that it belongs to: set model_path, --model-path or "
                 "SHIMMY_BASE_GGUF too"
             )
+
+    @property
+    def keep_alive_seconds(self) -> float:
+        """Infinity: for ever."""
+        return _stay_seconds(self.keep_alive)
+
+    @property
+    def memory_budget_bytes(self) -> int | None:
+        return _budget_bytes(self.memory_budget)
+
+    @property
+    def vram_budget_bytes(self) -> int | None:
+        return _budget_bytes(self.vram_budget)
+
+
+def _stay_seconds(value: str | float) -> float:
+    try:
+        seconds = keep_alive_seconds(value)
+    except InvalidRequestError as error:
+        raise SettingsError(error.message) from error
+    if seconds is None:
+        raise SettingsError("it is empty: give seconds, or a duration such as 5m")
+    return seconds
+
+
+def _budget_bytes(value: str | int | None) -> int | None:
+    try:
+        return None if value is None else bytes_of(value)
+    except ValueError as error:
+        raise SettingsError(str(error)) from error
 
 
 def bind_address(text: str) -> tuple[str, int] | None:
@@ -167,6 +210,13 @@ def data_path() -> Path:
     return Path(platformdirs.user_data_dir("shimmy", appauthor=False))
 
 
+def state_path() -> Path:
+    """Where it is kept what the server did last; it need not exist."""
+    import platformdirs
+
+    return Path(platformdirs.user_state_dir("shimmy", appauthor=False))
+
+
 def library_path(settings: Settings) -> Path:
     """Where the models lie that shimmy downloads or creates; it need not exist."""
     return settings.library or (settings.data_dir or data_path()) / "models"
@@ -181,11 +231,10 @@ def kv_cache_path(settings: Settings) -> Path:
 
 def byte_count(text: str) -> int | str:
     """Bytes from a number with or without a unit: 4GiB, 500 MB, 0. Anything else stays text, which is an error then."""
-    found = re.fullmatch(r"(\d{1,15}(?:\.\d{1,9})?) *(?:([kmgt])(i?)b?|b)?", text.strip().lower())
-    if found is None:
+    try:
+        return bytes_of(text)
+    except ValueError:
         return text
-    number, unit, binary = found.groups()
-    return int(float(number) * (1024 if binary else 1000) ** (" kmgt".index(unit) if unit else 0))
 
 
 def load_settings(
@@ -231,6 +280,15 @@ def _rooted(value: Any, folder: Path) -> Any:
     return value
 
 
+_CHECKS: dict[str, Callable[[Any], object]] = {
+    "bind": bind_address,
+    "keep_alive": _stay_seconds,
+    "memory_budget": _budget_bytes,
+    "vram_budget": _budget_bytes,
+}
+"""Fields whose types say too little; each raises SettingsError."""
+
+
 def _switch(text: str) -> bool | str:
     """What environment variables say for true and false; anything else stays text, which is an error then."""
     return {"1": True, "true": True, "0": False, "false": False}.get(text.lower(), text)
@@ -251,6 +309,8 @@ _VARIABLES: dict[str, tuple[str, Callable[[str], Any]]] = {
     "SHIMMY_LOG_LEVEL": ("log_level", str.lower),
     "SHIMMY_LOG_FORMAT": ("log_format", str.lower),
     "SHIMMY_TRACES": ("traces", _switch),
+    "SHIMMY_KEEP_ALIVE": ("keep_alive", str),
+    "SHIMMY_MEMORY_BUDGET": ("memory_budget", str),
 }
 
 
@@ -270,8 +330,8 @@ def _field(name: str, value: Any, source: str) -> Any:
         raise SettingsError(f"{source}: unknown key {name!r}; known keys: {known}")
     try:
         converted = msgspec.convert(value, kind, dec_hook=_path)
-        if name == "bind":
-            bind_address(converted)
+        if name in _CHECKS:
+            _CHECKS[name](converted)
     except (msgspec.ValidationError, SettingsError) as error:
         reason = f"{value!r} is not one of {', '.join(get_args(kind))}" if get_origin(kind) is Literal else error
         raise SettingsError(f"{source}: {name}: {reason}") from error

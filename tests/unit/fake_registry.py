@@ -10,6 +10,7 @@ from shimmy.errors import ModelNotFoundError
 from shimmy.library.library import Library
 from shimmy.model_info import LoadSpec
 from shimmy.request_defaults import RequestDefaults
+from shimmy.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,8 @@ class FakeEntry:
     adapters: dict[str, Path] = field(default_factory=dict)
     aliases: tuple[str, ...] = ()
     defaults: RequestDefaults = field(default_factory=RequestDefaults)
+    settings: Settings = field(default_factory=Settings)
+    pinned: bool = False
 
     record = None
 

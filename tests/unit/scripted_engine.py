@@ -287,6 +287,7 @@ class ScriptedEngine:
     def __init__(self, name: str = "scripted", script: Script = obey) -> None:
         self.info = info_of(name)
         self.alive = True
+        self.pid = 0
         self.requests: list[GenerateRequest] = []
         self.cancelled: list[str] = []
         self.running = 0

@@ -33,6 +33,7 @@ LLAMA_HEADERS = re.compile(r"^(llama|ggml|gguf)([-_]\w+)*\.h$|^llama-cpp\.h$")
 
 # Python: what a module's top level may import of shimmy. The first part of the name decides; a longer entry wins.
 VALUES = {
+    "byte_size",
     "completion",
     "context_policy",
     "conversation_cut",
@@ -40,6 +41,7 @@ VALUES = {
     "engine_client",
     "errors",
     "grammar",
+    "keep_alive",
     "message_places",
     "model_info",
     "output",
@@ -75,7 +77,7 @@ LAYERS: dict[str, set[str]] = {
     **dict.fromkeys(VALUES, VALUES),
     **{name: NATIVE | VALUES | {"templates", "demo_model", "kv_store"} for name in NATIVE},
     "kv_store": VALUES,
-    "settings": {"errors", "placement"},
+    "settings": {"byte_size", "errors", "keep_alive", "placement"},
     "logs": {"settings"},
     "data": set(),
     "demo_model": {"errors", "data"},

@@ -112,7 +112,8 @@ def _rate(tokens: int, seconds: float) -> float:
 
 
 def _print(report: Report) -> None:
-    from shimmy.cli.table import print_table, size_text
+    from shimmy.byte_size import size_text
+    from shimmy.cli.table import print_table
 
     memory = report.peak_memory_bytes
     devices = ", ".join(report.devices) or "-"

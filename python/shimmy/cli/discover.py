@@ -35,7 +35,8 @@ def discover(
         listing = {"models": found, "problems": registry.problems}
         typer.echo(msgspec.json.format(msgspec.json.encode(listing, enc_hook=str)).decode())
         return
-    from shimmy.cli.table import print_table, size_text
+    from shimmy.byte_size import size_text
+    from shimmy.cli.table import print_table
 
     rows = [
         (

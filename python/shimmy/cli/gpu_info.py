@@ -19,7 +19,8 @@ def gpu_info(options: Options, as_json: Annotated[bool, typer.Option("--json", h
 
         typer.echo(msgspec.json.encode(hardware).decode())
         return
-    from shimmy.cli.table import print_table, size_text
+    from shimmy.byte_size import size_text
+    from shimmy.cli.table import print_table
 
     typer.echo(f"backends: {', '.join(hardware.backends)}")
     print_table(

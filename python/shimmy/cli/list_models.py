@@ -21,7 +21,8 @@ def list_models(
         for name in names:
             typer.echo(name)
         return
-    from shimmy.cli.table import print_table, size_text
+    from shimmy.byte_size import size_text
+    from shimmy.cli.table import print_table
 
     rows = []
     for name in names:

@@ -32,6 +32,26 @@ def serve(
         Path | None,
         typer.Option("--model-path", metavar="FILE", help="GGUF model to serve first, under its file's stem."),
     ] = None,
+    keep_alive: Annotated[
+        str | None,
+        typer.Option(
+            "--keep-alive",
+            metavar="TIME",
+            help="How long a model stays loaded without use: 10m, seconds, -1 for ever.  [default: 5m]",
+        ),
+    ] = None,
+    memory_budget: Annotated[
+        str | None,
+        typer.Option(
+            "--memory-budget",
+            metavar="SIZE",
+            help="Most memory of all loaded models, as 8GiB.  [default: what there is, less a tenth]",
+        ),
+    ] = None,
+    preload: Annotated[
+        int | None,
+        typer.Option("--preload", metavar="N", help="Load the N models used last at the start.  [default: 0]"),
+    ] = None,
     watch: Annotated[
         bool, typer.Option("--watch", help="Follow models that come and go on disk; needs shimmy-llm[watch].")
     ] = False,
@@ -57,6 +77,9 @@ def serve(
         log_level="info",
         bind=bind,
         model_path=model_path,
+        keep_alive=keep_alive,
+        memory_budget=memory_budget,
+        preload=preload,
         watch=watch or None,
         kv_cache_disk=None if kv_cache_disk is None else byte_count(kv_cache_disk),
         kv_cache_dir=kv_cache_dir,
@@ -66,14 +89,14 @@ def serve(
     registry = Registry(settings)
     if registry.problems:
         typer.echo(f"{len(registry.problems)} files or folders were skipped; shimmy discover -v says why", err=True)
-    preload = _obvious_model(registry)
+    obvious = _obvious_model(registry)
     # The processes that run models read it.
     os.environ["SHIMMY_LOG_LEVEL"] = settings.log_level
 
     def banner(started: Started) -> None:
         typer.echo(banner_text(started, registry.names()))
 
-    run_server(settings, registry, preload=preload, banner=banner)
+    run_server(settings, registry, preload=obvious, banner=banner)
 
 
 def _obvious_model(registry: Registry) -> str | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
@@ -71,6 +71,8 @@ class GgufHeader:
     n_tensors: int
     n_params: int
     """Elements of all tensors in this file; a split model's other files hold more."""
+    matrix_bytes: dict[int, int] = field(default_factory=dict)
+    """Of the matrices that are multiplied with, by type number: all of two dimensions but the embedding of tokens."""
 
     def text(self, key: str) -> str | None:
         """The string at `key`; None when there is none."""
@@ -118,7 +120,8 @@ def _read(cursor: _Cursor) -> GgufHeader:
             metadata[key] = _value(cursor, cursor.number(_U32))
         except GgufError as error:
             raise GgufError(f"metadata {key!r}: {error.message}") from None
-    return GgufHeader(version, metadata, n_tensors, _tensors(cursor, n_tensors, _alignment(metadata)))
+    n_params, matrix_bytes = _tensors(cursor, n_tensors, _alignment(metadata))
+    return GgufHeader(version, metadata, n_tensors, n_params, matrix_bytes)
 
 
 def _key(cursor: _Cursor) -> str:
@@ -181,9 +184,12 @@ def _alignment(metadata: dict[str, Value]) -> int:
     return alignment
 
 
-def _tensors(cursor: _Cursor, count: int, alignment: int) -> int:
-    """Check the tensor list against the file's size; returns the number of elements of all tensors."""
+def _tensors(cursor: _Cursor, count: int, alignment: int) -> tuple[int, dict[int, int]]:
+    """Check the tensor list against the file's size; returns the number of elements of all tensors, and the bytes of
+    matrices by type.
+    """
     n_params = 0
+    matrices: dict[int, int] = {}
     last, last_name, end = -1, "", 0
     for _ in range(count):
         length = cursor.number(_U64)
@@ -201,10 +207,14 @@ def _tensors(cursor: _Cursor, count: int, alignment: int) -> int:
             elements *= extent
         if elements >= 1 << 63:
             raise GgufError(f"tensor {name!r} claims {elements} elements")
-        block, n_bytes = BLOCK_SIZES.get(cursor.number(_U32), _UNKNOWN_BLOCK)
+        kind = cursor.number(_U32)
+        block, n_bytes = BLOCK_SIZES.get(kind, _UNKNOWN_BLOCK)
         offset = cursor.number(_U64)
+        size = elements // block * n_bytes
+        if n_dims == 2 and name != "token_embd.weight":
+            matrices[kind] = matrices.get(kind, 0) + size
         if offset > last:
-            last, last_name, end = offset, name, offset + elements // block * n_bytes
+            last, last_name, end = offset, name, offset + size
         n_params += elements
     data = -(-cursor.offset // alignment) * alignment
     if count and data + last >= cursor.size:
@@ -217,7 +227,7 @@ def _tensors(cursor: _Cursor, count: int, alignment: int) -> int:
             f"the file is truncated: tensor {last_name!r} ends at byte {data + end} and the file at {cursor.size}; "
             "copy or download it again, or wait for the download to end"
         )
-    return n_params
+    return n_params, matrices
 
 
 class _Cursor:

@@ -88,6 +88,8 @@ def configured(
         changes["ctx"] = own.context
     if own.template is not None:
         changes["chat_template"] = own.template if own.template in families() else str(file.file(own.template))
+    if own.keep_alive is not None:
+        changes["keep_alive"] = own.keep_alive
     adapters, lora = dict(entry.adapters), dict(entry.defaults.lora)
     for given, scale in own.adapters.items():
         name = given
@@ -117,6 +119,7 @@ def configured(
         aliases=tuple(dict.fromkeys((*entry.aliases, *own.aliases))),
         defaults=_over(own, entry.defaults, {name: scale for name, scale in lora.items() if scale}),
         draft=draft,
+        pinned=own.pinned,
         fault="; ".join([*([entry.fault] if entry.fault else []), *faults]) or None,
     )
 

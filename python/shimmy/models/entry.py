@@ -40,6 +40,8 @@ class ModelEntry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """How shimmy came by it, and what it is asked with; None for what was found or given."""
     shared: str | None = None
     """The model whose engine answers for it, where that one would be loaded in the same way."""
+    pinned: bool = False
+    """Whether only who asks for it unloads it."""
     fault: str | None = None
     """Why it cannot be loaded as its settings say."""
 

@@ -1,4 +1,4 @@
-"""What is loaded: one engine per model, started on first use."""
+"""What is loaded: one engine per model, started on first use, and how long it stays."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeAlias
+from contextlib import asynccontextmanager, suppress
 
 import msgspec
 
@@ -16,11 +14,13 @@ from shimmy.engine_client import EngineClient
 from shimmy.errors import ModelLoadError, ModelNotFoundError, ModelNotReadyError, ShimmyError
 from shimmy.model_info import EngineStats, ModelInfo
 from shimmy.models.entry import ModelEntry
+from shimmy.models.memory import Memory
 from shimmy.models.registry import Registry
+from shimmy.models.residency import NOTHING, Bytes
+from shimmy.models.room import Room
+from shimmy.models.slot import Identity, Lease, Slot, State, identity_of
 from shimmy.models.supervisor import Starter, Supervisor
 from shimmy.runner import RunnerClient
-
-State: TypeAlias = Literal["unloaded", "loading", "loaded", "failed", "dead"]
 
 _STATS_SECONDS = 1.0
 
@@ -41,90 +41,53 @@ class ModelStatus(msgspec.Struct, kw_only=True, frozen=True):
     last_used: float | None = None
     """Unix time in seconds at which the last lease began or ended; None before the first."""
     info: ModelInfo | None = None
-
-
-class _Lease:
-    """A client and how many use it."""
-
-    def __init__(self, client: Supervisor) -> None:
-        self.client = client
-        self.holders = 0
-        self.free = asyncio.Event()
-        self.free.set()
-
-    def hold(self, change: int) -> None:
-        self.holders += change
-        if self.holders:
-            self.free.clear()
-        else:
-            self.free.set()
-
-
-class _Identity(NamedTuple):
-    """What makes an engine another one."""
-
-    path: Path
-    mtime: float
-    template: str | None = None
-    n_ctx: Any = None
-
-
-class _Slot:
-    """The life of one model: nothing, a load in flight, a client, or the error of the last load."""
-
-    def __init__(self) -> None:
-        self.loading: asyncio.Task[_Lease] | None = None
-        self.loaded_as: _Identity | None = None
-        self.lease: _Lease | None = None
-        self.error: ShimmyError | None = None
-        self.progress = 0.0
-        self.in_use = 0
-        self.last_used: float | None = None
-
-    def state(self) -> State:
-        if self.loading is not None:
-            return "loading"
-        if self.lease is not None:
-            return self.lease.client.health
-        return "failed" if self.error is not None else "unloaded"
-
-    def hold(self, lease: _Lease, change: int) -> None:
-        lease.hold(change)
-        self.in_use += change
-        self.last_used = time.time()
+    held: Bytes = NOTHING
+    """What it takes of memory, as measured last; estimated where the system does not tell."""
+    pinned: bool = False
+    expires_at: float | None = None
+    """Unix time at which it is unloaded if nobody uses it any more; infinity: never; None: it is not loaded."""
 
 
 class ModelManager:
-    """Leases loaded models by name. `start` loads one; the default gives each a process of its own."""
+    """Leases loaded models by name. `start` loads one; the default gives each a process of its own. With `memory` they
+    are loaded within its budgets only, and those unused for longest make way.
+    """
 
-    def __init__(self, registry: Registry, start: Starter = RunnerClient.start) -> None:
+    def __init__(self, registry: Registry, start: Starter = RunnerClient.start, memory: Memory | None = None) -> None:
         self.registry = registry
         self._start = start
-        self._slots: dict[str, _Slot] = {}
-        self._leaving: dict[_Lease, asyncio.Task[None]] = {}
+        self._slots: dict[str, Slot] = {}
+        self._leaving: dict[Lease, asyncio.Task[None]] = {}
         self._freeing: set[asyncio.Future[bool]] = set()
+        self._room = Room(memory, self._slots, self._leaving, self._detach)
         self._closed = False
 
     @asynccontextmanager
-    async def use(self, name: str) -> AsyncIterator[EngineClient]:
-        """A loaded model for the length of a block, loading it first when it is not.
+    async def use(self, name: str, keep_alive: float | None = None) -> AsyncIterator[EngineClient]:
+        """A loaded model for the length of a block, loading it first when it is not. From its end on it stays for
+        `keep_alive` seconds without use; None: as long as before.
 
-        Concurrent callers share one load. Raises ModelNotFoundError, ModelLoadError (the next call tries again),
-        ModelNotReadyError once the manager is closed and while a model that kept crashing is put aside, and
-        EngineDeadError when one that crashed cannot be started again.
+        Concurrent callers share one load. Raises ModelNotFoundError, ModelLoadError (the next call tries again; as
+        ModelTooLargeError when memory can never hold it), ModelNotReadyError once the manager is closed, while a model
+        that kept crashing is put aside and while others that are used or pinned leave no memory, and EngineDeadError
+        when one that crashed cannot be started again.
         """
         slot, lease = await self._loaded(name)
         while slot.lease is not lease:  # unloaded before this caller's turn came
             slot, lease = await self._loaded(name)
+        slot.stay.ask(keep_alive)
         slot.hold(lease, +1)
         try:
             yield lease.client
         finally:
             slot.hold(lease, -1)
+            if slot.idle:
+                self._room.trim_sometimes()
 
-    async def get(self, name: str) -> EngineClient:
+    async def get(self, name: str, keep_alive: float | None = None) -> EngineClient:
         """The loaded model without a lease; see `use`. The client may be closed at any time."""
-        _, lease = await self._loaded(name)
+        slot, lease = await self._loaded(name)
+        slot.stay.ask(keep_alive)
         return lease.client
 
     def loaded(self, name: str) -> EngineClient | None:
@@ -152,19 +115,31 @@ class ModelManager:
         slot = self._slot(name)
         return slot is not None and await self._free(slot, force=force)
 
-    async def _free(self, slot: _Slot, *, force: bool = False) -> bool:
+    async def _free(self, slot: Slot, *, force: bool = False) -> bool:
         if slot.loading is not None:
             await asyncio.wait({slot.loading})
         if slot.lease is None:
             return False
+        await asyncio.shield(self._detach(slot, force=force))  # whoever asked may go away
+        return True
+
+    def _detach(self, slot: Slot, *, force: bool = False) -> asyncio.Task[None]:
+        """Take a loaded model out of its slot, so that whoever comes next loads it anew."""
         lease, slot.lease = slot.lease, None
+        assert lease is not None
+        slot.stay.end()
         leaving = asyncio.ensure_future(self._leave(lease, force=force))
         self._leaving[lease] = leaving
         leaving.add_done_callback(lambda _: self._leaving.pop(lease))
-        await asyncio.shield(leaving)  # whoever asked may go away
-        return True
+        return leaving
 
-    async def _leave(self, lease: _Lease, *, force: bool) -> None:
+    def _expire(self, slot: Slot) -> None:
+        if slot.idle and not self._closed:
+            assert slot.lease is not None
+            logger.info("%s was not used for %.0f s and is unloaded", slot.lease.name, slot.stay.seconds)
+            self._detach(slot)
+
+    async def _leave(self, lease: Lease, *, force: bool) -> None:
         if not force:
             await lease.free.wait()
         await lease.client.close()
@@ -177,22 +152,29 @@ class ModelManager:
         """
         await asyncio.to_thread(self.registry.rescan)
         for name, slot in self._slots.items():
+            self._configure(name, slot)
             if slot.state() != "unloaded" and slot.loaded_as != self._loadable_as(name):
                 freeing = asyncio.ensure_future(self._free(slot))
                 self._freeing.add(freeing)
                 freeing.add_done_callback(self._freeing.discard)
 
-    def _loadable_as(self, engine: str) -> _Identity | None:
+    def _loadable_as(self, engine: str) -> Identity | None:
         try:
             entry = self.registry.get(engine)
         except ModelNotFoundError:
             return None
-        return _identity(entry) if entry.engine == engine else None
+        return identity_of(entry) if entry.engine == engine else None
+
+    async def has_place(self, name: str) -> bool:
+        """Whether a model could be loaded now without another one making way. Raises as `status`, and what
+        `ModelEntry.load_spec` raises.
+        """
+        return await self._room.has_place(self.registry.get(name))
 
     def status(self, name: str) -> ModelStatus:
         """Raises ModelNotFoundError for a name that the registry does not have."""
         entry = self.registry.get(name)
-        return _status(entry.name, self._slots.get(entry.engine) or _Slot())
+        return _status(entry.name, self._slots.get(entry.engine) or Slot(_nothing))
 
     def statuses(self) -> list[ModelStatus]:
         """Every model that was used since the start."""
@@ -205,46 +187,59 @@ class ModelManager:
         for load in loads:
             load.cancel()
         await asyncio.gather(*loads, return_exceptions=True)
+        for slot in self._slots.values():
+            slot.stay.end()
         leases = [slot.lease for slot in self._slots.values() if slot.lease is not None]
         await asyncio.gather(*(lease.client.close() for lease in [*leases, *self._leaving]))
 
-    def _slot(self, name: str) -> _Slot | None:
+    def _slot(self, name: str) -> Slot | None:
         """Also of a model whose file has gone since it was loaded. ModelNotFoundError for one that never was."""
         return self._slots.get(name) or self._slots.get(self.registry.get(name).engine)
 
-    async def _loaded(self, name: str) -> tuple[_Slot, _Lease]:
+    async def _loaded(self, name: str) -> tuple[Slot, Lease]:
         if self._closed:
             raise ModelNotReadyError("the server is shutting down")
         entry = self.registry.get(name)
         try:
             return await self._loaded_entry(entry)
-        except ModelLoadError as error:
-            if not self.registry.fall_back(name, entry.name):
+        except (ModelLoadError, ModelNotReadyError) as error:
+            if self._closed or not self.registry.fall_back(name, entry.name):
                 raise
             logger.warning("%s: falling back behind %s: %s", name, entry.name, error.message)
             return await self._loaded(name)
 
-    async def _loaded_entry(self, entry: ModelEntry) -> tuple[_Slot, _Lease]:
-        slot = self._slots.setdefault(entry.engine, _Slot())
-        if (lease := slot.lease) is not None:
-            await lease.client.ready()
-            return slot, lease
-        if slot.loading is None:
-            slot.progress = 0.0
-            slot.loaded_as = _identity(entry)
-            slot.loading = asyncio.ensure_future(self._load(slot, entry))
-            slot.loading.add_done_callback(_retrieve)
-        # A caller that goes away must not stop the load that others wait for.
-        return slot, await asyncio.shield(slot.loading)
+    async def _loaded_entry(self, entry: ModelEntry) -> tuple[Slot, Lease]:
+        slot = self._slots.get(entry.engine)
+        if slot is None:
+            slot = self._slots[entry.engine] = Slot(lambda: self._expire(self._slots[entry.engine]))
+        slot.want(+1)
+        try:
+            if (lease := slot.lease) is not None:
+                await lease.client.ready()
+                return slot, lease
+            if slot.loading is None:
+                slot.progress = 0.0
+                slot.loaded_as = identity_of(entry)
+                self._configure(entry.engine, slot)
+                slot.loading = asyncio.ensure_future(self._load(slot, entry))
+                slot.loading.add_done_callback(_retrieve)
+            # A caller that goes away must not stop the load that others wait for.
+            return slot, await asyncio.shield(slot.loading)
+        finally:
+            slot.want(-1)
 
-    async def _load(self, slot: _Slot, entry: ModelEntry) -> _Lease:
+    async def _load(self, slot: Slot, entry: ModelEntry) -> Lease:
         def on_progress(fraction: float) -> None:
             slot.progress = fraction
 
         try:
-            slot.lease = _Lease(await Supervisor.start(entry.load_spec(), self._start, on_progress))
+            spec = await self._room.place(slot, entry)
+            slot.lease = Lease(entry.engine, await Supervisor.start(spec, self._start, on_progress), slot.reserved)
+            await self._room.measure_new(slot, slot.lease)
         except asyncio.CancelledError:
             raise ModelNotReadyError("the server is shutting down") from None
+        except ModelNotReadyError:
+            raise
         except ModelLoadError as error:
             slot.error = error
             raise
@@ -254,24 +249,33 @@ class ModelManager:
         else:
             slot.error = None
             slot.progress = 1.0
+            slot.loaded_at = time.time()
             return slot.lease
         finally:
             slot.loading = None
+            slot.reserved = NOTHING
+            slot.settle()
+
+    def _configure(self, engine: str, slot: Slot) -> None:
+        """How long it stays, by the settings of all the names that it answers for."""
+        entries = [entry for entry in self.registry.entries() if entry.engine == engine]
+        with suppress(ModelNotFoundError):
+            entries.append(self.registry.get(engine))  # the embedded model need not be listed
+        keep_alive = max((entry.settings.keep_alive_seconds for entry in entries), default=slot.stay.keep_alive)
+        slot.stay.configure(keep_alive, pinned=any(entry.pinned for entry in entries))
 
 
-def _identity(entry: ModelEntry) -> _Identity:
-    if entry.record is None:
-        return _Identity(entry.path, entry.model.mtime)
-    return _Identity(entry.path, entry.model.mtime, entry.record.template, entry.record.parameters.get("num_ctx"))
+def _nothing() -> None:
+    """What happens to models that are not there when their time is over."""
 
 
-def _retrieve(load: asyncio.Task[_Lease]) -> None:
+def _retrieve(load: asyncio.Task[Lease]) -> None:
     """Look at the error of a load that nobody waits for any more, so that asyncio does not warn about it."""
     if not load.cancelled():
         load.exception()
 
 
-def _status(name: str, slot: _Slot) -> ModelStatus:
+def _status(name: str, slot: Slot) -> ModelStatus:
     client = None if slot.lease is None else slot.lease.client
     error = None if slot.error is None else slot.error.message
     return ModelStatus(
@@ -282,4 +286,7 @@ def _status(name: str, slot: _Slot) -> ModelStatus:
         in_use=slot.in_use,
         last_used=slot.last_used,
         info=None if client is None else client.info,
+        held=NOTHING if slot.lease is None else slot.lease.held,
+        pinned=slot.stay.pinned,
+        expires_at=None if client is None else slot.stay.expires_at,
     )

@@ -10,6 +10,8 @@ from typing import Annotated, Any, get_type_hints
 import msgspec
 from msgspec import Meta
 
+from shimmy.errors import InvalidRequestError
+from shimmy.keep_alive import keep_alive_seconds
 from shimmy.models.toml_lines import line_of
 from shimmy.models.virtual_names import VirtualName
 from shimmy.placement import Placement
@@ -49,6 +51,10 @@ class ModelSettings(Placement, frozen=True, kw_only=True):
     max_tokens: Annotated[int, Meta(ge=1, le=2**31 - 1)] | None = None
     draft: Name | None = None
     """A smaller model with the same vocabulary that proposes tokens: its name, or a file."""
+    keep_alive: str | float | None = None
+    """How long it stays loaded when nobody uses it: seconds, or a duration; negative: for ever, 0: not at all."""
+    pinned: bool = False
+    """Only who asks for it unloads it: neither time nor other models do."""
 
 
 class SettingsFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,6 +101,7 @@ def load_model_settings(path: Path, *, required: bool) -> SettingsFile:
         names={name: document.struct(VirtualName, table, ("names", name)) for name, table in names.items()},
     )
     _check_aliases(document, read.models)
+    _check_keep_alive(document, read.models)
     for name, virtual in read.names.items():
         if (virtual.fallback is None) == (virtual.split is None):
             raise document.error(("names", name), f"{_dotted(('names', name))} needs either fallback or split")
@@ -148,6 +155,17 @@ def _check_aliases(document: _Document, models: dict[str, ModelSettings]) -> Non
             if owner != name:
                 place = ("models", name, "aliases")
                 raise document.error(place, f"{_dotted(place)}: {alias!r} is an alias of {owner!r} already")
+
+
+def _check_keep_alive(document: _Document, models: dict[str, ModelSettings]) -> None:
+    for name, settings in models.items():
+        place = ("models", name, "keep_alive")
+        try:
+            seconds = keep_alive_seconds(settings.keep_alive)
+        except InvalidRequestError as error:
+            raise document.error(place, f"{_dotted(place)}: {error.message}") from error
+        if settings.keep_alive is not None and seconds is None:
+            raise document.error(place, f"{_dotted(place)} is empty: give seconds, or a duration such as 5m")
 
 
 def _dotted(place: tuple[str, ...]) -> str:

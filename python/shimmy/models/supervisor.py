@@ -58,6 +58,11 @@ class Supervisor:
         return self._info
 
     @property
+    def pid(self) -> int:
+        """Of the last client."""
+        return self._client.pid
+
+    @property
     def alive(self) -> bool:
         """Whether it may be used: not closed."""
         return not self._closed

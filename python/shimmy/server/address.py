@@ -34,7 +34,17 @@ def listen(bind: str) -> socket.socket:
 
 def url_of(listener: socket.socket) -> str:
     """Where a browser on this machine reaches it."""
-    host, port = listener.getsockname()[:2]
+    return _url(*listener.getsockname()[:2])
+
+
+def url_of_bind(bind: str) -> str:
+    """Where a server on this machine is to be reached that was told to `listen` so; of auto the first port. Raises
+    SettingsError.
+    """
+    return _url(*(bind_address(bind) or (LOOPBACK, AUTO_PORTS[0])))
+
+
+def _url(host: str, port: int) -> str:
     host = _WILDCARDS.get(host, host)
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 

@@ -53,6 +53,7 @@ TABLE = (
     Row(errors.ModelNotFoundError, 404, "not_found_error", "model_not_found"),
     Row(errors.ToolNotFoundError, 404, "not_found_error", "tool_not_found"),
     Row(errors.QueueFullError, 429, "rate_limit_exceeded", "rate_limit_exceeded"),
+    Row(errors.ModelTooLargeError, 400, "invalid_request_error", "insufficient_memory"),
     Row(errors.ModelLoadError, 502, "server_error", "model_load_failed", permanent=True),
     Row(errors.EngineDeadError, 502, "server_error", "engine_dead"),
     Row(errors.OutOfMemoryError, 503, "unavailable_error", "out_of_memory"),
@@ -111,7 +112,7 @@ def problem_of(error: ShimmyError) -> Problem:
     if isinstance(error, errors.PromptTooLongError):
         numbers = {"n_prompt_tokens": error.n_prompt_tokens, "n_ctx": error.n_ctx}
     param = error.param if isinstance(error, errors.InvalidRequestError) else None
-    if isinstance(error, errors.ModelNotFoundError):
+    if isinstance(error, errors.ModelNotFoundError | errors.ModelTooLargeError):
         param = "model"
     return Problem(
         status=row.status,

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import msgspec
 from starlette.requests import Request
 from starlette.routing import BaseRoute, Route
 
 from shimmy.errors import InvalidRequestError
+from shimmy.keep_alive import keep_alive_seconds
 from shimmy.model_info import EngineStats
 from shimmy.models.entry import ModelEntry
 from shimmy.models.manager import ModelManager, ModelStatus
@@ -73,22 +76,23 @@ class ModelRoutes:
     )
     async def _load_named(self, call: Call) -> Reply | StreamReply:
         """With its progress as events for whoever asks for those."""
-        return await self._load(_named(call), call)
+        body = decode(call.body, LoadRequest)
+        return await self._load(_named(body), call, keep_alive_seconds(body.keep_alive))
 
     @Operation(
         Family.SHIMMY,
         "Load a model",
         answers={JSON: Loaded, EVENTS: (Loading, Loaded)},
-        errors=(404, 408, 413, 502, 503),
+        errors=(400, 404, 408, 413, 502, 503),
     )
     async def _load_here(self, call: Call) -> Reply | StreamReply:
         """With its progress as events for whoever asks for those."""
         return await self._load(call.params["name"], call)
 
-    async def _load(self, name: str, call: Call) -> Reply | StreamReply:
+    async def _load(self, name: str, call: Call, keep_alive: float | None = None) -> Reply | StreamReply:
         if "text/event-stream" in call.headers.get("accept", ""):
-            return await load_events(self._manager, name, self._loaded(name))
-        return Reply(msgspec.json.encode(await self._loaded(name)))
+            return await load_events(self._manager, name, self._loaded(name, keep_alive))
+        return Reply(msgspec.json.encode(await self._loaded(name, keep_alive)))
 
     @Operation(
         Family.SHIMMY,
@@ -99,15 +103,15 @@ class ModelRoutes:
         errors=(404, 503),
     )
     async def _unload_named(self, call: Call) -> Reply:
-        return Reply(msgspec.json.encode(await self._unloaded(_named(call))))
+        return Reply(msgspec.json.encode(await self._unloaded(_named(decode(call.body, LoadRequest)))))
 
     @Operation(Family.SHIMMY, "Unload a model", query=UnloadQuery, answers={JSON: Loaded}, errors=(400, 404, 503))
     async def _unload(self, request: Request) -> msgspec.Struct:
         query = decode_query(request.query_params, UnloadQuery)
         return await self._unloaded(request.path_params["name"], force=query.force)
 
-    async def _loaded(self, name: str) -> Loaded:
-        client = await self._manager.get(name)
+    async def _loaded(self, name: str, keep_alive: float | None) -> Loaded:
+        client = await self._manager.get(name, keep_alive)
         return Loaded(message=f"{name} is loaded", model=name, status="loaded", load_seconds=client.info.load_seconds)
 
     async def _unloaded(self, name: str, *, force: bool = False) -> Loaded:
@@ -132,8 +136,12 @@ class ModelRoutes:
             in_use=status.in_use,
             last_used=status.last_used,
             error=status.load_error,
+            pinned=status.pinned,
+            expires_at=None if status.expires_at in (None, math.inf) else status.expires_at,
         )
         if status.info is not None and self._manager.loaded(status.name) is not None:
+            state.memory_bytes = round(status.held.ram) or None
+            state.vram_bytes = status.info.vram_bytes
             state.size_bytes = status.info.size_bytes
             state.n_ctx = status.info.n_ctx
             state.backend = status.info.backend
@@ -172,8 +180,7 @@ def _line(entry: ModelEntry, status: ModelStatus) -> ModelLine:
     )
 
 
-def _named(call: Call) -> str:
-    body = decode(call.body, LoadRequest)
+def _named(body: LoadRequest) -> str:
     name = body.model or body.name
     if not name:
         raise InvalidRequestError("model is required", "model")

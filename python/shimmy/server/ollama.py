@@ -12,6 +12,7 @@ from starlette.routing import BaseRoute, Route
 
 from shimmy.engine_client import EngineClient
 from shimmy.errors import InvalidRequestError, ModelLoadError, ShimmyError
+from shimmy.keep_alive import keep_alive_seconds
 from shimmy.request import ChatPrompt, GenerateRequest
 from shimmy.server.auth import check_scope
 from shimmy.server.backend import Backend
@@ -19,7 +20,6 @@ from shimmy.server.endpoint import Call, Endpoint, Reply, StreamReply
 from shimmy.server.errors import native_error
 from shimmy.server.fill_in import fill_in_prompt
 from shimmy.server.generation import OutputParts, collect
-from shimmy.server.keep_alive import keep_alive_seconds
 from shimmy.server.ollama_answer import (
     MEDIA_TYPE,
     LineWriter,
@@ -62,7 +62,6 @@ class OllamaRoutes:
         self._backend = backend
         self._manager = backend.manager
         self._max_body_bytes = max_body_bytes
-        self._freeing: set[asyncio.Future[bool]] = set()
 
     def routes(self) -> list[BaseRoute]:
         def post(path: str, endpoint: Endpoint) -> BaseRoute:
@@ -134,25 +133,20 @@ class OllamaRoutes:
         return StreamReply(MEDIA_TYPE, OutputParts(outputs, writer.write), lambda error: error + b"\n")
 
     async def _use(self, model: str, keep_alive: str | float | None, call: Call) -> EngineClient:
-        """The model for the length of this call. With a keep_alive of 0 it is freed then, unless others use it."""
-        if keep_alive_seconds(keep_alive) == 0:
+        """The model for the length of this call, and how long it is to stay then; 0: until nobody uses it."""
+        seconds = keep_alive_seconds(keep_alive)
+        if seconds == 0:
             check_scope("admin")
-            call.stack.callback(self._free, model)
-        return await call.stack.enter_async_context(self._manager.use(model))
-
-    def _free(self, model: str) -> None:
-        if self._manager.status(model).in_use == 0:
-            freeing = asyncio.ensure_future(self._manager.unload(model))
-            self._freeing.add(freeing)
-            freeing.add_done_callback(self._freeing.discard)
+        return await call.stack.enter_async_context(self._manager.use(model, seconds))
 
     async def _load(self, model: str, shape: Shape, keep_alive: str | float | None) -> Reply:
         """An empty request loads the model, or frees it when it is not to be kept."""
-        if keep_alive_seconds(keep_alive) == 0:
+        seconds = keep_alive_seconds(keep_alive)
+        if seconds == 0:
             check_scope("admin")
             await self._manager.unload(model)
             return Reply(loaded(model, shape, "unload"))
-        await self._manager.get(model)
+        await self._manager.get(model, seconds)
         return Reply(loaded(model, shape, "load"))
 
     @Operation(

@@ -20,7 +20,7 @@ from shimmy.models.entry import ModelEntry
 from shimmy.models.manager import ModelStatus
 from shimmy.server.schemas.ollama import OllamaDetails, OllamaMessage, OllamaModel, OllamaProcess, OllamaShow
 
-_FOREVER = datetime(2318, 1, 1, tzinfo=timezone.utc).isoformat()  # as Ollama says it of models that stay
+_FOREVER = datetime(2318, 1, 1, tzinfo=timezone.utc)  # as Ollama says it of models that stay
 
 _TEMPLATE = "tokenizer.chat_template"
 _FILL_IN = ("tokenizer.ggml.fim_mid_token_id", "tokenizer.ggml.middle_token_id")
@@ -42,16 +42,24 @@ def described(entry: ModelEntry) -> OllamaModel:
 def process_of(entry: ModelEntry, status: ModelStatus) -> OllamaProcess:
     """One line of /api/ps, of a loaded model."""
     assert status.info is not None
+    held = status.held.ram + status.held.vram
     return OllamaProcess(
         name=entry.name,
         model=entry.name,
-        size=status.info.size_bytes,
+        size=round(held) or status.info.size_bytes,
         digest=digest(entry),
         details=_details(entry),
-        expires_at=_FOREVER,
-        size_vram=sum(use.used for use in status.info.memory if use.type != "cpu"),
+        expires_at=_time(status.expires_at),
+        size_vram=status.info.vram_bytes,
         context_length=status.info.n_ctx,
     )
+
+
+def _time(seconds: float | None) -> str:
+    """RFC 3339; far in the future for what never comes."""
+    if seconds is None or seconds > _FOREVER.timestamp():
+        return _FOREVER.isoformat()
+    return datetime.fromtimestamp(seconds, timezone.utc).isoformat()
 
 
 def shown(entry: ModelEntry, *, verbose: bool = False) -> OllamaShow:

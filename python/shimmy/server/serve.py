@@ -20,13 +20,17 @@ from shimmy.errors import ShimmyError
 from shimmy.model_info import ModelInfo
 from shimmy.models.follow import check_can_follow, follow
 from shimmy.models.manager import ModelManager
+from shimmy.models.memory import Memory
+from shimmy.models.recent_models import RecentModels
 from shimmy.models.registry import Registry
 from shimmy.runner import RunnerClient
 from shimmy.server.address import BACKLOG, listen, url_of
 from shimmy.server.app import create_app
 from shimmy.server.auth import keys_of
 from shimmy.server.connection import connection_type
-from shimmy.settings import Settings
+from shimmy.server.machine import gpu_vendors
+from shimmy.server.preload import Preload
+from shimmy.settings import Settings, state_path
 
 DRAIN_SECONDS = 30
 """How long running answers may take after SIGTERM; then they end with an error."""
@@ -61,10 +65,22 @@ def serve(settings: Settings, registry: Registry, *, preload: str | None = None,
         )
     if settings.watch:
         check_can_follow()
-    manager = ModelManager(registry, partial(RunnerClient.start, hang_seconds=settings.hang_seconds))
+    memory = Memory(
+        settings.memory_budget_bytes,
+        settings.vram_budget_bytes,
+        gpus=settings.gpu_backend != "cpu" and bool(gpu_vendors()),
+    )
+    manager = ModelManager(registry, partial(RunnerClient.start, hang_seconds=settings.hang_seconds), memory)
+    recent = RecentModels((settings.data_dir or state_path()) / "recent.json")
     app = create_app(manager, settings)
     server = _Server(
-        uvicorn_config(app, settings), manager, preload, banner, app.state.begin_shutdown, follows=settings.watch
+        uvicorn_config(app, settings),
+        manager,
+        preload,
+        Preload(manager, recent, settings.preload) if settings.preload else None,
+        banner,
+        app.state.begin_shutdown,
+        follows=settings.watch,
     )
     server.run(sockets=[listener])
 
@@ -97,6 +113,7 @@ class _Server(uvicorn.Server):
         config: uvicorn.Config,
         manager: ModelManager,
         preload: str | None,
+        recent: Preload | None,
         banner: Banner | None,
         begin_shutdown: Callable[[], None],
         *,
@@ -105,6 +122,7 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self._manager = manager
         self._preload = preload
+        self._recent = recent
         self._banner = banner
         self._begin_shutdown = begin_shutdown
         self._follows = follows
@@ -126,6 +144,8 @@ class _Server(uvicorn.Server):
             deadline.cancel()
             for task in self._beside:
                 task.cancel()
+            if self._recent is not None:
+                await asyncio.to_thread(self._recent.save)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         # uvicorn's own would raise the signal again at the end, and the process would not exit with code 0.
@@ -142,6 +162,8 @@ class _Server(uvicorn.Server):
                 logger.error("model %s: %s", self._preload, load_error)
         if self._banner is not None:
             self._banner(Started(url=url, model=model, load_error=load_error))
+        if self._recent is not None:
+            await self._recent.run()
 
     async def _end_streams(self) -> None:
         await asyncio.sleep(DRAIN_SECONDS)

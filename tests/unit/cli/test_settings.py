@@ -62,7 +62,7 @@ def test_every_variable() -> None:
         ("1024", 1024),
         ("8GiB", 8 << 30),
         ("500 MB", 500_000_000),
-        ("1.5k", 1500),
+        ("1.5k", 1536),
         ("2tib", 2 << 40),
         ("7B", 7),
     ],
@@ -82,6 +82,17 @@ def test_the_cache_lies_where_it_is_told(tmp_path: Path) -> None:
     assert kv_cache_path(Settings()).name == "kv"
 
 
+def test_how_models_stay(tmp_path: Path) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text('keep_alive = -1\nmemory_budget = 1024\nvram_budget = "2GB"\n')
+    settings = load(config)
+    assert settings.keep_alive_seconds == float("inf")
+    assert (settings.memory_budget_bytes, settings.vram_budget_bytes) == (1024, 2 * 10**9)
+    settings = load(config, {"SHIMMY_KEEP_ALIVE": "90s", "SHIMMY_MEMORY_BUDGET": "8GiB"}, memory_budget="1G")
+    assert (settings.keep_alive_seconds, settings.memory_budget_bytes) == (90, 1 << 30)
+    assert load(tmp_path / "none.toml").keep_alive_seconds == 300
+
+
 def test_paths_of_the_file_start_at_its_folder(tmp_path: Path) -> None:
     config = tmp_path / "config.toml"
     config.write_text('model_path = "m.gguf"\nmodel_dirs = ["/abs", "rel"]\nlora = ["l.gguf"]\n')
@@ -97,6 +108,11 @@ def test_paths_of_the_file_start_at_its_folder(tmp_path: Path) -> None:
         ("contex = 1", "unknown key 'contex'; known keys: gpu_backend,"),
         ("ctx = 'many'", "ctx: Expected `int"),
         ("ctx = 1", "ctx: Expected `int` >= 16"),
+        ("keep_alive = 'soon'", "keep_alive: keep_alive must be a number of seconds or a duration"),
+        ("keep_alive = ''", "keep_alive: it is empty"),
+        ("memory_budget = 'much'", "memory_budget: 'much' is no amount of memory"),
+        ("vram_budget = -1", "vram_budget: -1 is no amount"),
+        ("preload = -1", "preload: Expected `int` >= 0"),
         ("gpu_backend = 'tpu'", "'tpu' is not one of auto, cpu, cuda"),
         ("bind = 'here'", "bind address 'here'"),
         ("model_path = ''", "a path may not be empty"),

@@ -79,9 +79,10 @@ def test_unknown_keys_name_file_and_line(path: Path) -> None:
     assert f"{path}:1: unknown key 'model'; did you mean 'models'?" in refusal(path, "[model.m]\n")
 
 
-def test_what_is_not_done_yet_is_unknown(path: Path) -> None:
-    for key in ("keep_alive = 5", "pinned = true"):
-        assert "unknown key" in refusal(path, f"[models.m]\n{key}\n")
+def test_how_long_a_model_stays(path: Path) -> None:
+    path.write_text("[models.a]\nkeep_alive = '1h'\npinned = true\n[models.b]\nkeep_alive = -1\n[models.c]\n")
+    models = load_model_settings(path, required=True).models
+    assert [(one.keep_alive, one.pinned) for one in models.values()] == [("1h", True), (-1, False), (None, False)]
 
 
 @pytest.mark.parametrize(
@@ -96,6 +97,10 @@ def test_what_is_not_done_yet_is_unknown(path: Path) -> None:
         ("sampling.top_k = 1.5", "models.m.sampling.top_k"),
         ("max_tokens = 0", ">= 1"),
         ("draft = ''", "length >= 1"),
+        ("keep_alive = 'soon'", "models.m.keep_alive: keep_alive must be a number of seconds or a duration"),
+        ("keep_alive = ''", "models.m.keep_alive is empty"),
+        ("keep_alive = true", "models.m.keep_alive"),
+        ("pinned = 1", "Expected `bool`"),
     ],
 )
 def test_values_that_do_not_fit(path: Path, line: str, words: str) -> None:

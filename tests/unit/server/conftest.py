@@ -24,6 +24,7 @@ from scripted_engine import ScriptedEngine
 from shimmy.model_info import LoadSpec
 from shimmy.models import crash_history
 from shimmy.models.manager import ModelManager
+from shimmy.models.memory import Memory
 from shimmy.models.registry import Registry
 from shimmy.server.address import listen, url_of
 from shimmy.server.app import create_app
@@ -70,6 +71,7 @@ def run_server(
     settings: Settings | None = None,
     entries: Sequence[FakeEntry] = ENTRIES,
     registry: Registry | None = None,
+    memory: Memory | None = None,
 ) -> Iterator[RunningServer]:
     engines: list[ScriptedEngine] = []
 
@@ -78,7 +80,7 @@ def run_server(
         return engines[-1]
 
     crash_history.ALLOWED = 1_000_000  # the tests of protocols break engines one after the other
-    manager = ModelManager(FakeRegistry(*entries) if registry is None else registry, start)
+    manager = ModelManager(FakeRegistry(*entries) if registry is None else registry, start, memory)
     settings = settings or Settings(bind="127.0.0.1:0")
     listener = listen(settings.bind)
     server = uvicorn.Server(uvicorn_config(create_app(manager, settings), settings))

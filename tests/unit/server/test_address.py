@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from shimmy.server import address
-from shimmy.server.address import BindError, listen, url_of
+from shimmy.server.address import BindError, listen, url_of, url_of_bind
 
 
 def test_an_explicit_port_is_kept() -> None:
@@ -60,3 +60,17 @@ def test_urls_for_wildcards_and_ipv6() -> None:
         assert url_of(everywhere).startswith("http://127.0.0.1:")
     with listen("[::1]:0") as six:
         assert url_of(six).startswith("http://[::1]:")
+
+
+@pytest.mark.parametrize(
+    ("bind", "url"),
+    [
+        ("auto", "http://127.0.0.1:11435"),
+        ("127.0.0.1:80", "http://127.0.0.1:80"),
+        ("0.0.0.0:8080", "http://127.0.0.1:8080"),
+        ("[::]:8080", "http://[::1]:8080"),
+        ("example.org:81", "http://example.org:81"),
+    ],
+)
+def test_where_a_server_listens_that_was_told_so(bind: str, url: str) -> None:
+    assert url_of_bind(bind) == url

@@ -34,7 +34,7 @@ start = RunnerClient.start
 async def start_child(spec, progress=None):
     return await start(spec, progress, command=child)
 manager = module.ModelManager
-module.ModelManager = lambda registry, _: manager(registry, start_child)
+module.ModelManager = lambda registry, _, memory: manager(registry, start_child, memory)
 registry = FakeRegistry(FakeEntry("m", "m.gguf"), FakeEntry("broken", "broken.gguf"))
 def banner(started):
     print(msgspec.json.encode(started).decode(), flush=True)

@@ -12,6 +12,8 @@ class LoadRequest(msgspec.Struct, kw_only=True):
 
     model: str | None = None
     name: str | None = None
+    keep_alive: str | float | None = None
+    """How long it stays loaded when nobody uses it, as Ollama's: seconds, or "5m"; negative: for ever. Of a load."""
 
 
 class ModelLine(msgspec.Struct, kw_only=True):
@@ -66,6 +68,14 @@ class ModelState(msgspec.Struct, kw_only=True):
     in_use: int
     last_used: float | None
     error: str | None
+    pinned: bool = False
+    """Neither time nor other models unload it."""
+    expires_at: float | None = None
+    """When it is unloaded if nobody uses it any more; null: never, or it is not loaded."""
+    memory_bytes: int | None = None
+    """What its process takes, as measured last: a part only of pages that it shares with others."""
+    vram_bytes: int | None = None
+    """What its load took of the GPUs."""
     size_bytes: int | None = None
     n_ctx: int | None = None
     backend: str | None = None

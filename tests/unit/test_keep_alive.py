@@ -7,7 +7,7 @@ import math
 import pytest
 
 from shimmy.errors import InvalidRequestError
-from shimmy.server.keep_alive import keep_alive_seconds
+from shimmy.keep_alive import keep_alive_seconds
 
 
 @pytest.mark.parametrize(

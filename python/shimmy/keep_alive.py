@@ -1,4 +1,4 @@
-"""Ollama's keep_alive: how long a model stays loaded after a request."""
+"""How long a model stays loaded that nobody uses: what settings, options and Ollama's keep_alive say."""
 
 from __future__ import annotations
 
