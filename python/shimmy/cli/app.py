@@ -14,10 +14,13 @@ from shimmy.cli.generate import generate
 from shimmy.cli.gpu_info import gpu_info
 from shimmy.cli.init import init
 from shimmy.cli.list_models import list_models
+from shimmy.cli.load import load
 from shimmy.cli.options import Options
 from shimmy.cli.probe import probe
+from shimmy.cli.ps import ps
 from shimmy.cli.pull import pull
 from shimmy.cli.serve import serve
+from shimmy.cli.unload import unload
 from shimmy.cli.version import version_text
 
 # Typer exports only this subclass of the error that it raises for every wrong command line.
@@ -79,6 +82,9 @@ def _before_commands(context: typer.Context, options: Options, **_: Any) -> None
 app.callback()(with_global_options(_before_commands, shimmy))
 app.command("serve")(command(serve))
 app.command("list")(command(list_models))
+app.command("ps")(command(ps))
+app.command("load")(command(load))
+app.command("unload")(command(unload))
 app.command("discover")(command(discover))
 app.command("probe")(command(probe))
 app.command("generate")(command(generate))

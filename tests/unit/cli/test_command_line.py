@@ -15,7 +15,7 @@ from typer.testing import Result
 import shimmy
 
 Run = Callable[..., Result]
-COMMANDS = ("serve", "list", "discover", "probe", "generate", "bench", "gpu-info")
+COMMANDS = ("serve", "ps", "load", "unload", "list", "discover", "probe", "generate", "bench", "gpu-info")
 
 
 def python(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -79,6 +79,10 @@ def test_version_without_the_extension(run: Run) -> None:
         (["list", "--log-level", "loud"], "debug, info, warning, error"),
         (["serve", "--bind", "here"], "HOST:PORT"),
         (["serve", "--kv-cache-disk", "much"], "kv_cache_disk"),
+        (["serve", "--keep-alive", "soon"], "keep_alive must be a number of seconds"),
+        (["serve", "--memory-budget", "much"], "memory_budget: 'much' is no amount of memory"),
+        (["serve", "--preload", "65"], "preload"),
+        (["ps", "--url", "ftp://x"], "it must be like http://127.0.0.1:11435"),
         (["serve", "--model-path", "no.gguf"], "no.gguf does not exist"),
         (["generate", "nope", "--prompt", "x"], "available: shimmy-mini"),
         (["probe", "shimy-mini"], "Did you mean 'shimmy-mini'?"),
