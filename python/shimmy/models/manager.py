@@ -166,10 +166,10 @@ class ModelManager:
         return identity_of(entry) if entry.engine == engine else None
 
     async def has_place(self, name: str) -> bool:
-        """Whether a model could be loaded now without another one making way. Raises as `status`, and what
+        """Whether a model is loaded, or could be now without another one making way. Raises as `status`, and what
         `ModelEntry.load_spec` raises.
         """
-        return await self._room.has_place(self.registry.get(name))
+        return self.loaded(name) is not None or await self._room.has_place(self.registry.get(name))
 
     def status(self, name: str) -> ModelStatus:
         """Raises ModelNotFoundError for a name that the registry does not have."""

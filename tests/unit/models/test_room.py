@@ -247,6 +247,7 @@ def test_a_model_has_a_place_while_nobody_has_to_go(tmp_path: Path) -> None:
         await manager.get("a")
         assert not await manager.has_place("c")
         assert not await manager.has_place("huge")
+        assert await manager.has_place("a")
 
     run(tmp_path, test)
 
