@@ -24,8 +24,8 @@ PROCESS_BYTES = 24 * _MIB
 _GPU_PROCESS = 256 * _MIB
 """What a GPU's driver adds to it."""
 _BATCH = 512  # tokens that are computed at once
-_SEQUENCES = 16  # that the engine runs at once
-_OUTPUTS = _SEQUENCES + 64  # rows of logits that a step of the engine has at most
+_SEQUENCES, _GPU_SEQUENCES = 16, 64  # that the engine runs at once
+_MORE_OUTPUTS = 64  # rows of logits that a step has beside one of each sequence
 _CELLS = 256  # llama.cpp makes cells by so many
 _TYPE_BYTES = {
     "f32": 4.0,
@@ -139,7 +139,8 @@ def _cost(header: GgufHeader, n_bytes: int, spec: LoadSpec, *, gpu: bool) -> Mod
     )
     n_vocab = _vocabulary(header)
     # A step's buffers hold the logits or the activations of the widest layer, whichever is more.
-    logits = 4.0 * (_OUTPUTS * n_vocab + _BATCH * n_embd)
+    sequences = _GPU_SEQUENCES if gpu else _SEQUENCES
+    logits = 4.0 * ((sequences + _MORE_OUTPUTS) * n_vocab + _BATCH * n_embd)
     activations = 4.0 * _BATCH * (2 * number("feed_forward_length") + 8 * n_embd)
     layers = spec.model.get("n_gpu_layers", -1)
     offloaded = n_layer + 1 if layers < 0 else min(layers, n_layer + 1)
@@ -147,7 +148,7 @@ def _cost(header: GgufHeader, n_bytes: int, spec: LoadSpec, *, gpu: bool) -> Mod
     return ModelCost(
         weights=n_bytes + repacked,
         cell=cell if causal else 0,
-        compute=max(logits, activations) + 4.0 * _SEQUENCES * n_vocab,
+        compute=max(logits, activations) + 4.0 * sequences * n_vocab,
         compute_cell=2.0 * _BATCH,
         n_ctx=spec.context.get("n_ctx") if causal else n_ctx_train,
         n_ctx_train=n_ctx_train,
