@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,6 +10,9 @@ from shimmy.discovery.local_model import LocalModel
 from shimmy.errors import ModelNotFoundError
 from shimmy.library.library import Library
 from shimmy.model_info import LoadSpec
+from shimmy.models.auto_name import Tell
+from shimmy.models.need import Need
+from shimmy.models.virtual_names import Listed
 from shimmy.request_defaults import RequestDefaults
 from shimmy.settings import Settings
 
@@ -29,6 +33,7 @@ class FakeEntry:
     pinned: bool = False
 
     record = None
+    abilities = frozenset({"chat", "completion"})
 
     @property
     def engine(self) -> str:
@@ -63,6 +68,15 @@ class FakeRegistry:
 
     def entries(self) -> list[FakeEntry]:
         return list(self._entries.values())
+
+    def settle(self, name: str, need: Callable[[], Need]) -> None:
+        pass
+
+    def observe(self, tell: Tell) -> None:
+        pass
+
+    def virtual_names(self) -> list[Listed]:
+        return []
 
     def fall_back(self, name: str, failed: str) -> bool:
         return False

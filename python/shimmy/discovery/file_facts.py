@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import msgspec
 
+from shimmy.discovery.abilities import of_metadata
 from shimmy.discovery.classify import Kind, classify
 from shimmy.discovery.gguf_header import GgufHeader
 from shimmy.discovery.quantization import quantization
 
-FACTS_VERSION = 1
+FACTS_VERSION = 2
 """To be raised when the fields here, or the rules by which they are told from a header, change."""
 
 _MOST = 2**63 - 1
@@ -28,6 +29,7 @@ class FileFacts(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=F
     has_chat_template: bool
     base_models: tuple[str, ...]
     split_count: int
+    abilities: tuple[str, ...]
 
 
 def facts_of(header: GgufHeader) -> FileFacts:
@@ -45,6 +47,7 @@ def facts_of(header: GgufHeader) -> FileFacts:
         has_chat_template="tokenizer.chat_template" in header.metadata,
         base_models=_base_models(header),
         split_count=header.integer("split.count") or 1,
+        abilities=of_metadata(header.metadata),
     )
 
 

@@ -32,6 +32,8 @@ class LocalModel(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     n_ctx_train: int | None = None
     tokenizer: str | None = None
     has_chat_template: bool = False
+    abilities: tuple[str, ...] = ()
+    """tools, thinking and insert, as its file tells."""
     base_models: tuple[str, ...] = ()
     """For an adapter: the names of what it was trained on."""
     adapters: dict[str, Path] = {}
@@ -67,6 +69,7 @@ def describe(
         n_ctx_train=first.n_ctx_train,
         tokenizer=first.tokenizer,
         has_chat_template=first.has_chat_template,
+        abilities=first.abilities,
         base_models=first.base_models,
     )
 

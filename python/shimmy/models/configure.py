@@ -120,6 +120,7 @@ def configured(
         defaults=_over(own, entry.defaults, {name: scale for name, scale in lora.items() if scale}),
         draft=draft,
         pinned=own.pinned,
+        capabilities=own.capabilities,
         fault="; ".join([*([entry.fault] if entry.fault else []), *faults]) or None,
     )
 

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from shimmy.discovery.abilities import of_kind, of_template
 from shimmy.discovery.classify import Kind
 from shimmy.discovery.local_model import LocalModel
 from shimmy.errors import ModelLoadError
@@ -36,6 +37,8 @@ class ModelEntry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What applies to requests that say nothing."""
     draft: Path | None = None
     """A model that proposes tokens for it."""
+    capabilities: tuple[str, ...] | None = None
+    """What its settings say it can do; None: what its file tells."""
     record: Record | None = None
     """How shimmy came by it, and what it is asked with; None for what was found or given."""
     shared: str | None = None
@@ -66,6 +69,16 @@ class ModelEntry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     @property
     def kind(self) -> Kind:
         return self.model.kind
+
+    @property
+    def abilities(self) -> frozenset[str]:
+        """chat, completion, embedding, rerank, tools, thinking, insert: what `auto` may choose it for."""
+        if self.capabilities is not None:
+            return frozenset(self.capabilities)
+        own = self.model.abilities
+        if self.record is not None and self.record.template is not None:
+            own = (*of_template(self.record.template), *(word for word in own if word == "insert"))
+        return frozenset((*of_kind(self.kind), *own))
 
     def load_spec(self) -> LoadSpec:
         """How to load it, with the settings applied. Raises InvalidRequestError for a bad chat_template setting,

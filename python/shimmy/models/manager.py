@@ -13,6 +13,7 @@ import msgspec
 from shimmy.engine_client import EngineClient
 from shimmy.errors import ModelLoadError, ModelNotFoundError, ModelNotReadyError, ShimmyError
 from shimmy.model_info import EngineStats, ModelInfo
+from shimmy.models.auto_name import Presence
 from shimmy.models.entry import ModelEntry
 from shimmy.models.memory import Memory
 from shimmy.models.registry import Registry
@@ -23,6 +24,8 @@ from shimmy.models.supervisor import Starter, Supervisor
 from shimmy.runner import RunnerClient
 
 _STATS_SECONDS = 1.0
+_SHY_SECONDS = 300.0
+"""How long after a failed load `auto` takes another model first."""
 
 logger = logging.getLogger("shimmy.models")
 
@@ -61,6 +64,7 @@ class ModelManager:
         self._freeing: set[asyncio.Future[bool]] = set()
         self._room = Room(memory, self._slots, self._leaving, self._detach)
         self._closed = False
+        registry.observe(self._presence)
 
     @asynccontextmanager
     async def use(self, name: str, keep_alive: float | None = None) -> AsyncIterator[EngineClient]:
@@ -192,6 +196,15 @@ class ModelManager:
         leases = [slot.lease for slot in self._slots.values() if slot.lease is not None]
         await asyncio.gather(*(lease.client.close() for lease in [*leases, *self._leaving]))
 
+    def _presence(self, entry: ModelEntry) -> Presence:
+        slot = self._slots.get(entry.engine)
+        if slot is None:
+            return Presence("unloaded")
+        if slot.loading is not None or slot.lease is not None:
+            return Presence("loaded", None if slot.lease is None else slot.lease.client.info.n_ctx)
+        shy = slot.error is not None and time.monotonic() < slot.failed_at + _SHY_SECONDS
+        return Presence("failed" if shy else "unloaded")
+
     def _slot(self, name: str) -> Slot | None:
         """Also of a model whose file has gone since it was loaded. ModelNotFoundError for one that never was."""
         return self._slots.get(name) or self._slots.get(self.registry.get(name).engine)
@@ -253,6 +266,8 @@ class ModelManager:
             return slot.lease
         finally:
             slot.loading = None
+            if slot.lease is None:
+                slot.failed_at = time.monotonic()
             slot.reserved = NOTHING
             slot.settle()
 

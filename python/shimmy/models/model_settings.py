@@ -5,13 +5,15 @@ from __future__ import annotations
 import difflib
 import sys
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Meta
 
 from shimmy.errors import InvalidRequestError
 from shimmy.keep_alive import keep_alive_seconds
+from shimmy.models.auto_choice import AutoSettings
+from shimmy.models.need import Ability
 from shimmy.models.toml_lines import line_of
 from shimmy.models.virtual_names import VirtualName
 from shimmy.placement import Placement
@@ -55,6 +57,8 @@ class ModelSettings(Placement, frozen=True, kw_only=True):
     """How long it stays loaded when nobody uses it: seconds, or a duration; negative: for ever, 0: not at all."""
     pinned: bool = False
     """Only who asks for it unloads it: neither time nor other models do."""
+    capabilities: Annotated[tuple[Ability, ...], Meta(min_length=1)] | None = None
+    """What `auto` may choose it for, instead of what its file tells."""
 
 
 class SettingsFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,6 +67,7 @@ class SettingsFile(msgspec.Struct, frozen=True, kw_only=True):
     path: Path
     models: dict[str, ModelSettings] = {}
     names: dict[str, VirtualName] = {}
+    auto: AutoSettings | None = None
 
     def file(self, text: str) -> Path:
         """A path in it, relative to its folder, with "~" expanded."""
@@ -92,7 +97,7 @@ def load_model_settings(path: Path, *, required: bool) -> SettingsFile:
     except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise SettingsError(f"model settings {path}: {error}") from error
     document = _Document(path, text)
-    document.check_keys(tables, ("models", "names"), ())
+    document.check_keys(tables, ("models", "names", "auto"), ())
     models = document.table(tables.get("models", {}), ("models",))
     names = document.table(tables.get("names", {}), ("names",))
     read = SettingsFile(
@@ -100,6 +105,10 @@ def load_model_settings(path: Path, *, required: bool) -> SettingsFile:
         models={name: document.struct(ModelSettings, table, ("models", name)) for name, table in models.items()},
         names={name: document.struct(VirtualName, table, ("names", name)) for name, table in names.items()},
     )
+    if "auto" in tables:
+        if "auto" in names:
+            raise document.error(("names", "auto"), "names.auto and auto exclude each other: both say what auto means")
+        read = msgspec.structs.replace(read, auto=document.struct(AutoSettings, tables["auto"], ("auto",)))
     _check_aliases(document, read.models)
     _check_keep_alive(document, read.models)
     for name, virtual in read.names.items():
@@ -136,11 +145,22 @@ class _Document:
         table = self.table(value, place)
         self.check_keys(table, kind.__struct_fields__, place)
         hints = get_type_hints(kind, include_extras=True)
-        return kind(**{key: self._field(hints[key], item, (*place, key)) for key, item in table.items()})
+        fields = {key: self._field(hints[key], item, (*place, key)) for key, item in table.items()}
+        try:
+            return kind(**fields)
+        except TypeError as error:  # a field that has no default is missing
+            raise self.error(place, f"{_dotted(place)}: {str(error).lower()}") from error
 
     def _field(self, kind: Any, value: Any, place: tuple[str, ...]) -> Any:
         if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
             return self.struct(kind, value, place)
+        if (
+            get_origin(kind) is dict
+            and isinstance(inner := get_args(kind)[1], type)
+            and issubclass(inner, msgspec.Struct)
+        ):
+            tables = self.table(value, place)
+            return {name: self.struct(inner, table, (*place, name)) for name, table in tables.items()}
         try:
             return msgspec.convert(value, kind, str_keys=True)
         except msgspec.ValidationError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -21,11 +21,14 @@ from shimmy.discovery.walk import Problem, Root
 from shimmy.errors import InvalidRequestError, ModelLoadError, ModelNotFoundError
 from shimmy.library.library import Library
 from shimmy.library.record import Record
+from shimmy.models.auto_choice import AutoSettings
+from shimmy.models.auto_name import AUTO, AutoName, Presence, Tell
 from shimmy.models.configure import configured, new_entry
 from shimmy.models.entry import ModelEntry
 from shimmy.models.model_settings import SettingsFile, load_model_settings
+from shimmy.models.need import Need
 from shimmy.models.shelf import Shelf, check_loadable, sharing
-from shimmy.models.virtual_names import VirtualName, remember, remembered
+from shimmy.models.virtual_names import Listed, VirtualName, fall_back, remember, remembered
 from shimmy.settings import Settings, SettingsError, data_path, library_path, model_settings_path
 
 DEMO_NAME = "shimmy-mini"
@@ -54,7 +57,8 @@ class Registry:
         self.library = library or Library(library_path(settings))
         self._scanner = Scanner(FactsCache(cache_path() if roots is None else None))
         self._scanning = threading.Lock()
-        self._index = _Index({}, {}, Scan([], []))
+        self._tell: Tell = lambda entry: Presence("unloaded")
+        self._index = _Index({}, {}, Scan([], []), AutoName([], AutoSettings()))
         self.rescan()
 
     @property
@@ -90,12 +94,10 @@ class Registry:
         the closest one.
         """
         index = self._index
-        # Ollama's clients add the tag that it takes for granted, or leave it out.
-        untagged = name.removesuffix(":latest")
-        for known in dict.fromkeys((name, untagged, f"{untagged}:latest")):
+        for known in _spellings(name):
             entry = index.find(known)
-            if entry is None and known in index.virtual:
-                entry = _chosen(known, index)
+            if entry is None and index.is_virtual(known):
+                entry = self._chosen(known, index, Need)
             if entry is None and known == DEMO_NAME:
                 entry = self._demo()
             if entry is not None:
@@ -110,22 +112,47 @@ class Registry:
                 f"model {name!r} exists and is not shimmy's to replace: take another name", "model"
             )
 
-    def virtual_names(self) -> list[str]:
-        """The names that stand for one of several models; what `get` gives for one has a name of its own."""
-        return list(self._index.virtual)
+    def settle(self, name: str, need: Callable[[], Need]) -> None:
+        """Choose what `auto` means for the rest of this request, unless that is chosen already. Without it, it means a
+        model to chat with. Nothing for other names. InvalidRequestError when no model can do what is needed.
+        """
+        index = self._index
+        for known in _spellings(name):
+            if index.find(known) is not None:
+                return
+            if known == AUTO and index.is_virtual(known):
+                self._chosen(known, index, need)
+
+    def observe(self, tell: Tell) -> None:
+        """Ask `tell` whether a model is loaded."""
+        self._tell = tell
+
+    def virtual_names(self) -> list[Listed]:
+        """The names that mean one of several models now, of those that generate text: auto last, where it is configured
+        or there is a choice.
+        """
+        index = self._index
+        listed = []
+        for name, virtual in index.virtual.items():
+            if index.find(name) is None:
+                there = [entry for one in virtual.models() if (entry := index.find(one)) and entry.fault is None]
+                listed += _listed(name, "fallback" if virtual.fallback else "split", there)
+        there = [entry for entry in index.entries.values() if entry.fault is None]
+        if index.is_virtual(AUTO) and AUTO not in index.virtual and (index.configured or len(there) > 1):
+            listed += _listed(AUTO, "auto", there)
+        return listed
 
     def fall_back(self, name: str, failed: str) -> bool:
-        """When `name` is a list to fall back along, make it mean what comes after `failed` for the rest of this
+        """When `name` is one that may mean another model than `failed`, make it mean the next for the rest of this
         request. False when there is nothing more.
         """
         index = self._index
-        name = name if name in index.virtual else name.removesuffix(":latest")
-        virtual = None if index.find(name) else index.virtual.get(name)
-        if virtual is None:
-            return False
-        listed = next((one for one in virtual.models() if (found := index.find(one)) and found.name == failed), failed)
-        following = index.find(virtual.after(listed, index.usable) or "")
-        return following is not None and remember(name, following.name)
+        for known in _spellings(name):
+            if index.find(known) is not None:
+                return False
+            if index.is_virtual(known) and remembered(known) == failed:
+                return fall_back(known) is not None
+        return False
 
     def rescan(self) -> None:
         """Search the folders again. Entries that were handed out stay as they are.
@@ -159,10 +186,29 @@ class Registry:
             entries = sharing(entries)
             problems += [Problem(entry.path, entry.fault) for entry in entries.values() if entry.fault]
             aliases = _aliases(entries, problems)
-            index = _Index(entries, aliases, Scan(scan.models, problems), file.names)
+            auto = AutoName(entries.values(), file.auto or AutoSettings())
+            index = _Index(
+                entries, aliases, Scan(scan.models, problems), auto, file.names, configured=file.auto is not None
+            )
+            problems += [Problem(file.path, message) for message in auto.unmatched()]
+            if file.auto is not None and index.find(AUTO) is not None:
+                problems.append(Problem(file.path, "auto: a model is called so, which is what the name means"))
             for name, virtual in file.names.items():
                 problems += [Problem(file.path, message) for message in _complaints(name, virtual, index)]
             self._index = index
+
+    def _chosen(self, name: str, index: _Index, need: Callable[[], Need]) -> ModelEntry | None:
+        """What a virtual name means in this request."""
+        entry = index.find(remembered(name) or "")
+        if entry is not None:
+            return entry
+        virtual = index.virtual.get(name)
+        order = index.auto.order(need(), self._tell) if virtual is None else virtual.order(index.usable)
+        found = [entry.name for one in order if (entry := index.find(one)) is not None]
+        if not found:
+            return None
+        remember(name, found[0], found[1:])
+        return index.find(found[0])
 
     def _settings_file(self) -> SettingsFile:
         if self._settings_path is None:
@@ -242,11 +288,18 @@ class _Index(msgspec.Struct, frozen=True):
     aliases: Mapping[str, str]
     """Lower-case name -> name."""
     scan: Scan
+    auto: AutoName
     virtual: Mapping[str, VirtualName] = {}
+    configured: bool = False
+    """There are rules for auto."""
 
     def find(self, name: str) -> ModelEntry | None:
         """By its own name or an alias."""
         return self.entries.get(name) or self.entries.get(self.aliases.get(name.lower(), ""))
+
+    def is_virtual(self, name: str) -> bool:
+        """A model's own name or alias never is."""
+        return self.find(name) is None and (name in self.virtual or name == AUTO)
 
     def usable(self, name: str) -> bool:
         entry = self.find(name)
@@ -294,13 +347,26 @@ def _aliases(entries: Mapping[str, ModelEntry], problems: list[Problem]) -> dict
     return aliases
 
 
-def _chosen(name: str, index: _Index) -> ModelEntry | None:
-    """What a virtual name means in this request."""
-    chosen = remembered(name) or index.virtual[name].choose(index.usable)
-    entry = index.find(chosen) if chosen is not None else None
-    if entry is not None:
-        remember(name, entry.name)
-    return entry
+def _spellings(name: str) -> list[str]:
+    """Ollama's clients add the tag that it takes for granted, or leave it out."""
+    untagged = name.removesuffix(":latest")
+    return list(dict.fromkeys((name, untagged, f"{untagged}:latest")))
+
+
+def _listed(name: str, chooses: str, entries: Sequence[ModelEntry]) -> list[Listed]:
+    able = [entry for entry in entries if entry.kind in GENERATIVE]
+    if not able:
+        return []
+    join = frozenset.union if chooses == "auto" else frozenset.intersection
+    return [
+        Listed(
+            name=name,
+            chooses=chooses,
+            models=tuple(entry.name for entry in able),
+            created=max(entry.created for entry in able),
+            abilities=tuple(sorted(join(*(entry.abilities for entry in able)))),
+        )
+    ]
 
 
 def _complaints(name: str, virtual: VirtualName, index: _Index) -> list[str]:

@@ -70,6 +70,8 @@ class Slot:
         self.in_use = 0
         self.last_used: float | None = None
         self.loaded_at = 0.0
+        self.failed_at = 0.0
+        """As time.monotonic tells it."""
 
     def state(self) -> State:
         if self.loading is not None:

@@ -9,8 +9,9 @@ import msgspec
 from starlette.routing import BaseRoute, Route
 
 from shimmy.errors import InvalidRequestError
+from shimmy.models.virtual_names import answering
 from shimmy.output import RequestOutput
-from shimmy.request import GenerateRequest
+from shimmy.request import ChatPrompt, GenerateRequest
 from shimmy.server import sse
 from shimmy.server.anthropic_answer import EventWriter, message, new_id
 from shimmy.server.anthropic_conversation import messages_of, prompt_of, schema_of
@@ -60,22 +61,28 @@ class AnthropicRoutes:
         body = decode(call.body, MessagesRequest)
         message_id = new_id("msg")
         stream = await self._open(message_id, body, call)
+        model = answering(body.model)
         if not body.stream:
             whole = await collect(stream)
-            return Reply(message(message_id, body.model, whole, body.max_tokens, body.session_id))
-        writer = EventWriter(message_id, body.model, body.max_tokens, body.session_id)
+            return Reply(message(message_id, model, whole, body.max_tokens, body.session_id))
+        writer = EventWriter(message_id, model, body.max_tokens, body.session_id)
         return StreamReply(sse.MEDIA_TYPE, OutputParts(stream, writer.write), _error_event, PING)
 
     async def _open(self, message_id: str, body: MessagesRequest, call: Call) -> AsyncIterator[RequestOutput]:
         """The outputs of the answer, which the session remembers when there is one."""
         if body.session_id is None:
-            request = message_request(message_id, body)
+            request = self._settled(message_request(message_id, body), body)
             (stream,) = (await self._backend.open(body.model, [request], call.stack)).streams
             return stream
         session = await call.stack.enter_async_context(self._sessions.use(body.session_id))
-        request = message_request(message_id, body, session.messages)
+        request = self._settled(message_request(message_id, body, session.messages), body)
         (stream,) = (await self._backend.open(body.model, [request], call.stack)).streams
         return remembered(stream, session, messages_of(body), message_id)
+
+    def _settled(self, request: GenerateRequest, body: MessagesRequest) -> GenerateRequest:
+        thinking = isinstance(request.prompt, ChatPrompt) and request.prompt.enable_thinking
+        self._backend.settle(body.model, request, thinking=thinking)
+        return request
 
     @Operation(
         Family.ANTHROPIC,

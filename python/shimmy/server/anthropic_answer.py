@@ -10,11 +10,11 @@ from typing import Any
 import msgspec
 from msgspec import UNSET
 
-from shimmy.models.entry import ModelEntry
 from shimmy.output import RequestOutput, ToolCallDelta, Usage
 from shimmy.server import sse
 from shimmy.server.chat_answer import arguments_of, calls_of, usage_of
 from shimmy.server.schemas.anthropic import Block, Message, MessageUsage, ModelInfoOut, ModelPage
+from shimmy.server.schemas.models import ModelObject
 
 _ENCODER = msgspec.json.Encoder()
 _STOP_REASONS = {"stop": "end_turn", "tool_calls": "tool_use", "deadline": "max_tokens", "cancelled": "end_turn"}
@@ -67,18 +67,17 @@ def stop_reason_of(output: RequestOutput, max_tokens: int) -> tuple[str, str | N
     return _STOP_REASONS[output.finish_reason or "stop"], None
 
 
-def model_info(entry: ModelEntry) -> ModelInfoOut:
-    created = datetime.fromtimestamp(entry.created, timezone.utc).isoformat().replace("+00:00", "Z")
-    return ModelInfoOut(id=entry.name, display_name=entry.name, created_at=created)
+def model_info(model: ModelObject) -> ModelInfoOut:
+    created = datetime.fromtimestamp(model.created, timezone.utc).isoformat().replace("+00:00", "Z")
+    return ModelInfoOut(id=model.id, display_name=model.id, created_at=created)
 
 
-def model_page(entries: Sequence[ModelEntry]) -> ModelPage:
+def model_page(models: Sequence[ModelObject]) -> ModelPage:
     """All models on one page."""
-    names = [entry.name for entry in entries]
     return ModelPage(
-        data=[model_info(entry) for entry in entries],
-        first_id=names[0] if names else None,
-        last_id=names[-1] if names else None,
+        data=[model_info(model) for model in models],
+        first_id=models[0].id if models else None,
+        last_id=models[-1].id if models else None,
     )
 
 

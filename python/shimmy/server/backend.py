@@ -11,6 +11,7 @@ import msgspec
 
 from shimmy.engine_client import EngineClient
 from shimmy.models.manager import ModelManager
+from shimmy.models.need import need_of, need_of_prompt
 from shimmy.output import RequestOutput
 from shimmy.request import ChatPrompt, GenerateRequest
 from shimmy.server import context_header
@@ -50,9 +51,14 @@ class Backend:
 
         Where a request says nothing the model's own defaults apply, then `sampling`, those of its route.
         """
+        self.settle(model, requests[0])
         client = await stack.enter_async_context(self.manager.use(model))
         requests = [self.completed(model, request, sampling, index) for index, request in enumerate(requests)]
         return Running(client, [await self._start(model, client, request, stack) for request in requests])
+
+    def settle(self, model: str, request: GenerateRequest, *, thinking: bool = False) -> None:
+        """Choose what `model` means if that is `auto`, before anything else uses it. `thinking`: see `need_of`."""
+        self.manager.registry.settle(model, lambda: need_of(request, thinking=thinking))
 
     async def go_on(
         self, tracked: TrackedRequest, request: GenerateRequest, stack: AsyncExitStack
@@ -73,6 +79,7 @@ class Backend:
 
     def conversation(self, model: str, prompt: ChatPrompt) -> ChatPrompt:
         """What a request for `prompt` is computed from: with the model's own system message, if it has one."""
+        self.manager.registry.settle(model, lambda: need_of_prompt(prompt))
         return self.manager.registry.get(model).defaults.conversation(prompt)
 
     async def _start(

@@ -14,6 +14,8 @@ from shimmy.context_policy import ERROR
 from shimmy.embedding import Embeddings, EmbedRequest, RerankRequest
 from shimmy.errors import InvalidRequestError
 from shimmy.models.manager import ModelManager
+from shimmy.models.need import Need
+from shimmy.models.virtual_names import answering
 from shimmy.server.endpoint import Call, Endpoint, Reply
 from shimmy.server.errors import openai_error
 from shimmy.server.operation import JSON, MODEL_ERRORS, Family, Operation
@@ -69,6 +71,7 @@ class EmbeddingRoutes:
                 "context_policy",
             )
         request = EmbedRequest(input=prompts_of(body.input, "input", MAX_INPUTS), dimensions=body.dimensions)
+        self._manager.registry.settle(body.model, lambda: Need(task="embedding"))
         client = await call.stack.enter_async_context(self._manager.use(body.model))
         name = self._manager.registry.get(body.model).name
         embedded = await client.embed(request)
@@ -97,6 +100,7 @@ class EmbeddingRoutes:
         else:
             documents = [one if isinstance(one, str) else one.text for one in body.documents or ()]
         model = self._ranker() if body.model is None else body.model
+        self._manager.registry.settle(model, lambda: Need(task="rerank"))
         client = await call.stack.enter_async_context(self._manager.use(model))
         request = RerankRequest(
             query=body.query, documents=documents, top_n=body.top_n, raw_scores=bool(body.raw_scores)
@@ -114,7 +118,7 @@ class EmbeddingRoutes:
         for result in results if body.return_documents else ():
             result.document = DocumentOut(documents[result.index])
         usage = PromptUsage(ranking.prompt_tokens, ranking.prompt_tokens)
-        return Reply(msgspec.json.encode(RankList(model=model, usage=usage, results=results)))
+        return Reply(msgspec.json.encode(RankList(model=answering(model), usage=usage, results=results)))
 
     def _ranker(self) -> str:
         """The reranker, where the caller names none: text-embeddings-inference serves one model only."""
@@ -131,7 +135,7 @@ def _answer(embedded: Embeddings, body: EmbeddingsRequest) -> bytes:
     as_text = body.encoding_format == "base64"
     data = [EmbeddingOut(index=k, embedding=_encoded(embedded, k, as_text)) for k in range(len(embedded))]
     usage = PromptUsage(embedded.prompt_tokens, embedded.prompt_tokens)
-    return msgspec.json.encode(EmbeddingList(data=data, model=body.model, usage=usage))
+    return msgspec.json.encode(EmbeddingList(data=data, model=answering(body.model), usage=usage))
 
 
 def _encoded(embedded: Embeddings, index: int, as_text: bool) -> str | list[float] | list[list[float]]:

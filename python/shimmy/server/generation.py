@@ -11,6 +11,7 @@ from typing import NamedTuple, TypeVar
 
 from shimmy.engine_client import PouringStream
 from shimmy.errors import InvalidRequestError, ShimmyError
+from shimmy.models.virtual_names import answering
 from shimmy.output import RequestOutput
 from shimmy.request import ChatPrompt, GenerateRequest
 from shimmy.runner.merge import merge_outputs
@@ -32,6 +33,10 @@ class Identity(NamedTuple):
     @classmethod
     def new(cls, prefix: str, model: str, version: str) -> Identity:
         return cls(f"{prefix}-{secrets.token_hex(12)}", int(time.time()), model, f"shimmy-{version}")
+
+    def answered(self) -> Identity:
+        """With the model that a virtual name turned out to mean."""
+        return self._replace(model=answering(self.model))
 
 
 def generate_request(

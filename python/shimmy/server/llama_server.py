@@ -13,6 +13,8 @@ from starlette.routing import BaseRoute, Route
 from shimmy.discovery.gguf_header import read_header
 from shimmy.engine_client import EngineClient
 from shimmy.errors import InvalidRequestError, ModelNotReadyError
+from shimmy.models.need import Need
+from shimmy.models.virtual_names import answering
 from shimmy.request import ChatPrompt, GenerateRequest
 from shimmy.server import sse
 from shimmy.server.backend import Backend
@@ -160,6 +162,7 @@ class LlamaServerRoutes:
     async def _infill(self, call: Call) -> Reply | StreamReply:
         body = decode(call.body, InfillRequest)
         name = self._name(body.model)
+        self._manager.registry.settle(name, lambda: Need(task="completion", insert=True))
         client = await self._use(name, call)
         extra = "".join(f"{one.filename or 'file'}\n{one.text}\n" for one in body.input_extra or ())
         prefix = extra + body.input_prefix + (body.prompt or "")
@@ -172,6 +175,7 @@ class LlamaServerRoutes:
         self, name: str, request: GenerateRequest, call: Call, *, stream: bool, tokens: bool
     ) -> Reply | StreamReply:
         (outputs,) = (await self._backend.open(name, [request], call.stack)).streams
+        name = answering(name)
         if not stream:
             return Reply(raw_completion(name, await collect(outputs), tokens=tokens))
         parts = OutputParts(outputs, partial(raw_event, name, tokens=tokens))

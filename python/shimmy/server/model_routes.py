@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import msgspec
 from starlette.requests import Request
@@ -13,6 +14,7 @@ from shimmy.keep_alive import keep_alive_seconds
 from shimmy.model_info import EngineStats
 from shimmy.models.entry import ModelEntry
 from shimmy.models.manager import ModelManager, ModelStatus
+from shimmy.models.virtual_names import Listed
 from shimmy.server.endpoint import Call, Endpoint, Reply, StreamReply, reading
 from shimmy.server.errors import native_error
 from shimmy.server.load_progress import load_events
@@ -64,7 +66,9 @@ class ModelRoutes:
         return Discovered(sum(line.source == "discovered" for line in lines), lines)
 
     def _lines(self) -> list[ModelLine]:
-        return [_line(entry, self._manager.status(entry.name)) for entry in self._manager.registry.entries()]
+        registry = self._manager.registry
+        lines = [_line(entry, self._manager.status(entry.name)) for entry in registry.entries()]
+        return [*lines, *(_virtual_line(one, lines) for one in registry.virtual_names())]
 
     @Operation(
         Family.SHIMMY,
@@ -177,6 +181,27 @@ def _line(entry: ModelEntry, status: ModelStatus) -> ModelLine:
         adapters=sorted(entry.adapters),
         aliases=list(entry.aliases),
         state=status.state,
+        capabilities=sorted(entry.abilities),
+    )
+
+
+def _virtual_line(virtual: Listed, lines: Sequence[ModelLine]) -> ModelLine:
+    states = {line.state for line in lines if line.name in virtual.models}
+    return ModelLine(
+        name=virtual.name,
+        size_bytes=0,
+        model_type="virtual",
+        parameter_count="",
+        source="registered",
+        architecture=None,
+        quantization=None,
+        context_length=None,
+        adapters=[],
+        aliases=[],
+        state=next((state for state in ("loaded", "loading", "unloaded") if state in states), "failed"),
+        capabilities=list(virtual.abilities),
+        chooses=virtual.chooses,
+        models=list(virtual.models),
     )
 
 

@@ -7,6 +7,7 @@ import secrets
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 
 from shimmy.errors import InvalidRequestError
+from shimmy.models.virtual_names import answering
 from shimmy.request import ChatPrompt, GenerateRequest
 from shimmy.server.backend import Backend
 from shimmy.server.conversation import messages_of
@@ -54,10 +55,11 @@ class NativeRoutes:
         body = decode(call.body, NativeRequest)
         request = native_request(body)
         (stream,) = (await self._backend.open(body.model, [request], call.stack, NATIVE_DEFAULTS)).streams
+        model = answering(body.model)
         if body.stream is False:
-            return Reply(native_response(body.model, await collect(stream)))
+            return Reply(native_response(model, await collect(stream)))
         lines = "application/x-ndjson" in call.headers.get("accept", "")
-        writer: PartWriter = LineWriter(body.model) if lines else EventWriter()
+        writer: PartWriter = LineWriter(model) if lines else EventWriter()
         return StreamReply(writer.media_type, OutputParts(stream, writer.write), writer.write_error)
 
 

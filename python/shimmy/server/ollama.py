@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 
 import msgspec
 from starlette.requests import Request
@@ -13,6 +14,8 @@ from starlette.routing import BaseRoute, Route
 from shimmy.engine_client import EngineClient
 from shimmy.errors import InvalidRequestError, ModelLoadError, ShimmyError
 from shimmy.keep_alive import keep_alive_seconds
+from shimmy.models.need import Need, need_of
+from shimmy.models.virtual_names import answering
 from shimmy.request import ChatPrompt, GenerateRequest
 from shimmy.server.auth import check_scope
 from shimmy.server.backend import Backend
@@ -31,7 +34,7 @@ from shimmy.server.ollama_answer import (
 )
 from shimmy.server.ollama_conversation import chat_request, conversation_of, engine_request, options_of
 from shimmy.server.ollama_embeddings import Embedded, embed, embeddings_answer
-from shimmy.server.ollama_models import described, process_of, shown
+from shimmy.server.ollama_models import described, process_of, shown, stand_in
 from shimmy.server.operation import JSON, LINES, MODEL_ERRORS, Family, Operation
 from shimmy.server.request_record import current_record
 from shimmy.server.schemas.decoding import decode
@@ -47,6 +50,7 @@ from shimmy.server.schemas.ollama import (
     OllamaModelName,
     OllamaModels,
     OllamaProcesses,
+    OllamaRequest,
     OllamaShow,
     OllamaVersion,
 )
@@ -80,13 +84,13 @@ class OllamaRoutes:
     async def generate(self, call: Call) -> Reply | StreamReply:
         """POST /api/generate, as Ollama's clients mean it."""
         body = decode(call.body, OllamaGenerateRequest)
-        model = self._name(body.model)
         if not body.prompt and not body.suffix:
-            return await self._load(model, generate_shape, body.keep_alive)
+            return await self._load(self._name(body.model), generate_shape, body.keep_alive)
+        model = self._settled(body, lambda: engine_request(body, conversation_of(body) or body.prompt or ""))
         conversation = conversation_of(body)
         begin = time.perf_counter()
         client = await self._use(model, body.keep_alive, call)
-        writer = LineWriter(body.model, generate_shape, time.perf_counter() - begin)
+        writer = LineWriter(answering(model), generate_shape, time.perf_counter() - begin)
         if conversation is not None:
             request = engine_request(body, conversation)
             remembered = conversation if body.context else self._backend.conversation(model, conversation)
@@ -106,13 +110,13 @@ class OllamaRoutes:
     )
     async def _chat(self, call: Call) -> Reply | StreamReply:
         body = decode(call.body, OllamaChatRequest)
-        model = self._name(body.model)
         if not body.messages:
-            return await self._load(model, chat_shape, body.keep_alive)
+            return await self._load(self._name(body.model), chat_shape, body.keep_alive)
+        model = self._settled(body, lambda: chat_request(body))
         request = chat_request(body)
         begin = time.perf_counter()
         await self._use(model, body.keep_alive, call)
-        writer = LineWriter(body.model, chat_shape, time.perf_counter() - begin)
+        writer = LineWriter(answering(model), chat_shape, time.perf_counter() - begin)
         return await self._answer(model, request, writer, body.stream, call)
 
     async def _answer(
@@ -163,7 +167,7 @@ class OllamaRoutes:
             raise InvalidRequestError("input is required", "input")
         texts = [body.input] if isinstance(body.input, str) else body.input
         embedded, seconds, load_seconds = await self._embedded([] if texts == [""] else texts, body, call)
-        answer = await asyncio.to_thread(embeddings_answer, embedded, body.model, seconds, load_seconds)
+        answer = await asyncio.to_thread(embeddings_answer, embedded, answering(body.model), seconds, load_seconds)
         return Reply(answer)
 
     @Operation(
@@ -184,6 +188,7 @@ class OllamaRoutes:
     async def _embedded(self, texts: list[str], body: OllamaEmbedRequest, call: Call) -> tuple[Embedded, float, float]:
         """With the seconds that all of it and that loading took. No texts load the model."""
         begin = time.perf_counter()
+        self._manager.registry.settle(body.model, lambda: Need(task="embedding"))
         client = await self._use(self._name(body.model), body.keep_alive, call)
         load_seconds = time.perf_counter() - begin
         name = self._manager.registry.get(body.model).name
@@ -198,8 +203,9 @@ class OllamaRoutes:
 
     @Operation(Family.OLLAMA, "List the models", answers={JSON: OllamaModels})
     async def _tags(self, request: Request) -> Response:
-        entries = self._manager.registry.entries()
-        return _json(OllamaModels(models=await asyncio.to_thread(lambda: [described(entry) for entry in entries])))
+        registry = self._manager.registry
+        models = [described(entry) for entry in registry.entries()]
+        return _json(OllamaModels(models=[*models, *(stand_in(one) for one in registry.virtual_names())]))
 
     @Operation(Family.OLLAMA, "List the loaded models", answers={JSON: OllamaProcesses})
     async def _ps(self, request: Request) -> Response:
@@ -225,6 +231,17 @@ class OllamaRoutes:
             return Reply(msgspec.json.encode(await asyncio.to_thread(shown, entry, verbose=bool(body.verbose))))
         except OSError as error:
             raise ModelLoadError(f"the file of model {name!r} cannot be read: {error.strerror}") from error
+
+    def _settled(self, body: OllamaRequest, request: Callable[[], GenerateRequest]) -> str:
+        """The model, chosen by what is asked for where that is open; raises as `_name`."""
+
+        def need() -> Need:
+            if isinstance(body, OllamaGenerateRequest) and body.suffix:
+                return Need(task="completion", insert=True)
+            return need_of(request(), thinking=bool(body.think))
+
+        self._manager.registry.settle(body.model, need)
+        return self._name(body.model)
 
     def _name(self, name: str) -> str:
         """Raises ModelNotFoundError before anything is done."""

@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection
 from datetime import datetime, timezone
-from pathlib import Path
 from typing import Any
 
 import msgspec
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET
 
-from shimmy.discovery.classify import Kind
-from shimmy.discovery.gguf_header import GgufError, Omitted, read_header
+from shimmy.discovery.gguf_header import Omitted, read_header
 from shimmy.library.record import Record
 from shimmy.models.entry import ModelEntry
 from shimmy.models.manager import ModelStatus
+from shimmy.models.virtual_names import Listed
 from shimmy.server.schemas.ollama import OllamaDetails, OllamaMessage, OllamaModel, OllamaProcess, OllamaShow
 
 _FOREVER = datetime(2318, 1, 1, tzinfo=timezone.utc)  # as Ollama says it of models that stay
 
 _TEMPLATE = "tokenizer.chat_template"
-_FILL_IN = ("tokenizer.ggml.fim_mid_token_id", "tokenizer.ggml.middle_token_id")
 
 
 def described(entry: ModelEntry) -> OllamaModel:
-    """One line of /api/tags. May read the header of the file, once for each version of it."""
+    """One line of /api/tags."""
     return OllamaModel(
         name=entry.name,
         model=entry.name,
@@ -36,6 +33,25 @@ def described(entry: ModelEntry) -> OllamaModel:
         digest=digest(entry),
         details=_details(entry),
         capabilities=_capabilities(entry),
+    )
+
+
+def stand_in(virtual: Listed) -> OllamaModel:
+    """One line of /api/tags, of a name without a file of its own."""
+    return OllamaModel(
+        name=virtual.name,
+        model=virtual.name,
+        modified_at=_time(virtual.created),
+        size=0,
+        digest=hashlib.sha256(f"{virtual.chooses}\n{virtual.name}".encode()).hexdigest(),
+        details=OllamaDetails(
+            parent_model="",
+            family=virtual.chooses,
+            families=[virtual.chooses],
+            parameter_size="",
+            quantization_level="unknown",
+        ),
+        capabilities=_in_ollamas_words(virtual.abilities),
     )
 
 
@@ -86,7 +102,7 @@ def shown(entry: ModelEntry, *, verbose: bool = False) -> OllamaShow:
         messages=msgspec.convert(record.messages, list[OllamaMessage]) or UNSET,
         details=_details(entry),
         model_info={"general.parameter_count": entry.model.n_params, **info},
-        capabilities=_told_by(entry.kind, metadata, template),
+        capabilities=_capabilities(entry),
         modified_at=_modified(entry),
     )
 
@@ -113,35 +129,15 @@ def _parameters(record: Record) -> list[tuple[str, str]]:
     ]
 
 
-def _capabilities(entry: ModelEntry) -> list[str] | UnsetType:
-    """Left out for a file that cannot be read."""
-    try:
-        words = _of_file(entry.model.path, entry.size_bytes, entry.model.mtime, entry.kind)
-    except (OSError, GgufError):
-        return UNSET
-    record = entry.record
-    return list(words) if record is None or record.template is None else _told_by(entry.kind, {}, record.template)
-
-
-@functools.lru_cache(maxsize=4096)
-def _of_file(path: Path, size: int, mtime: float, kind: Kind) -> tuple[str, ...]:
-    metadata = read_header(path).metadata
-    template = metadata.get(_TEMPLATE)
-    return tuple(_told_by(kind, metadata, template if isinstance(template, str) else ""))
-
-
-def _told_by(kind: Kind, metadata: Mapping[str, object], template: str) -> list[str]:
-    """What a model can do, in Ollama's words; tools and thinking are known from its template only."""
-    if kind in ("embedding", "rerank"):
+def _capabilities(entry: ModelEntry) -> list[str]:
+    """In Ollama's words, which has none for ranking."""
+    if entry.kind in ("embedding", "rerank"):
         return ["embedding"]
-    able = ["completion"]
-    if "tools" in template:
-        able.append("tools")
-    if any(key in metadata for key in _FILL_IN):
-        able.append("insert")
-    if any(word in template for word in ("enable_thinking", "reasoning_effort", "<think>")):
-        able.append("thinking")
-    return able
+    return _in_ollamas_words(entry.abilities)
+
+
+def _in_ollamas_words(abilities: Collection[str]) -> list[str]:
+    return [word for word in ("completion", "tools", "insert", "thinking") if word in abilities]
 
 
 def digest(entry: ModelEntry) -> str:
@@ -150,7 +146,11 @@ def digest(entry: ModelEntry) -> str:
 
 
 def _modified(entry: ModelEntry) -> str:
-    return datetime.fromtimestamp(entry.created, timezone.utc).isoformat()
+    return _time(entry.created)
+
+
+def _time(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, timezone.utc).isoformat()
 
 
 def _details(entry: ModelEntry) -> OllamaDetails:

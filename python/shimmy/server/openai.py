@@ -14,6 +14,8 @@ from starlette.routing import BaseRoute, Route
 from shimmy.context_policy import truncates
 from shimmy.errors import InvalidRequestError, ShimmyError
 from shimmy.models.entry import ModelEntry
+from shimmy.models.need import Need
+from shimmy.models.virtual_names import Listed
 from shimmy.output import RequestOutput
 from shimmy.request import ChatPrompt, GenerateRequest
 from shimmy.server import sse
@@ -86,7 +88,9 @@ class OpenAiRoutes:
         body = decode(call.body, ChatCompletionRequest)
         identity = Identity.new("chatcmpl", body.model, self._version)
         requests = chat_requests(identity.id, body)
+        self._backend.settle(body.model, requests[0], thinking=_asks_to_think(body))
         streams = (await self._open(body, requests, call)).streams
+        identity = identity.answered()
         if not body.stream:
             outputs = await collect_all(streams)
             return Reply(chat_completion(identity, outputs, logprobs=bool(body.logprobs)))
@@ -109,6 +113,7 @@ class OpenAiRoutes:
             prompts = await self._with_suffix(prompts, body, call)
         order = completion_order(identity.id, body, prompts)
         running = await self._open(body, order.requests, call)
+        identity = identity.answered()
         echoes = [Echo()] * len(order.prompts)
         if body.echo:
             echoes = [await echo_of(running.client, prompt) for prompt in order.prompts]
@@ -130,6 +135,7 @@ class OpenAiRoutes:
     ) -> list[str | list[int]]:
         if body.echo:
             raise InvalidRequestError("echo and suffix exclude each other", "echo")
+        self._manager.registry.settle(body.model, lambda: Need(task="completion", insert=True))
         client = await call.stack.enter_async_context(self._manager.use(body.model))
         filled: list[str | list[int]] = []
         for prompt in prompts:
@@ -150,7 +156,8 @@ class OpenAiRoutes:
     async def _models(self, request: Request) -> Response:
         registry = self._manager.registry
         entries = [registry.get(name) for name in registry.names()]
-        models = model_page(entries) if _is_anthropic(request) else ModelList(data=[_model_object(e) for e in entries])
+        listed = [_model_object(one) for one in (*entries, *registry.virtual_names())]
+        models = model_page(listed) if _is_anthropic(request) else ModelList(data=listed)
         return Response(msgspec.json.encode(models), media_type="application/json")
 
     @Operation(
@@ -161,13 +168,15 @@ class OpenAiRoutes:
         errors=(404,),
     )
     async def _model(self, request: Request) -> Response:
+        registry, name = self._manager.registry, request.path_params["name"]
+        virtual = next((one for one in registry.virtual_names() if one.name == name), None)
         try:
-            entry = self._manager.registry.get(request.path_params["name"])
+            found = _model_object(registry.get(name) if virtual is None else virtual)
         except ShimmyError as error:
             problem = problem_of(error)
             body = anthropic_error(problem) if _is_anthropic(request) else openai_error(problem)
             return Response(body, problem.status, problem.headers, "application/json")
-        model = model_info(entry) if _is_anthropic(request) else _model_object(entry)
+        model = model_info(found) if _is_anthropic(request) else found
         return Response(msgspec.json.encode(model), media_type="application/json")
 
 
@@ -245,6 +254,10 @@ def _template_kwargs(body: ChatCompletionRequest) -> tuple[dict[str, Any], bool]
     return {**effort_kwargs(None if effort == "none" else effort), **kwargs}, thinking
 
 
+def _asks_to_think(body: ChatCompletionRequest) -> bool:
+    return (body.chat_template_kwargs or {}).get("enable_thinking") is True
+
+
 def _include_usage(options: StreamOptions | None) -> bool:
     return bool(options and options.include_usage)
 
@@ -261,5 +274,5 @@ def _is_anthropic(request: Request) -> bool:
     return "anthropic-version" in request.headers
 
 
-def _model_object(entry: ModelEntry) -> ModelObject:
-    return ModelObject(id=entry.name, created=entry.created)
+def _model_object(one: ModelEntry | Listed) -> ModelObject:
+    return ModelObject(id=one.name, created=one.created)

@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.routing import BaseRoute, Route
 
 from shimmy.errors import InvalidRequestError, ShimmyError
+from shimmy.models.virtual_names import answering
 from shimmy.output import RequestOutput
 from shimmy.request import GenerateRequest
 from shimmy.server import sse
@@ -85,12 +86,15 @@ class ResponsesRoutes:
         writer = ResponseWriter(response)
         stored = StoredResponse(response, earlier, given)
         if body.background:
+            self._backend.settle(body.model, request)
             await self._manager.get(body.model)  # an unknown model is an error now
+            response.model = answering(body.model)
             stored.task = asyncio.ensure_future(self._run(request, body.model, stored, writer))
             _keep_open(stored.task, self._backend.limiter.share())
             self._store.add(stored)
             return Reply(msgspec.json.encode(response))
         (stream,) = (await self._backend.open(body.model, [request], call.stack)).streams
+        response.model = answering(body.model)
         if body.stream:
             parts = self._events(stream, writer, stored)
             return StreamReply(sse.MEDIA_TYPE, parts, lambda error: _failed(writer, error))

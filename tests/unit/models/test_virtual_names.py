@@ -24,22 +24,18 @@ LIST = VirtualName(fallback=("a", "b", "c"))
 
 
 def test_a_list_gives_the_first_that_is_there() -> None:
-    assert LIST.choose(lambda name: True) == "a"
-    assert LIST.choose(lambda name: name == "c") == "c"
-    assert LIST.choose(lambda name: False) is None
-    assert LIST.after("a", lambda name: name != "b") == "c"
-    assert LIST.after("c", lambda name: True) is None
-    assert LIST.after("other", lambda name: True) is None
+    assert LIST.order(lambda name: True) == ["a", "b", "c"]
+    assert LIST.order(lambda name: name == "c") == ["c"]
+    assert LIST.order(lambda name: False) == []
 
 
 def test_a_split_follows_its_weights() -> None:
     split = VirtualName(split={"a": 3, "b": 1, "gone": 96})
     draw = Random(1).random
-    counts = Counter(split.choose(lambda name: name != "gone", draw) for _ in range(4000))
+    counts = Counter(split.order(lambda name: name != "gone", draw)[0] for _ in range(4000))
     assert set(counts) == {"a", "b"}
     assert 2800 < counts["a"] < 3200
-    assert split.choose(lambda name: True, lambda: 0.999999) == "gone"
-    assert split.after("a", lambda name: True) is None
+    assert split.order(lambda name: True, lambda: 0.999999) == ["gone"]
 
 
 def test_choices_are_those_of_one_task() -> None:
@@ -82,7 +78,9 @@ class TestRegistry:
         write_model(tmp_path / "small.gguf")
         models = registry(tmp_path, "[names.best]\nfallback = ['big', 'small']")
         assert models.get("best").name == "small"
-        assert models.virtual_names() == ["best"]
+        assert [(one.name, one.chooses, one.models) for one in models.virtual_names()] == [
+            ("best", "fallback", ("small",))
+        ]
         assert [problem.message for problem in models.problems] == ["names.best: 'big' is not found"]
         with pytest.raises(ModelNotFoundError, match="available: small, best, shimmy-mini"):
             models.get("nothing")

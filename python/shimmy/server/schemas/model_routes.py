@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from shimmy.model_info import DeviceUse
 
@@ -20,7 +21,7 @@ class ModelLine(msgspec.Struct, kw_only=True):
     name: str
     size_bytes: int
     model_type: str
-    """chat, base, embedding or rerank."""
+    """chat, base, embedding, rerank, or virtual: a name that means one of several models."""
     parameter_count: str
     """Such as "8B"."""
     source: str
@@ -31,7 +32,13 @@ class ModelLine(msgspec.Struct, kw_only=True):
     aliases: list[str]
     """Other names for it."""
     state: str
-    """unloaded, loading, loaded, failed or dead."""
+    """unloaded, loading, loaded, failed or dead; of a virtual name the best of its models."""
+    capabilities: list[str]
+    """chat, completion, embedding, rerank, tools, thinking, insert."""
+    chooses: str | UnsetType = UNSET
+    """Of a virtual name: auto, fallback or split."""
+    models: list[str] | UnsetType = UNSET
+    """Of a virtual name: those it may mean."""
 
 
 class ModelLines(msgspec.Struct):

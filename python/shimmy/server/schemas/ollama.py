@@ -187,7 +187,7 @@ class OllamaModel(msgspec.Struct, kw_only=True):
     digest: str
     """Names this version of the file; it is not the hash of its bytes."""
     details: OllamaDetails
-    capabilities: list[str] | UnsetType
+    capabilities: list[str]
 
 
 class OllamaProcess(msgspec.Struct, kw_only=True):
