@@ -7,11 +7,11 @@ config file (`shimmy/config.toml` in the platform's config folder), the defaults
 from __future__ import annotations
 
 import os
-import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -288,38 +288,91 @@ _CHECKS: dict[str, Callable[[Any], object]] = {
 }
 """Fields whose types say too little; each raises SettingsError."""
 
-
-def _switch(text: str) -> bool | str:
-    """What environment variables say for true and false; anything else stays text, which is an error then."""
-    return {"1": True, "true": True, "0": False, "false": False}.get(text.lower(), text)
-
-
-_VARIABLES: dict[str, tuple[str, Callable[[str], Any]]] = {
-    "SHIMMY_BASE_GGUF": ("model_path", lambda text: Path(text).expanduser()),
-    "SHIMMY_LORA_GGUF": ("lora", split_paths),
-    "SHIMMY_MODEL_PATHS": ("model_dirs", split_paths),
-    "SHIMMY_MODEL_SETTINGS": ("model_settings", lambda text: Path(text).expanduser()),
-    "SHIMMY_LIBRARY": ("library", lambda text: Path(text).expanduser()),
-    "SHIMMY_REGISTRY_URL": ("registry_url", str),
-    "SHIMMY_BIND_ADDRESS": ("bind", str),
-    "SHIMMY_API_KEY": ("api_key", str),
-    "SHIMMY_API_KEYS_FILE": ("api_keys", lambda text: Path(text).expanduser()),
-    "SHIMMY_KV_CACHE_DISK": ("kv_cache_disk", byte_count),
-    "SHIMMY_KV_CACHE_DIR": ("kv_cache_dir", lambda text: Path(text).expanduser()),
-    "SHIMMY_LOG_LEVEL": ("log_level", str.lower),
-    "SHIMMY_LOG_FORMAT": ("log_format", str.lower),
-    "SHIMMY_TRACES": ("traces", _switch),
-    "SHIMMY_KEEP_ALIVE": ("keep_alive", str),
-    "SHIMMY_MEMORY_BUDGET": ("memory_budget", str),
+_NAMES: dict[str, str] = {
+    "SHIMMY_BASE_GGUF": "model_path",
+    "SHIMMY_LORA_GGUF": "lora",
+    "SHIMMY_MODEL_PATHS": "model_dirs",
+    "SHIMMY_BIND_ADDRESS": "bind",
+    "SHIMMY_API_KEYS_FILE": "api_keys",
 }
+"""Variables that are called otherwise than the option that they set; that one's own variable sets it too."""
+
+
+def variables() -> dict[str, str]:
+    """Environment variable -> the option that it sets: `SHIMMY_<OPTION>` for each, and a few by other names too."""
+    return {**_NAMES, **{f"SHIMMY_{option.upper()}": option for option in Settings.__struct_fields__}}
 
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
-    return {
-        field: _field(field, convert(environ[variable].strip()), f"environment variable {variable}")
-        for variable, (field, convert) in _VARIABLES.items()
-        if environ.get(variable, "").strip()
-    }
+    values: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    for variable, option in variables().items():
+        text = environ.get(variable, "").strip()
+        if not text:
+            continue
+        source = f"environment variable {variable}"
+        value = _field(option, _of_text(option, text, source), source)
+        if values.setdefault(option, value) != value:
+            raise SettingsError(f"{source} and {sources[option]} both set {option}, to different values")
+        sources.setdefault(option, variable)
+    return values
+
+
+_BYTES = ("kv_cache_disk",)
+_SWITCHES = {"1": True, "true": True, "0": False, "false": False}
+
+
+def _of_text(option: str, text: str, source: str) -> Any:
+    """What a variable's text says for the option's type. Lists of paths are divided as `split_paths` does, others at
+    commas.
+    """
+    hint = get_type_hints(Settings, include_extras=True)[option]
+    kinds = set(_plain_kinds(hint))
+    if tuple in kinds:
+        items = set(_item_kinds(hint))
+        if Path in items:
+            return split_paths(text)
+        parts = [one.strip() for one in text.split(",") if one.strip()]
+        return [_number(one, items, option, source) for one in parts] if float in items else parts
+    if Path in kinds:
+        return Path(text).expanduser()
+    if bool in kinds:
+        if text.lower() not in _SWITCHES:
+            raise SettingsError(f"{source}: {option}: {text!r} is neither true (1) nor false (0)")
+        return _SWITCHES[text.lower()]
+    if option in _BYTES:
+        return byte_count(text)
+    if Literal in kinds:
+        return int(text) if int in kinds and text.isdecimal() else text.lower()
+    return text if str in kinds else _number(text, kinds, option, source)
+
+
+def _number(text: str, kinds: set[Any], option: str, source: str) -> float:
+    try:
+        return int(text) if float not in kinds else float(text)
+    except ValueError:
+        what = "a number" if float in kinds else "a whole number"
+        raise SettingsError(f"{source}: {option}: {text!r} is not {what}") from None
+
+
+def _item_kinds(hint: Any) -> Iterator[Any]:
+    """The types of what a tuple, or one of several types, holds."""
+    if get_origin(hint) is tuple:
+        yield from _plain_kinds(get_args(hint)[0])
+    for one in get_args(hint):
+        yield from _item_kinds(one)
+
+
+def _plain_kinds(hint: Any) -> Iterator[Any]:
+    """The types that a hint names, without what bounds them: tuple of any tuple, Literal of any choice."""
+    origin = get_origin(hint)
+    if origin is Annotated:
+        yield from _plain_kinds(get_args(hint)[0])
+    elif origin is Union or origin is UnionType:
+        for one in get_args(hint):
+            yield from _plain_kinds(one)
+    else:
+        yield origin or hint
 
 
 def _field(name: str, value: Any, source: str) -> Any:

@@ -6,11 +6,21 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_type_hints
 
 import pytest
 
 from shimmy.logs import configure_logging
-from shimmy.settings import Settings, SettingsError, bind_address, kv_cache_path, load_settings, split_paths
+from shimmy.settings import (
+    Settings,
+    SettingsError,
+    _plain_kinds,
+    bind_address,
+    kv_cache_path,
+    load_settings,
+    split_paths,
+    variables,
+)
 
 
 def load(
@@ -91,6 +101,82 @@ def test_how_models_stay(tmp_path: Path) -> None:
     settings = load(config, {"SHIMMY_KEEP_ALIVE": "90s", "SHIMMY_MEMORY_BUDGET": "8GiB"}, memory_budget="1G")
     assert (settings.keep_alive_seconds, settings.memory_budget_bytes) == (90, 1 << 30)
     assert load(tmp_path / "none.toml").keep_alive_seconds == 300
+
+
+EXAMPLES = {
+    bool: ("1", True),
+    int: ("2000", 2000),
+    float: ("2.5", 2.5),
+    str: ("something", "something"),
+    Path: ("/some/where", Path("/some/where")),
+}
+SPECIAL = {
+    "bind": ("127.0.0.1:1", "127.0.0.1:1"),
+    "registry_url": ("http://example.com", "http://example.com"),
+    "gpu_backend": ("CPU", "cpu"),
+    "log_level": ("Debug", "debug"),
+    "log_format": ("json", "json"),
+    "devices": ("CUDA0, CUDA1,", ("CUDA0", "CUDA1")),
+    "cors_origins": ("https://a.example", ("https://a.example",)),
+    "allowed_hosts": ("a.example,b.example", ("a.example", "b.example")),
+    "model_dirs": ("/a;/b", (Path("/a"), Path("/b"))),
+    "main_gpu": ("1", 1),
+    "split_mode": ("Layer", "layer"),
+    "tensor_split": ("3, 1", (3.0, 1.0)),
+    "gpu_layers": ("all", "all"),
+    "n_cpu_moe": ("4", 4),
+    "override_tensor": ("ffn_up=CPU", ("ffn_up=CPU",)),
+    "cache_type_k": ("q8_0", "q8_0"),
+    "cache_type_v": ("q8_0", "q8_0"),
+    "flash_attn": ("on", "on"),
+    "rpc": ("a:1,b:2", ("a:1", "b:2")),
+    "keep_alive": ("90s", "90s"),
+    "memory_budget": ("8GiB", "8GiB"),
+    "vram_budget": ("8GiB", "8GiB"),
+    "preload": ("2", 2),
+    "kv_cache_disk": ("8GiB", 8 << 30),
+}
+
+
+@pytest.mark.parametrize("option", [name for name in Settings.__struct_fields__ if name != "lora"])
+def test_every_option_has_a_variable(option: str) -> None:
+    kinds = set(_plain_kinds(get_type_hints(Settings, include_extras=True)[option])) - {type(None)}
+    text, value = SPECIAL[option] if option in SPECIAL else EXAMPLES[kinds.pop()]
+    variable = f"SHIMMY_{option.upper()}"
+    assert variables()[variable] == option
+    settings = load(environ={variable: f" {text} "})
+    assert (getattr(settings, option), type(getattr(settings, option))) == (value, type(value))
+    assert getattr(load(environ={variable: ""}), option) == getattr(Settings(), option)
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "words"),
+    [
+        ("SHIMMY_CTX", "many", "SHIMMY_CTX: ctx: 'many' is not a whole number"),
+        ("SHIMMY_CTX", "2", "SHIMMY_CTX: ctx: Expected `int` >= 16"),
+        ("SHIMMY_READ_BODY_SECONDS", "nan", "SHIMMY_READ_BODY_SECONDS: read_body_seconds: "),
+        ("SHIMMY_READ_BODY_SECONDS", "soon", "SHIMMY_READ_BODY_SECONDS: read_body_seconds: 'soon' is not a number"),
+        ("SHIMMY_WATCH", "maybe", "SHIMMY_WATCH: watch: 'maybe' is neither true (1) nor false (0)"),
+        ("SHIMMY_LOG_FORMAT", "xml", "SHIMMY_LOG_FORMAT: log_format: 'xml' is not one of text, json"),
+        ("SHIMMY_API_KEY", "short", "SHIMMY_API_KEY: api_key: Expected `str` of length >= 8"),
+    ],
+)
+def test_a_wrong_variable_is_named(variable: str, text: str, words: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load(environ={variable: text})
+    assert words in caught.value.message
+
+
+@pytest.mark.parametrize(("text", "value"), [("20", 20), ("auto", "auto")])
+def test_layers_are_a_word_or_a_number(text: str, value: str | int) -> None:
+    assert load(environ={"SHIMMY_GPU_LAYERS": text}).gpu_layers == value
+
+
+def test_two_variables_for_one_option_must_agree() -> None:
+    environ = {"SHIMMY_BIND": "127.0.0.1:1", "SHIMMY_BIND_ADDRESS": "127.0.0.1:1"}
+    assert load(environ=environ).bind == "127.0.0.1:1"
+    with pytest.raises(SettingsError, match="SHIMMY_BIND and SHIMMY_BIND_ADDRESS both set bind"):
+        load(environ={**environ, "SHIMMY_BIND": "127.0.0.1:2"})
 
 
 def test_paths_of_the_file_start_at_its_folder(tmp_path: Path) -> None:
