@@ -58,7 +58,7 @@ def text(answer: httpx.Response) -> str:
 
 
 def test_parameters_and_adapters_apply_on_every_route(server: Any) -> None:
-    assert names(server) == ["plain:1", "sailor:1"]
+    assert names(server) == ["plain:1", "sailor:1", "crew", "auto"]
     body = {"messages": QUESTION, "stream": False}
     plain = post(server, "/v1/chat/completions", {"model": "library/plain:1", **body})
     sailor = post(server, "/v1/chat/completions", {"model": "captain", **body})
@@ -76,7 +76,16 @@ def test_parameters_and_adapters_apply_on_every_route(server: Any) -> None:
 
 def test_a_name_for_several(server: Any) -> None:
     answer = post(server, "/v1/chat/completions", {"model": "crew", "messages": QUESTION})
-    assert answer.headers["x-shimmy-model"] == "sailor:1"
+    assert answer.headers["x-shimmy-model"] == answer.json()["model"] == "sailor:1"
+
+
+def test_auto_means_what_is_loaded_already(server: Any) -> None:
+    body = {"messages": QUESTION, "max_tokens": 3}
+    post(server, "/v1/chat/completions", {"model": "plain:1", **body})
+    answer = post(server, "/v1/chat/completions", {"model": "auto", **body})
+    assert answer.headers["x-shimmy-model"] == answer.json()["model"]
+    states = {one["model"]: one["loaded"] for one in httpx.get(f"{server.url}/api/models/status").json()}
+    assert states[answer.json()["model"]]
 
 
 def test_a_model_that_comes_while_serving(server: Any, home: Path) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from shimmy.discovery.local_model import LocalModel
+from shimmy.discovery.walk import Problem
 from shimmy.errors import ModelNotFoundError
 from shimmy.library.library import Library
 from shimmy.model_info import LoadSpec
@@ -84,7 +85,10 @@ class FakeRegistry:
     def check_free(self, name: str) -> None:
         pass
 
-    def rescan(self) -> None:
+    settings_path = None
+    problems: tuple[Problem, ...] = ()
+
+    def rescan(self, settings: Settings | None = None) -> None:
         self.rescans += 1
 
     def get(self, name: str) -> FakeEntry:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
@@ -48,6 +49,14 @@ class Options:
     def verbose(self) -> bool:
         return self.arguments.get("log_level") == "debug"
 
+    def load(
+        self, *, log_level: LogLevel = "warning", environ: Mapping[str, str] | None = None, **arguments: Any
+    ) -> Settings:
+        """Settings as they are now, with the command's own `arguments`. `log_level` holds where nothing sets one;
+        `environ` stands in for the process's environment.
+        """
+        return load_settings({**self.arguments, **arguments}, environ=environ, defaults={"log_level": log_level})
+
     def settings(self, *, log_level: LogLevel = "warning", **arguments: Any) -> Settings:
         """Settings of this process, with the command's own `arguments`; also sets up logging.
 
@@ -55,6 +64,6 @@ class Options:
         """
         from shimmy.logs import configure_logging
 
-        settings = load_settings({**self.arguments, **arguments}, defaults={"log_level": log_level})
+        settings = self.load(log_level=log_level, **arguments)
         configure_logging(settings.log_level, settings.log_format)
         return settings

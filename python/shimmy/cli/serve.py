@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from shimmy.model_info import DeviceUse, ModelInfo
     from shimmy.models.registry import Registry
     from shimmy.server.serve import Started
+    from shimmy.settings import Settings
 
 
 def serve(
@@ -73,19 +74,22 @@ def serve(
     from shimmy.models.registry import Registry
     from shimmy.server.serve import serve as run_server
 
-    settings = options.settings(
-        log_level="info",
-        bind=bind,
-        model_path=model_path,
-        keep_alive=keep_alive,
-        memory_budget=memory_budget,
-        preload=preload,
-        watch=watch or None,
-        kv_cache_disk=None if kv_cache_disk is None else byte_count(kv_cache_disk),
-        kv_cache_dir=kv_cache_dir,
-    )
-    if needs_check(settings):
-        settings = with_backend(settings, inspect_in_child(settings.rpc or ()))
+    def checked(settings: Settings) -> Settings:
+        return with_backend(settings, inspect_in_child(settings.rpc or ())) if needs_check(settings) else settings
+
+    own: dict[str, Any] = {
+        "log_level": "info",
+        "bind": bind,
+        "model_path": model_path,
+        "keep_alive": keep_alive,
+        "memory_budget": memory_budget,
+        "preload": preload,
+        "watch": watch or None,
+        "kv_cache_disk": None if kv_cache_disk is None else byte_count(kv_cache_disk),
+        "kv_cache_dir": kv_cache_dir,
+    }
+    environ = dict(os.environ)  # as it was given: we write into our own
+    settings = checked(options.settings(**own))
     registry = Registry(settings)
     if registry.problems:
         typer.echo(f"{len(registry.problems)} files or folders were skipped; shimmy discover -v says why", err=True)
@@ -96,7 +100,9 @@ def serve(
     def banner(started: Started) -> None:
         typer.echo(banner_text(started, registry.names()))
 
-    run_server(settings, registry, preload=obvious, banner=banner)
+    run_server(
+        settings, registry, preload=obvious, banner=banner, load=lambda: checked(options.load(environ=environ, **own))
+    )
 
 
 def _obvious_model(registry: Registry) -> str | None:

@@ -19,9 +19,10 @@ from shimmy.models.memory import Memory
 from shimmy.models.registry import Registry
 from shimmy.models.residency import NOTHING, Bytes
 from shimmy.models.room import Room
-from shimmy.models.slot import Identity, Lease, Slot, State, identity_of
+from shimmy.models.slot import Lease, Slot, State, identity_of
 from shimmy.models.supervisor import Starter, Supervisor
 from shimmy.runner import RunnerClient
+from shimmy.settings import Settings
 
 _STATS_SECONDS = 1.0
 _SHY_SECONDS = 300.0
@@ -148,26 +149,38 @@ class ModelManager:
             await lease.free.wait()
         await lease.client.close()
 
-    async def rescan(self) -> None:
-        """Have the registry search again. An engine whose model is gone, or is another one by now, is freed once the
-        requests that use it have ended; nobody waits for that.
+    async def rescan(self, settings: Settings | None = None) -> list[str]:
+        """Have the registry search again, with other settings if they are given. An engine whose model is gone, or
+        would be loaded otherwise by now, is freed once the requests that use it have ended; nobody waits for that, and
+        who comes later gets a new one. One whose settings became wrong stays. Returns the names of those freed.
 
         Raises what `Registry.rescan` does; then everything stays.
         """
-        await asyncio.to_thread(self.registry.rescan)
+        await asyncio.to_thread(self.registry.rescan, settings)
+        freed = []
         for name, slot in self._slots.items():
             self._configure(name, slot)
-            if slot.state() != "unloaded" and slot.loaded_as != self._loadable_as(name):
+            if slot.state() == "unloaded" or self._is_as_loaded(name, slot):
+                continue
+            slot.error = None
+            if slot.state() != "unloaded":
+                freed.append(name)
                 freeing = asyncio.ensure_future(self._free(slot))
                 self._freeing.add(freeing)
                 freeing.add_done_callback(self._freeing.discard)
+        return freed
 
-    def _loadable_as(self, engine: str) -> Identity | None:
+    def _is_as_loaded(self, engine: str, slot: Slot) -> bool:
         try:
             entry = self.registry.get(engine)
         except ModelNotFoundError:
-            return None
-        return identity_of(entry) if entry.engine == engine else None
+            return False
+        if entry.engine != engine:
+            return False
+        try:
+            return slot.loaded_as == identity_of(entry)
+        except (ShimmyError, OSError):
+            return True
 
     async def has_place(self, name: str) -> bool:
         """Whether a model is loaded, or could be now without another one making way. Raises as `status`, and what
@@ -232,7 +245,6 @@ class ModelManager:
                 return slot, lease
             if slot.loading is None:
                 slot.progress = 0.0
-                slot.loaded_as = identity_of(entry)
                 self._configure(entry.engine, slot)
                 slot.loading = asyncio.ensure_future(self._load(slot, entry))
                 slot.loading.add_done_callback(_retrieve)
@@ -246,6 +258,7 @@ class ModelManager:
             slot.progress = fraction
 
         try:
+            slot.loaded_as = identity_of(entry)
             spec = await self._room.place(slot, entry)
             slot.lease = Lease(entry.engine, await Supervisor.start(spec, self._start, on_progress), slot.reserved)
             await self._room.measure_new(slot, slot.lease)

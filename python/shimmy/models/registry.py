@@ -52,8 +52,8 @@ class Registry:
         not exist, or a settings file is wrong; ModelLoadError when a given file cannot be used.
         """
         self._settings = settings
-        self._roots = search_roots(settings) if roots is None else roots
-        self._settings_path = settings.model_settings or (model_settings_path() if roots is None else None)
+        self._only_roots = roots
+        self._roots, self._settings_path = self._places(settings)
         self.library = library or Library(library_path(settings))
         self._scanner = Scanner(FactsCache(cache_path() if roots is None else None))
         self._scanning = threading.Lock()
@@ -94,7 +94,7 @@ class Registry:
         the closest one.
         """
         index = self._index
-        for known in _spellings(name):
+        for known in _variants(name):
             entry = index.find(known)
             if entry is None and index.is_virtual(known):
                 entry = self._chosen(known, index, Need)
@@ -117,7 +117,7 @@ class Registry:
         model to chat with. Nothing for other names. InvalidRequestError when no model can do what is needed.
         """
         index = self._index
-        for known in _spellings(name):
+        for known in _variants(name):
             if index.find(known) is not None:
                 return
             if known == AUTO and index.is_virtual(known):
@@ -147,55 +147,73 @@ class Registry:
         request. False when there is nothing more.
         """
         index = self._index
-        for known in _spellings(name):
+        for known in _variants(name):
             if index.find(known) is not None:
                 return False
             if index.is_virtual(known) and remembered(known) == failed:
                 return fall_back(known) is not None
         return False
 
-    def rescan(self) -> None:
-        """Search the folders again. Entries that were handed out stay as they are.
+    def rescan(self, settings: Settings | None = None) -> None:
+        """Search the folders again, with other settings if they are given, whose library does not count. Entries that
+        were handed out stay as they are.
 
         Raises SettingsError for a wrong settings file, and what the constructor raises for given files; then what was
-        known stays.
+        known stays, and the settings too.
         """
         with self._scanning:
-            file = self._settings_file()
-            given = self._given()
-            reserved = {DEMO_NAME} | ({given.name} if given else set())
-            scan = self._scanner.scan(self._roots, reserved)
-            entries: dict[str, ModelEntry] = {}
-            models = sorted(scan.models, key=lambda model: model.name)
-            if given:
-                twin = _twin(given, models)
-                models = [model for model in models if model is not twin]
-                entries[given.name] = self._given_entry(given, twin.adapters if twin else {})
-            for model in models:
-                if model.kind in LOADABLE:
-                    entries[model.name] = new_entry(model, "discovered", self._settings, model.adapters)
-            shelf = Shelf(self.library)
-            entries = shelf.arrange(
-                entries, self._recorded, lambda name: self._demo() if name == DEMO_NAME else None, reserved
-            )
-            if self._settings.demo_model or not any(entry.kind in GENERATIVE for entry in entries.values()):
-                entries[DEMO_NAME] = self._demo()
-            problems = [*scan.problems, *shelf.problems]
-            if file.models:
-                self._configure(entries, file, problems)
-            entries = sharing(entries)
-            problems += [Problem(entry.path, entry.fault) for entry in entries.values() if entry.fault]
-            aliases = _aliases(entries, problems)
-            auto = AutoName(entries.values(), file.auto or AutoSettings())
-            index = _Index(
-                entries, aliases, Scan(scan.models, problems), auto, file.names, configured=file.auto is not None
-            )
-            problems += [Problem(file.path, message) for message in auto.unmatched()]
-            if file.auto is not None and index.find(AUTO) is not None:
-                problems.append(Problem(file.path, "auto: a model is called so, which is what the name means"))
-            for name, virtual in file.names.items():
-                problems += [Problem(file.path, message) for message in _complaints(name, virtual, index)]
-            self._index = index
+            before = self._settings, self._roots, self._settings_path
+            if settings is not None:
+                self._settings = settings
+                self._roots, self._settings_path = self._places(settings)
+            try:
+                self._search()
+            except BaseException:
+                self._settings, self._roots, self._settings_path = before
+                raise
+
+    def _places(self, settings: Settings) -> tuple[list[Root], Path | None]:
+        """The folders to search, and the settings file."""
+        if self._only_roots is not None:
+            return self._only_roots, settings.model_settings
+        return search_roots(settings), settings.model_settings or model_settings_path()
+
+    def _search(self) -> None:
+        file = self._settings_file()
+        given = self._given()
+        reserved = {DEMO_NAME} | ({given.name} if given else set())
+        scan = self._scanner.scan(self._roots, reserved)
+        entries: dict[str, ModelEntry] = {}
+        models = sorted(scan.models, key=lambda model: model.name)
+        if given:
+            twin = _twin(given, models)
+            models = [model for model in models if model is not twin]
+            entries[given.name] = self._given_entry(given, twin.adapters if twin else {})
+        for model in models:
+            if model.kind in LOADABLE:
+                entries[model.name] = new_entry(model, "discovered", self._settings, model.adapters)
+        shelf = Shelf(self.library)
+        entries = shelf.arrange(
+            entries, self._recorded, lambda name: self._demo() if name == DEMO_NAME else None, reserved
+        )
+        if self._settings.demo_model or not any(entry.kind in GENERATIVE for entry in entries.values()):
+            entries[DEMO_NAME] = self._demo()
+        problems = [*scan.problems, *shelf.problems]
+        if file.models:
+            self._configure(entries, file, problems)
+        entries = sharing(entries)
+        problems += [Problem(entry.path, entry.fault) for entry in entries.values() if entry.fault]
+        aliases = _aliases(entries, problems)
+        auto = AutoName(entries.values(), file.auto or AutoSettings())
+        index = _Index(
+            entries, aliases, Scan(scan.models, problems), auto, file.names, configured=file.auto is not None
+        )
+        problems += [Problem(file.path, message) for message in auto.unmatched()]
+        if file.auto is not None and index.find(AUTO) is not None:
+            problems.append(Problem(file.path, "auto: a model is called so, which is what the name means"))
+        for name, virtual in file.names.items():
+            problems += [Problem(file.path, message) for message in _complaints(name, virtual, index)]
+        self._index = index
 
     def _chosen(self, name: str, index: _Index, need: Callable[[], Need]) -> ModelEntry | None:
         """What a virtual name means in this request."""
@@ -347,7 +365,7 @@ def _aliases(entries: Mapping[str, ModelEntry], problems: list[Problem]) -> dict
     return aliases
 
 
-def _spellings(name: str) -> list[str]:
+def _variants(name: str) -> list[str]:
     """Ollama's clients add the tag that it takes for granted, or leave it out."""
     untagged = name.removesuffix(":latest")
     return list(dict.fromkeys((name, untagged, f"{untagged}:latest")))

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
+
+import msgspec
 
 from shimmy.errors import ShimmyError
+from shimmy.model_info import LoadSpec
 from shimmy.models.entry import ModelEntry
 from shimmy.models.residency import NOTHING, Bytes
 from shimmy.models.stay import Stay
@@ -39,18 +41,15 @@ class Lease:
 
 
 class Identity(NamedTuple):
-    """What makes an engine another one."""
+    """What makes an engine another one: the file, and how it is loaded, but for adapters."""
 
-    path: Path
     mtime: float
-    template: str | None = None
-    n_ctx: Any = None
+    spec: LoadSpec
 
 
 def identity_of(entry: ModelEntry) -> Identity:
-    if entry.record is None:
-        return Identity(entry.path, entry.model.mtime)
-    return Identity(entry.path, entry.model.mtime, entry.record.template, entry.record.parameters.get("num_ctx"))
+    """Raises as `load_spec`."""
+    return Identity(entry.model.mtime, msgspec.structs.replace(entry.load_spec(), adapters={}))
 
 
 class Slot:

@@ -20,7 +20,7 @@ from shimmy.server.backend import Backend
 from shimmy.server.endpoint import Call, Endpoint, Reply, StreamReply
 from shimmy.server.errors import anthropic_error
 from shimmy.server.generation import OutputParts, collect, generate_request
-from shimmy.server.operation import EVENTS, JSON, MODEL_ERRORS, Family, Operation
+from shimmy.server.operation import ANSWER_HEADERS, EVENTS, JSON, MODEL_ERRORS, MODEL_HEADER, Family, Operation
 from shimmy.server.schemas.anthropic import Conversation, Message, MessageEvent, MessagesRequest, TokenCount
 from shimmy.server.schemas.decoding import decode
 from shimmy.server.session_store import SessionStore
@@ -55,6 +55,7 @@ class AnthropicRoutes:
             "messages": [{"role": "user", "content": "What is the capital of France?"}],
         },
         answers={JSON: Message, EVENTS: MessageEvent},
+        sends=ANSWER_HEADERS,
         errors=MODEL_ERRORS,
     )
     async def _messages(self, call: Call) -> Reply | StreamReply:
@@ -90,6 +91,7 @@ class AnthropicRoutes:
         body=Conversation,
         example={"model": "shimmy-mini", "messages": [{"role": "user", "content": "What is the capital of France?"}]},
         answers={JSON: TokenCount},
+        sends=(MODEL_HEADER,),
         errors=MODEL_ERRORS,
     )
     async def _count_tokens(self, call: Call) -> Reply:

@@ -21,7 +21,7 @@ from shimmy.models.manager import ModelManager
 from shimmy.server import context_header
 from shimmy.server.access_log import AccessLog
 from shimmy.server.anthropic import AnthropicRoutes
-from shimmy.server.auth import Auth, keys_of
+from shimmy.server.auth import Auth, Keyring, keys_of
 from shimmy.server.backend import Backend
 from shimmy.server.document_routes import DocumentRoutes
 from shimmy.server.embeddings import EmbeddingRoutes
@@ -34,12 +34,15 @@ from shimmy.server.guard import LOOPBACK_ORIGIN, Guard
 from shimmy.server.health import HealthRoutes
 from shimmy.server.limits import Limiter, Limits
 from shimmy.server.llama_server import LlamaServerRoutes
+from shimmy.server.metrics import Metrics
 from shimmy.server.model_routes import ModelRoutes
 from shimmy.server.native import NativeRoutes
 from shimmy.server.ollama import OllamaRoutes
 from shimmy.server.ollama_library import OllamaLibraryRoutes
 from shimmy.server.openai import OpenAiRoutes
+from shimmy.server.operation import MODEL_HEADER
 from shimmy.server.page import PageRoutes
+from shimmy.server.reload import LiveSettings, Reload
 from shimmy.server.request_id import RequestId
 from shimmy.server.request_record import Observer, Recorder, note_error
 from shimmy.server.requests import RequestRoutes
@@ -60,15 +63,17 @@ EXPOSED_HEADERS = [
     "x-ratelimit-remaining-requests",
     "x-ratelimit-reset-requests",
     "x-request-id",
-    "x-shimmy-model",
+    MODEL_HEADER,
     "x-should-retry",
 ]
 """What the scripts of a web page may read."""
 
 
-def create_app(manager: ModelManager, settings: Settings, tools: ToolRegistry | None = None) -> FastAPI:
+def create_app(
+    manager: ModelManager, settings: Settings, tools: ToolRegistry | None = None, live: LiveSettings | None = None
+) -> FastAPI:
     """An ASGI app that serves `manager`'s models, which it closes at the end of its lifespan, and `tools`: by default
-    those built in and installed.
+    those built in and installed. `live` knows how to read `settings` again; else only models.toml and keys are.
 
     FastAPI's own OpenAPI document is off: bodies are decoded by msgspec, so it would show none (`DocumentRoutes`).
     """
@@ -76,11 +81,15 @@ def create_app(manager: ModelManager, settings: Settings, tools: ToolRegistry | 
     bound = bind_address(settings.bind)
     hosts = settings.allowed_hosts if bound is None else (*settings.allowed_hosts, bound[0])
     most = settings.max_body_bytes
-    keys = keys_of(settings)
-    limiter = Limiter(settings, keys)
-    backend = Backend(manager, limiter)
+    live = live or LiveSettings(settings)
+    known = keys_of(settings)
+    keys = Keyring(known)
+    metrics = Metrics()
+    limiter = Limiter(settings, known, refused=metrics.refused)
+    backend = Backend(manager, limiter, metrics)
     responses = ResponsesRoutes(backend, most)
-    sessions = SessionStore(settings.max_sessions, settings.session_idle_minutes * 60)
+    sessions = SessionStore(settings.max_sessions, settings.session_idle_minutes * 60, refused=metrics.refused)
+    reload = Reload(live, manager, keys, limiter, sessions)
     ollama = OllamaRoutes(backend, most)
     tools = tools or ToolRegistry()
     library = OllamaLibraryRoutes(manager, settings.registry_url, most)
@@ -100,6 +109,7 @@ def create_app(manager: ModelManager, settings: Settings, tools: ToolRegistry | 
         *ToolRoutes(tools, most).routes(),
         *WorkflowRoutes(backend, tools, most).routes(),
         *ModelRoutes(manager, most).routes(),
+        *reload.routes(),
         *RequestRoutes(backend, most).routes(),
         *FeedbackRoutes(FeedbackStore(settings.data_dir or data_path()), most).routes(),
         *HealthRoutes(backend, version).routes(),
@@ -109,7 +119,7 @@ def create_app(manager: ModelManager, settings: Settings, tools: ToolRegistry | 
         title="shimmy",
         version=version,
         openapi_url=None,
-        routes=[*routes, *DocumentRoutes(routes, version, keyed=bool(keys)).routes()],
+        routes=[*routes, *DocumentRoutes(routes, version, keys).routes()],
         middleware=[
             Middleware(RequestId),
             *([Middleware(Recorder, observers=observers)] if observers else []),
@@ -135,7 +145,8 @@ def create_app(manager: ModelManager, settings: Settings, tools: ToolRegistry | 
         lifespan=lambda _: _running(responses, library, manager, tools, traces),
         redirect_slashes=False,
     )
-    app.state.settings = settings  # for every Endpoint
+    app.state.live = live  # for every Endpoint
+    app.state.reload = reload.on_signal
     app.state.begin_shutdown = library.close  # nobody waits for downloads that are under way
     return app
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import re
 import sys
+from collections.abc import Mapping
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias, get_args
@@ -33,7 +34,7 @@ tenant: ContextVar[str] = ContextVar("tenant", default="")
 _scopes: ContextVar[frozenset[KeyScope]] = ContextVar("scopes", default=frozenset(SCOPES))
 
 _OPEN = re.compile(r"/|/docs|/page/.*|/openapi\.json|/health|/api/version")
-_ADMIN = re.compile(r"/api/models/.*|/api/(pull|push|create|copy|delete|blobs)(/.*)?|/diag")
+_ADMIN = re.compile(r"/api/models/.*|/api/(pull|push|create|copy|delete|blobs)(/.*)?|/api/reload|/diag")
 _TOOLS = re.compile(r"/api/(tools|workflows)(/.*)?")
 
 
@@ -71,12 +72,25 @@ def _read(path: Path) -> dict[str, Key]:
         ) from error
 
 
-class Auth:
-    """Asks for a key, in either header that clients send it in, wherever keys were set up; else lets everyone in."""
+class Keyring:
+    """The keys that are asked for now."""
 
-    def __init__(self, app: ASGIApp, keys: dict[str, Key]) -> None:
+    def __init__(self, keys: Mapping[str, Key]) -> None:
+        self.replace(keys)
+
+    def replace(self, keys: Mapping[str, Key]) -> None:
+        self.entries = [(name, one.key.encode(), frozenset(one.scopes)) for name, one in keys.items()]
+
+    def __bool__(self) -> bool:
+        return bool(self.entries)
+
+
+class Auth:
+    """Asks for a key, in either header that clients send it in, while there are keys; else lets everyone in."""
+
+    def __init__(self, app: ASGIApp, keys: Keyring) -> None:
         self._app = app
-        self._keys = [(name, one.key.encode(), frozenset(one.scopes)) for name, one in keys.items()]
+        self._keys = keys
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if not self._keys or scope["type"] not in ("http", "websocket") or _goes_free(scope):
@@ -95,7 +109,7 @@ class Auth:
         if not given:
             return HttpError(401, "an API key is required: Authorization: Bearer KEY, or x-api-key", "missing_api_key")
         found: tuple[str, frozenset[KeyScope]] | None = None
-        for name, key, scopes in self._keys:  # all of them, so that the time tells nothing
+        for name, key, scopes in self._keys.entries:  # all of them, so that the time tells nothing
             if hmac.compare_digest(given, key):
                 found = name, scopes
         if found is None:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from shimmy.engine_client import EngineClient
+from shimmy.errors import QueueFullError
 from shimmy.models.manager import ModelManager
 from shimmy.models.need import need_of, need_of_prompt
 from shimmy.output import RequestOutput
@@ -34,10 +35,10 @@ class Running(NamedTuple):
 class Backend:
     """Starts requests, and knows those under way."""
 
-    def __init__(self, manager: ModelManager, limiter: Limiter) -> None:
+    def __init__(self, manager: ModelManager, limiter: Limiter, metrics: Metrics) -> None:
         self.manager = manager
         self.limiter = limiter
-        self.metrics = Metrics()
+        self.metrics = metrics
         self.tracker = RequestTracker()
 
     async def open(
@@ -91,8 +92,10 @@ class Backend:
         self.tracker.add(tracked)
         try:
             stream = await stack.enter_async_context(client.stream(request))
-        except BaseException:
+        except BaseException as error:
             self.tracker.drop(tracked)
+            if isinstance(error, QueueFullError):
+                self.metrics.refused["max_waiting"] += 1
             raise
         if (record := current_record()) is not None:
             record.generations.append(tracked)

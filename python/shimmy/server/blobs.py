@@ -51,7 +51,7 @@ class BlobRoutes:
     )
     async def _take(self, request: Request) -> Response:
         """201 once it is there whole, 200 when it was before. No piece may take longer than `read_body_seconds`."""
-        body = BodyReader(request.receive, request.app.state.settings.read_body_seconds, whole=False)
+        body = BodyReader(request.receive, request.app.state.live.now.read_body_seconds, whole=False)
         try:
             answer = await self._answer(request, body)
             if not body.complete and answer.status_code != 408 and "expect" not in request.headers:

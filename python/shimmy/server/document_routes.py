@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from shimmy.server.auth import Keyring
 from shimmy.server.openapi import document
 from shimmy.server.operation import JSON, Family, Operation
 
@@ -18,11 +19,12 @@ from shimmy.server.operation import JSON, Family, Operation
 class DocumentRoutes:
     """The document of `routes` and of its own; made when it is first asked for."""
 
-    def __init__(self, routes: Sequence[BaseRoute], version: str, *, keyed: bool) -> None:
+    def __init__(self, routes: Sequence[BaseRoute], version: str, keys: Keyring) -> None:
         self._others = routes
         self._version = version
-        self._keyed = keyed
-        self._document_bytes: bytes | None = None
+        self._keys = keys
+        self._documents: dict[bool, bytes] = {}
+        """By whether keys are asked for."""
 
     def routes(self) -> list[BaseRoute]:
         return [Route("/openapi.json", self._document, methods=["GET"])]
@@ -32,7 +34,8 @@ class DocumentRoutes:
         return Response(await asyncio.to_thread(self._made), media_type=JSON)
 
     def _made(self) -> bytes:
-        if self._document_bytes is None:
-            made = document([*self._others, *self.routes()], self._version, keyed=self._keyed)
-            self._document_bytes = msgspec.json.encode(made)
-        return self._document_bytes
+        keyed = bool(self._keys)
+        if keyed not in self._documents:
+            made = document([*self._others, *self.routes()], self._version, keyed=keyed)
+            self._documents[keyed] = msgspec.json.encode(made)
+        return self._documents[keyed]

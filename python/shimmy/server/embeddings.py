@@ -18,7 +18,7 @@ from shimmy.models.need import Need
 from shimmy.models.virtual_names import answering
 from shimmy.server.endpoint import Call, Endpoint, Reply
 from shimmy.server.errors import openai_error
-from shimmy.server.operation import JSON, MODEL_ERRORS, Family, Operation
+from shimmy.server.operation import JSON, MODEL_ERRORS, MODEL_HEADER, Family, Operation
 from shimmy.server.prompts import prompts_of
 from shimmy.server.request_record import current_record
 from shimmy.server.schemas.decoding import decode
@@ -57,6 +57,7 @@ class EmbeddingRoutes:
         body=EmbeddingsRequest,
         example={"model": "shimmy-mini", "input": ["The sky is blue.", "What color is the sky?"]},
         answers={JSON: EmbeddingList},
+        sends=(MODEL_HEADER,),
         errors=MODEL_ERRORS,
     )
     async def _embeddings(self, call: Call) -> Reply:
@@ -89,6 +90,7 @@ class EmbeddingRoutes:
             "documents": ["The sky is blue.", "Grass is green."],
         },
         answers={JSON: (RankList, list[TextRank])},
+        sends=(MODEL_HEADER,),
         errors=MODEL_ERRORS,
     )
     async def _rerank(self, call: Call) -> Reply:

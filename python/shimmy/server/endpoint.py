@@ -24,6 +24,7 @@ from shimmy.server.body import read_body
 from shimmy.server.direct_answer import DIRECT
 from shimmy.server.errors import ErrorShape, problem_of
 from shimmy.server.generation import OutputParts
+from shimmy.server.operation import MODEL_HEADER
 from shimmy.server.request_record import note_error
 from shimmy.server.streamed_answer import StreamedAnswer
 from shimmy.settings import Settings
@@ -73,7 +74,7 @@ class Endpoint:
         self._max_body_bytes = max_body_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        settings: Settings = scope["app"].state.settings
+        settings: Settings = scope["app"].state.live.now
         try:
             body = await read_body(scope, receive, self._max_body_bytes, settings.read_body_seconds)
         except ClientDisconnect:
@@ -106,13 +107,13 @@ class Endpoint:
                 logger.exception("a request failed unexpectedly")
                 await self._send_error(unexpected(), send)
                 return
-            told = {"x-shimmy-model": quote(", ".join(choices.values()), safe=", :/")} if choices else {}
+            told = {MODEL_HEADER: quote(", ".join(choices.values()), safe=", :/")} if choices else {}
             if isinstance(reply, Reply):
                 spent = str(round((time.monotonic() - begin) * 1000))
                 known = {"openai-processing-ms": spent, **told, **context_header.headers()}
                 await _send_whole(send, 200, reply.body, known)
                 return
-            idle_seconds = scope["app"].state.settings.sse_keep_alive_seconds
+            idle_seconds = scope["app"].state.live.now.sse_keep_alive_seconds
             direct = scope.get(DIRECT)
             answering = StreamedAnswer(send, direct, reply.media_type, reply.keep_alive, idle_seconds, begin, told)
             async with answering as answer:

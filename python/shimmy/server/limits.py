@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from types import TracebackType
@@ -24,6 +24,14 @@ _FREE = re.compile(r"/api/show|/(v1/)?responses/[^/]+/cancel|/v1/training/status
 """What is posted and asks no model for anything."""
 
 
+class LimitError(HttpError):
+    """429, of the limit called so in the settings."""
+
+    def __init__(self, limit: str, message: str, retry_after: float) -> None:
+        super().__init__(429, message, _CODE, retry_after=retry_after)
+        self.limit = limit
+
+
 class Allowance(msgspec.Struct, frozen=True):
     """How much one caller, or all together, may ask for; None is without limit."""
 
@@ -33,34 +41,40 @@ class Allowance(msgspec.Struct, frozen=True):
 
 
 class Quota:
-    """What was used of one allowance. `who` names the callers in the error."""
+    """What was used of one allowance. `who` names the callers in the error; `of` begins the names of its limits."""
 
-    def __init__(self, who: str, allowance: Allowance, clock: Callable[[], float]) -> None:
-        self.unlimited = allowance == Allowance()
+    def __init__(self, who: str, of: str, allowance: Allowance, clock: Callable[[], float]) -> None:
         self._who = who
+        self._of = of
         self._allowance = allowance
         self._clock = clock
         self._times: deque[float] = deque()
         self._running = 0
 
+    @property
+    def unlimited(self) -> bool:
+        return self._allowance == Allowance()
+
+    def allow(self, allowance: Allowance) -> None:
+        """From now on that much; what was used stays used."""
+        self._allowance = allowance
+
     def check(self) -> None:
-        """HttpError 429, with the seconds after which it is worth trying again, when nothing is left."""
+        """LimitError, with the seconds after which it is worth trying again, when nothing is left."""
         most = self._allowance.concurrent_requests
         if most is not None and self._running >= most:
-            raise HttpError(
-                429,
+            raise LimitError(
+                f"{self._of}concurrent_requests",
                 f"{self._running} requests of {self._who} are under way, the most that are allowed: "
                 "wait until one has ended",
-                _CODE,
                 retry_after=1,
             )
         limit = self._allowance.requests_per_minute
         if limit is not None and self._recent() >= limit:
             wait = self._times[0] + WINDOW_SECONDS - self._clock()
-            raise HttpError(
-                429,
+            raise LimitError(
+                f"{self._of}requests_per_minute",
                 f"{self._who} may make {limit} requests per minute and did: try again in {wait:.1f} s",
-                _CODE,
                 retry_after=wait,
             )
 
@@ -156,22 +170,45 @@ _hold: ContextVar[Hold | None] = ContextVar("hold", default=None)
 
 
 class Limiter:
-    """Counts requests by tenant and altogether. Everything happens on the event loop's thread."""
+    """Counts requests by tenant and altogether, and in `refused` those that were over a limit. Everything happens on
+    the event loop's thread.
+    """
 
     def __init__(
-        self, settings: Settings, keys: Mapping[str, Key], clock: Callable[[], float] = time.monotonic
+        self,
+        settings: Settings,
+        keys: Mapping[str, Key],
+        clock: Callable[[], float] = time.monotonic,
+        refused: Counter[str] | None = None,
     ) -> None:
+        self._refused: Counter[str] = Counter() if refused is None else refused
+        self._clock = clock
+        self._quotas: dict[str, Quota] = {}
+        self._keyless = Quota("callers without a key", "key_", Allowance(), clock)
+        self._all = Quota("all callers together", "", Allowance(), clock)
+        self.limit(settings, keys)
+
+    def limit(self, settings: Settings, keys: Mapping[str, Key]) -> None:
+        """Put other limits in force; requests under way and of the last minute count on."""
         each = Allowance(settings.key_requests_per_minute, settings.key_concurrent_requests)
-        every = Allowance(settings.requests_per_minute, settings.concurrent_requests)
-        self._quotas = {name: Quota(f"key {name!r}", _allowance_of(key, each), clock) for name, key in keys.items()}
-        self._keyless = Quota("callers without a key", each, clock)
-        self._all = Quota("all callers together", every, clock)
+        self._all.allow(Allowance(settings.requests_per_minute, settings.concurrent_requests))
+        self._keyless.allow(each)
+        before = self._quotas
+        self._quotas = {}
+        for name, key in keys.items():
+            allowance = _allowance_of(key, each)
+            self._quotas[name] = before.get(name) or Quota(f"key {name!r}", "key_", allowance, self._clock)
+            self._quotas[name].allow(allowance)
 
     def admit(self) -> Hold:
-        """Count a request of this task's tenant. HttpError 429 when it is one too many; then it does not count."""
+        """Count a request of this task's tenant. LimitError when it is one too many; then it does not count."""
         quotas = self._of_caller()
-        for quota in quotas:
-            quota.check()
+        try:
+            for quota in quotas:
+                quota.check()
+        except LimitError as error:
+            self._refused[error.limit] += 1
+            raise
         for quota in quotas:
             quota.take()
         return Place(quotas).hold()

@@ -23,7 +23,7 @@ from shimmy.server.endpoint import Call, Endpoint, Reply, StreamReply, reading
 from shimmy.server.errors import openai_error
 from shimmy.server.fill_in import fill_in_prompt
 from shimmy.server.generation import OutputParts, collect, generate_request
-from shimmy.server.operation import EVENTS, JSON, MODEL_ERRORS, Family, Operation
+from shimmy.server.operation import ANSWER_HEADERS, EVENTS, JSON, MODEL_ERRORS, MODEL_HEADER, Family, Operation
 from shimmy.server.prompts import prompts_of
 from shimmy.server.raw_answer import raw_completion, raw_event
 from shimmy.server.schemas.decoding import check_size, decode, decode_query
@@ -77,6 +77,7 @@ class LlamaServerRoutes:
         body=TokenizeRequest,
         example={"model": "shimmy-mini", "content": "The sky is blue."},
         answers={JSON: TokenList},
+        sends=(MODEL_HEADER,),
         errors=MODEL_ERRORS,
     )
     async def _tokenize(self, call: Call) -> Reply:
@@ -104,6 +105,7 @@ class LlamaServerRoutes:
         body=DetokenizeRequest,
         example={"model": "shimmy-mini", "tokens": [72, 101, 108, 108, 111]},
         answers={JSON: Detokenized},
+        sends=(MODEL_HEADER,),
         errors=MODEL_ERRORS,
     )
     async def _detokenize(self, call: Call) -> Reply:
@@ -117,6 +119,7 @@ class LlamaServerRoutes:
         body=TemplateRequest,
         example={"model": "shimmy-mini", "messages": [{"role": "user", "content": "What is the capital of France?"}]},
         answers={JSON: RenderedTemplate},
+        sends=(MODEL_HEADER,),
         errors=MODEL_ERRORS,
     )
     async def _apply_template(self, call: Call) -> Reply:
@@ -137,6 +140,7 @@ class LlamaServerRoutes:
         body=RawCompletionRequest,
         example={"model": "shimmy-mini", "prompt": "Once upon a time", "n_predict": 32},
         answers={JSON: RawCompletion, EVENTS: RawCompletion},
+        sends=ANSWER_HEADERS,
         errors=MODEL_ERRORS,
     )
     async def _completion(self, call: Call) -> Reply | StreamReply:

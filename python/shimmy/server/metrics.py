@@ -76,6 +76,8 @@ class Metrics:
 
     def __init__(self) -> None:
         self._models: dict[str, ModelMetrics] = {}
+        self.refused: Counter[str] = Counter()
+        """Requests over a limit, by the name of its option."""
 
     def of(self, model: str) -> ModelMetrics:
         return self._models.setdefault(model, ModelMetrics())
@@ -121,6 +123,12 @@ class Metrics:
                 values: Histogram = getattr(metrics, field)
                 histogram.add_metric([name], values.buckets(), values.sum)
             yield histogram
+        refused = CounterMetricFamily(
+            "shimmy_refused_requests", "Requests that got 429, by the limit that they were over.", labels=["limit"]
+        )
+        for limit, count in self.refused.items():
+            refused.add_metric([limit], count)
+        yield refused
 
 
 def _engine_families(engines: Mapping[str, EngineStats]) -> Iterator[Metric]:

@@ -17,7 +17,7 @@ from shimmy.server.generation import OutputParts, collect, generate_request
 from shimmy.server.native_answer import EventWriter, LineWriter, PartWriter, native_response
 from shimmy.server.native_socket import NativeSocket
 from shimmy.server.ollama import OllamaRoutes, is_ollama
-from shimmy.server.operation import EVENTS, JSON, LINES, MODEL_ERRORS, Family, Operation
+from shimmy.server.operation import ANSWER_HEADERS, EVENTS, JSON, LINES, MODEL_ERRORS, Family, Operation
 from shimmy.server.schemas.chat import MessageIn
 from shimmy.server.schemas.decoding import decode
 from shimmy.server.schemas.native import NATIVE_DEFAULTS, NativeRequest, NativeResponse
@@ -47,6 +47,7 @@ class NativeRoutes:
         body=(NativeRequest, OllamaGenerateRequest),
         example={"model": "shimmy-mini", "prompt": "Once upon a time", "max_tokens": 32},
         answers={JSON: (NativeResponse, OllamaLine), EVENTS: str, LINES: (NativeResponse, OllamaLine)},
+        sends=ANSWER_HEADERS,
         errors=MODEL_ERRORS,
     )
     async def _generate(self, call: Call) -> Reply | StreamReply:

@@ -20,11 +20,13 @@ from shimmy.server.native_answer import usage_of
 from shimmy.server.request_record import note_error, recorded_apart
 from shimmy.server.schemas.decoding import decode
 from shimmy.server.schemas.native import Control, NativeRequest
+from shimmy.server.socket_connection import STOPPING
 from shimmy.server.steered_answer import SteeredAnswer
 
 Translate: TypeAlias = Callable[[NativeRequest], GenerateRequest]
 
 INTERNAL_ERROR = 1011
+SERVICE_RESTART = 1012
 
 logger = logging.getLogger("shimmy.server")
 
@@ -69,9 +71,14 @@ class NativeSocket:
     async def serve(self, socket: WebSocket) -> None:
         await socket.accept()
         running = _Running()
+        stopping = asyncio.ensure_future(_stopping(socket))
         try:
             while True:
-                frame = await _receive(socket)
+                frame = await _next_frame(socket, stopping, running)
+                if frame is None:
+                    if socket.application_state is not WebSocketState.DISCONNECTED:
+                        await socket.close(SERVICE_RESTART)
+                    return
                 if not running.done:
                     await self._control(socket, frame, running)
                 elif not _is_control(frame):
@@ -80,6 +87,7 @@ class NativeSocket:
         except WebSocketDisconnect:
             pass
         finally:
+            stopping.cancel()
             await running.stop()
 
     async def _control(self, socket: WebSocket, frame: bytes, running: _Running) -> None:
@@ -167,6 +175,27 @@ def _is_control(frame: bytes) -> bool:
     except InvalidRequestError:
         return False
     return (control.stop is True or control.temperature is not None) and not control.is_request
+
+
+async def _stopping(socket: WebSocket) -> None:
+    """Returns when the server stops; never where it does not tell (see `SocketConnection`)."""
+    told = (socket.scope.get("extensions") or {}).get(STOPPING) or {"event": asyncio.Event()}
+    await told["event"].wait()
+
+
+async def _next_frame(socket: WebSocket, stopping: asyncio.Task[None], running: _Running) -> bytes | None:
+    """None once the server stops and nothing runs. Raises WebSocketDisconnect."""
+    receiving = asyncio.ensure_future(_receive(socket))
+    try:
+        while not (stopping.done() and running.done):
+            if receiving.done():
+                return receiving.result()
+            ending = running.task if stopping.done() and running.task is not None else stopping
+            await asyncio.wait({receiving, ending}, return_when=asyncio.FIRST_COMPLETED)
+        return None
+    finally:
+        if receiving.cancel():
+            await asyncio.wait({receiving})
 
 
 async def _receive(socket: WebSocket) -> bytes:

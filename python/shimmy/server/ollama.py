@@ -35,7 +35,7 @@ from shimmy.server.ollama_answer import (
 from shimmy.server.ollama_conversation import chat_request, conversation_of, engine_request, options_of
 from shimmy.server.ollama_embeddings import Embedded, embed, embeddings_answer
 from shimmy.server.ollama_models import described, process_of, shown, stand_in
-from shimmy.server.operation import JSON, LINES, MODEL_ERRORS, Family, Operation
+from shimmy.server.operation import ANSWER_HEADERS, JSON, LINES, MODEL_ERRORS, MODEL_HEADER, Family, Operation
 from shimmy.server.request_record import current_record
 from shimmy.server.schemas.decoding import decode
 from shimmy.server.schemas.ollama import (
@@ -106,6 +106,7 @@ class OllamaRoutes:
         body=OllamaChatRequest,
         example={"model": "shimmy-mini", "messages": [{"role": "user", "content": "What is the capital of France?"}]},
         answers={JSON: OllamaLine, LINES: OllamaLine},
+        sends=ANSWER_HEADERS,
         errors=MODEL_ERRORS,
     )
     async def _chat(self, call: Call) -> Reply | StreamReply:
@@ -159,6 +160,7 @@ class OllamaRoutes:
         body=OllamaEmbedRequest,
         example={"model": "shimmy-mini", "input": ["The sky is blue.", "What color is the sky?"]},
         answers={JSON: OllamaEmbeddings},
+        sends=(MODEL_HEADER,),
         errors=MODEL_ERRORS,
     )
     async def _embed(self, call: Call) -> Reply:
@@ -176,6 +178,7 @@ class OllamaRoutes:
         body=OllamaEmbedRequest,
         example={"model": "shimmy-mini", "prompt": "The sky is blue."},
         answers={JSON: OllamaEmbedding},
+        sends=(MODEL_HEADER,),
         errors=MODEL_ERRORS,
     )
     async def _embed_one(self, call: Call) -> Reply:

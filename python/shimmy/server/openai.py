@@ -37,7 +37,7 @@ from shimmy.server.generation import (
     interleave,
     parts_of,
 )
-from shimmy.server.operation import EVENTS, JSON, MODEL_ERRORS, Family, Operation
+from shimmy.server.operation import ANSWER_HEADERS, EVENTS, JSON, MODEL_ERRORS, Family, Operation
 from shimmy.server.prompts import prompts_of
 from shimmy.server.schemas.anthropic import ModelInfoOut, ModelPage
 from shimmy.server.schemas.chat import ChatCompletion, ChatCompletionChunk, ChatCompletionRequest, StreamOptions
@@ -82,6 +82,7 @@ class OpenAiRoutes:
         body=ChatCompletionRequest,
         example={"model": "shimmy-mini", "messages": [{"role": "user", "content": "What is the capital of France?"}]},
         answers={JSON: ChatCompletion, EVENTS: ChatCompletionChunk},
+        sends=ANSWER_HEADERS,
         errors=MODEL_ERRORS,
     )
     async def _chat(self, call: Call) -> Reply | StreamReply:
@@ -103,6 +104,7 @@ class OpenAiRoutes:
         body=CompletionRequest,
         example={"model": "shimmy-mini", "prompt": "Once upon a time", "max_tokens": 32},
         answers={JSON: Completion, EVENTS: CompletionChunk},
+        sends=ANSWER_HEADERS,
         errors=MODEL_ERRORS,
     )
     async def _completion(self, call: Call) -> Reply | StreamReply:
@@ -156,7 +158,7 @@ class OpenAiRoutes:
     async def _models(self, request: Request) -> Response:
         registry = self._manager.registry
         entries = [registry.get(name) for name in registry.names()]
-        listed = [_model_object(one) for one in (*entries, *registry.virtual_names())]
+        listed = [*map(_model_object, entries), *map(_model_object, registry.virtual_names())]
         models = model_page(listed) if _is_anthropic(request) else ModelList(data=listed)
         return Response(msgspec.json.encode(models), media_type="application/json")
 

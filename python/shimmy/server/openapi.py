@@ -11,11 +11,12 @@ from typing import Any, NamedTuple
 import msgspec
 from starlette.routing import BaseRoute, Route
 
+from shimmy.server import context_header
 from shimmy.server.auth import is_open, scope_for
 from shimmy.server.errors import ErrorShape, anthropic_error, native_error, openai_error, shape_for
 from shimmy.server.field_docs import field_docs
 from shimmy.server.limits import is_counted
-from shimmy.server.operation import EVENTS, JSON, LINES, Family, Operation, operation_of
+from shimmy.server.operation import EVENTS, JSON, LINES, MODEL_HEADER, Family, Operation, operation_of
 from shimmy.server.schemas.errors import AnthropicError, NativeError, OpenAiError
 
 _ERRORS: dict[ErrorShape, Any] = {openai_error: OpenAiError, anthropic_error: AnthropicError, native_error: NativeError}
@@ -84,6 +85,16 @@ def document(routes: Iterable[BaseRoute], version: str, *, keyed: bool) -> dict[
 
 _HEADERS: dict[str, Any] = {
     "x-request-id": {"description": "What the server's log calls this request.", "schema": {"type": "string"}},
+    context_header.NAME: {
+        "description": "What of the prompt was kept; only where context_policy is not error. Of a stream that began "
+        "with a keep-alive the last usage alone tells it.",
+        "schema": {"type": "string"},
+        "example": "truncate_middle; prompt=9000; kept=4000; dropped=5000; dropped-messages=12",
+    },
+    MODEL_HEADER: {
+        "description": "The model that answers; only where one was asked for by a name that means one of several.",
+        "schema": {"type": "string"},
+    },
     "retry-after": {"description": "Seconds after which it is worth trying again.", "schema": {"type": "string"}},
 }
 
@@ -140,7 +151,7 @@ def _operation(one: Described, schemas: _Schemas, *, keyed: bool) -> dict[str, A
     operation, path = one.operation, one.path
     success = {
         "description": operation.summary,
-        "headers": {"x-request-id": {"$ref": "#/components/headers/x-request-id"}},
+        "headers": {name: {"$ref": f"#/components/headers/{name}"} for name in ("x-request-id", *operation.sends)},
         "content": {media: _content(media, schemas.of(kind)) for media, kind in operation.answers.items()},
     }
     out: dict[str, Any] = {

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from shimmy.server import sse
+from shimmy.server import context_header, sse
 
 JSON = "application/json"
 EVENTS = sse.MEDIA_TYPE
@@ -19,6 +19,10 @@ TEXT = "text/plain"
 
 MODEL_ERRORS = (400, 404, 429, 502, 503)
 """Of a route that has a model work."""
+
+MODEL_HEADER = "x-shimmy-model"
+ANSWER_HEADERS = (context_header.NAME, MODEL_HEADER)
+"""Of a route that has a model generate."""
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 
@@ -61,6 +65,8 @@ class Operation:
     """Media type -> the type of what is answered; of a stream (EVENTS, LINES), of each of its parts."""
     statuses: tuple[int, ...] = (200,)
     """Of what went well."""
+    sends: tuple[str, ...] = ()
+    """Response headers that it may send beside those of every route."""
     errors: tuple[int, ...] = ()
     """Statuses beside those that every route has: a body's 400, 408 and 413, 403 and 429, and 401 with keys."""
 

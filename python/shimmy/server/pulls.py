@@ -27,7 +27,7 @@ class Pulls:
     Names that mean the same share one download; whoever used another one than it was begun with gets a record too.
     """
 
-    def __init__(self, puller: Puller, pulled: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, puller: Puller, pulled: Callable[[], Awaitable[object]]) -> None:
         self._puller = puller
         self._pulled = pulled
         self._running: dict[Reference, _Pull] = {}
@@ -83,7 +83,7 @@ class Pulls:
 class _Pull:
     """One pull on a thread of its own."""
 
-    def __init__(self, puller: Puller, name: str, pulled: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, puller: Puller, name: str, pulled: Callable[[], Awaitable[object]]) -> None:
         self.stop = threading.Event()
         self.name = name
         self._puller = puller

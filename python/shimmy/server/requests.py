@@ -21,7 +21,7 @@ from shimmy.server.endpoint import Call, Endpoint, Reply, StreamReply, reading
 from shimmy.server.errors import openai_error
 from shimmy.server.generation import OutputParts, collect, generate_request
 from shimmy.server.native_answer import EventWriter, usage_of
-from shimmy.server.operation import EVENTS, JSON, MODEL_ERRORS, Family, Operation
+from shimmy.server.operation import ANSWER_HEADERS, EVENTS, JSON, MODEL_ERRORS, Family, Operation
 from shimmy.server.request_tracker import TrackedRequest
 from shimmy.server.schemas.decoding import decode, decode_query
 from shimmy.server.schemas.requests import ForkRequest, RequestDetail, RequestFilter, RequestLine, RequestPage
@@ -84,6 +84,7 @@ class RequestRoutes:
         body=ForkRequest,
         example={"at": 4, "temperature": 1.0},
         answers={JSON: RequestDetail, EVENTS: str},
+        sends=ANSWER_HEADERS,
         errors=MODEL_ERRORS,
     )
     async def _fork(self, call: Call) -> Reply | StreamReply:

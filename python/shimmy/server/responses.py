@@ -22,7 +22,7 @@ from shimmy.server.endpoint import Call, Endpoint, Reply, StreamReply, reading, 
 from shimmy.server.errors import openai_error, problem_of
 from shimmy.server.generation import interleave, parts_of
 from shimmy.server.limits import Hold
-from shimmy.server.operation import EVENTS, JSON, MODEL_ERRORS, Family, Operation
+from shimmy.server.operation import ANSWER_HEADERS, EVENTS, JSON, MODEL_ERRORS, MODEL_HEADER, Family, Operation
 from shimmy.server.request_record import current_record
 from shimmy.server.response_store import ResponseStore, StoredResponse
 from shimmy.server.responses_answer import ResponseWriter, messages_of_answer, new_id, new_response
@@ -73,6 +73,7 @@ class ResponsesRoutes:
         body=ResponsesRequest,
         example={"model": "shimmy-mini", "input": "What is the capital of France?"},
         answers={JSON: ResponseObject, EVENTS: ResponseEvent},
+        sends=ANSWER_HEADERS,
         errors=MODEL_ERRORS,
     )
     async def _create(self, call: Call) -> Reply | StreamReply:
@@ -109,6 +110,7 @@ class ResponsesRoutes:
         body=ResponsesRequest,
         example={"model": "shimmy-mini", "input": "What is the capital of France?"},
         answers={JSON: InputTokens},
+        sends=(MODEL_HEADER,),
         errors=MODEL_ERRORS,
     )
     async def _count(self, call: Call) -> Reply:

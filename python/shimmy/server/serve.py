@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
+import os
+import signal
 import socket
 import sys
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Awaitable, Callable
 from types import FrameType
 from typing import TypeAlias
 
@@ -16,13 +17,15 @@ import msgspec
 import uvicorn
 from starlette.types import ASGIApp
 
+from shimmy.engine_client import EngineClient
 from shimmy.errors import ShimmyError
-from shimmy.model_info import ModelInfo
+from shimmy.model_info import LoadSpec, ModelInfo
 from shimmy.models.follow import check_can_follow, follow
 from shimmy.models.manager import ModelManager
 from shimmy.models.memory import Memory
 from shimmy.models.recent_models import RecentModels
 from shimmy.models.registry import Registry
+from shimmy.models.supervisor import Progress
 from shimmy.runner import RunnerClient
 from shimmy.server.address import BACKLOG, listen, url_of
 from shimmy.server.app import create_app
@@ -30,6 +33,8 @@ from shimmy.server.auth import keys_of
 from shimmy.server.connection import connection_type
 from shimmy.server.machine import gpu_vendors
 from shimmy.server.preload import Preload
+from shimmy.server.reload import LiveSettings
+from shimmy.server.socket_connection import SocketConnection
 from shimmy.settings import Settings, state_path
 
 DRAIN_SECONDS = 30
@@ -51,8 +56,16 @@ class Started(msgspec.Struct, frozen=True, kw_only=True):
 Banner: TypeAlias = Callable[[Started], None]
 
 
-def serve(settings: Settings, registry: Registry, *, preload: str | None = None, banner: Banner | None = None) -> None:
-    """Listen as `settings.bind` says and serve `registry`'s models; returns after SIGINT or SIGTERM.
+def serve(
+    settings: Settings,
+    registry: Registry,
+    *,
+    preload: str | None = None,
+    banner: Banner | None = None,
+    load: Callable[[], Settings] | None = None,
+) -> None:
+    """Listen as `settings.bind` says and serve `registry`'s models; returns after SIGINT or SIGTERM. SIGHUP reads the
+    settings again, with `load`; but where it says that the terminal has gone, it ends the server too.
 
     `preload` names a model to load at once; requests are answered meanwhile, and a failure only shows in `banner` and
     the log. Raises BindError when the address cannot be used. A second signal stops without waiting for answers.
@@ -65,14 +78,19 @@ def serve(settings: Settings, registry: Registry, *, preload: str | None = None,
         )
     if settings.watch:
         check_can_follow()
+    live = LiveSettings(settings, load)
+
+    def start(spec: LoadSpec, progress: Progress | None = None) -> Awaitable[EngineClient]:
+        return RunnerClient.start(spec, progress, hang_seconds=live.now.hang_seconds)
+
     memory = Memory(
         settings.memory_budget_bytes,
         settings.vram_budget_bytes,
         gpus=settings.gpu_backend != "cpu" and bool(gpu_vendors()),
     )
-    manager = ModelManager(registry, partial(RunnerClient.start, hang_seconds=settings.hang_seconds), memory)
+    manager = ModelManager(registry, start, memory)
     recent = RecentModels((settings.data_dir or state_path()) / "recent.json")
-    app = create_app(manager, settings)
+    app = create_app(manager, settings, live=live)
     server = _Server(
         uvicorn_config(app, settings),
         manager,
@@ -80,6 +98,7 @@ def serve(settings: Settings, registry: Registry, *, preload: str | None = None,
         Preload(manager, recent, settings.preload) if settings.preload else None,
         banner,
         app.state.begin_shutdown,
+        app.state.reload,
         follows=settings.watch,
     )
     server.run(sockets=[listener])
@@ -97,6 +116,7 @@ def uvicorn_config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
         server_header=False,
         proxy_headers=False,
         backlog=BACKLOG,
+        ws=SocketConnection,
         ws_max_size=settings.max_body_bytes,
         ws_ping_interval=settings.ws_ping_seconds,
         ws_ping_timeout=settings.ws_ping_seconds,
@@ -116,6 +136,7 @@ class _Server(uvicorn.Server):
         recent: Preload | None,
         banner: Banner | None,
         begin_shutdown: Callable[[], None],
+        reload: Callable[[], Awaitable[None]],
         *,
         follows: bool,
     ) -> None:
@@ -125,6 +146,8 @@ class _Server(uvicorn.Server):
         self._recent = recent
         self._banner = banner
         self._begin_shutdown = begin_shutdown
+        self._reload = reload
+        self._outlives_terminal = _ignores_hangup() or not _has_terminal()
         self._follows = follows
         self._beside: list[asyncio.Task[None]] = []
 
@@ -132,6 +155,8 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         url = url_of(sockets[0]) if sockets else ""
         self._beside.append(asyncio.ensure_future(self._announce(url)))
+        if sys.platform != "win32":
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._hang_up)
         if self._follows:
             self._beside.append(asyncio.ensure_future(follow(self._manager)))
 
@@ -152,6 +177,14 @@ class _Server(uvicorn.Server):
         self.force_exit = self.should_exit
         self.should_exit = True
 
+    def _hang_up(self) -> None:
+        """SIGHUP: from a person or a service manager, or from the system when the terminal was closed."""
+        if not self._outlives_terminal and not _has_terminal():
+            self.handle_exit(signal.SIGHUP, None)
+        else:
+            self._beside = [task for task in self._beside if not task.done()]
+            self._beside.append(asyncio.ensure_future(self._reload()))
+
     async def _announce(self, url: str) -> None:
         model, load_error = None, None
         if self._preload is not None:
@@ -169,3 +202,18 @@ class _Server(uvicorn.Server):
         await asyncio.sleep(DRAIN_SECONDS)
         logger.warning("answers still running after %d s are ended", DRAIN_SECONDS)
         await self._manager.close()
+
+
+def _ignores_hangup() -> bool:
+    """Started by nohup, or the like."""
+    return sys.platform != "win32" and signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+
+
+def _has_terminal() -> bool:
+    if sys.platform == "win32":
+        return False
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -40,15 +41,28 @@ class Session:
 
 class SessionStore:
     """In memory. Each API key has its own sessions, at most `most` of them and MAX_BYTES; one that nobody used for
-    `idle_seconds` is forgotten. What was said is never dropped to make room: a new session is refused instead.
+    `idle_seconds` is forgotten. What was said is never dropped to make room: a new session is refused instead, and
+    counted in `refused`.
     """
 
-    def __init__(self, most: int, idle_seconds: float, now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        most: int,
+        idle_seconds: float,
+        now: Callable[[], float] = time.time,
+        refused: Counter[str] | None = None,
+    ) -> None:
         self._most = most
         self._idle_seconds = idle_seconds
         self._now = now
+        self._refused: Counter[str] = Counter() if refused is None else refused
         self._tenants: dict[str, dict[str, Session]] = {}
         self._sweep: asyncio.TimerHandle | None = None
+
+    def limit(self, most: int, idle_seconds: float) -> None:
+        """Other numbers from now on; sessions that are one too many by then stay."""
+        self._most = most
+        self._idle_seconds = idle_seconds
 
     @asynccontextmanager
     async def use(self, session_id: str) -> AsyncIterator[Session]:
@@ -138,6 +152,7 @@ class SessionStore:
             raise self._full(sessions, f"the sessions hold {n_bytes} bytes, the limit is {MAX_BYTES}")
 
     def _full(self, sessions: dict[str, Session], what: str) -> QueueFullError:
+        self._refused["max_sessions"] += 1
         oldest = min((session.last_activity for session in sessions.values()), default=self._now())
         wait = max(0.0, oldest + self._idle_seconds - self._now())
         idle = f"{self._idle_seconds / 60:g} min"

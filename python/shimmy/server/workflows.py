@@ -24,7 +24,7 @@ from shimmy.server.errors import native_error
 from shimmy.server.generation import collect
 from shimmy.server.native import native_request
 from shimmy.server.native_answer import usage_of
-from shimmy.server.operation import JSON, MODEL_ERRORS, Family, Operation
+from shimmy.server.operation import ANSWER_HEADERS, JSON, MODEL_ERRORS, Family, Operation
 from shimmy.server.schemas.chat import MessageIn
 from shimmy.server.schemas.decoding import check_size, convert, decode
 from shimmy.server.schemas.native import NATIVE_DEFAULTS
@@ -61,6 +61,7 @@ class WorkflowRoutes:
         body=WorkflowRequest,
         example=_EXAMPLE,
         answers={JSON: WorkflowResult},
+        sends=ANSWER_HEADERS,
         errors=MODEL_ERRORS,
     )
     async def _execute(self, call: Call) -> Reply:

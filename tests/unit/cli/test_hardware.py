@@ -123,8 +123,16 @@ class TestServe:
         calls: list[tuple[Settings, Registry, str | None]] = []
         monkeypatch.setenv("SHIMMY_LOG_LEVEL", "")
 
-        def serve(settings: Settings, registry: Registry, *, preload: str | None, banner: Callable[..., None]) -> None:
+        def serve(
+            settings: Settings,
+            registry: Registry,
+            *,
+            preload: str | None,
+            banner: Callable[..., None],
+            load: Callable[[], Settings],
+        ) -> None:
             calls.append((settings, registry, preload))
+            assert load() == settings
             banner(Started(url="http://127.0.0.1:1"))
 
         monkeypatch.setattr("shimmy.server.serve.serve", serve)

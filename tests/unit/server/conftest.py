@@ -28,6 +28,7 @@ from shimmy.models.memory import Memory
 from shimmy.models.registry import Registry
 from shimmy.server.address import listen, url_of
 from shimmy.server.app import create_app
+from shimmy.server.reload import LiveSettings
 from shimmy.server.serve import uvicorn_config
 from shimmy.settings import Settings
 
@@ -72,6 +73,7 @@ def run_server(
     entries: Sequence[FakeEntry] = ENTRIES,
     registry: Registry | None = None,
     memory: Memory | None = None,
+    load: Callable[[], Settings] | None = None,
 ) -> Iterator[RunningServer]:
     engines: list[ScriptedEngine] = []
 
@@ -83,7 +85,8 @@ def run_server(
     manager = ModelManager(FakeRegistry(*entries) if registry is None else registry, start, memory)
     settings = settings or Settings(bind="127.0.0.1:0")
     listener = listen(settings.bind)
-    server = uvicorn.Server(uvicorn_config(create_app(manager, settings), settings))
+    app = create_app(manager, settings, live=LiveSettings(settings, load))
+    server = uvicorn.Server(uvicorn_config(app, settings))
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_until_complete, args=(server.serve([listener]),))
     thread.start()

@@ -205,3 +205,13 @@ def test_a_fork_has_its_parents_policy_unless_it_says_otherwise(server: Any) -> 
         ("shift", 3), ("shift", 3), ("error", 3)
     ]  # fmt: skip
     assert server.http.get(f"/v1/requests/{parent}").json()["usage"]["context"] == SHIFT_USE
+
+
+def test_the_document_tells_of_the_header(server: Any) -> None:
+    document = server.http.get("/openapi.json").json()
+    assert {"x-shimmy-context", "x-shimmy-model"} <= set(document["components"]["headers"])
+    forks, embeddings = "/v1/requests/{id}/fork", "/v1/embeddings"
+    for path in {path for path, *_ in ROUTES.values()} | {forks, embeddings}:
+        headers = document["paths"][path]["post"]["responses"]["200"]["headers"]
+        assert "x-shimmy-model" in headers
+        assert ("x-shimmy-context" in headers) is (path != embeddings)

@@ -7,6 +7,7 @@ from typing import Any
 from prometheus_client.parser import text_string_to_metric_families
 
 from shimmy.server.metrics import Histogram
+from shimmy.settings import Settings
 
 
 def samples(server: Any) -> dict[tuple[str, ...], float]:
@@ -66,3 +67,25 @@ def test_a_histogram() -> None:
     rows = dict(histogram.buckets())
     assert (rows["0.001"], rows["0.25"], rows["0.5"], rows["60.0"], rows["+Inf"]) == (2, 2, 3, 3, 4)
     assert histogram.sum == 100.3015
+
+
+def test_refusals_by_their_limit(start_server: Any) -> None:
+    settings = Settings(bind="127.0.0.1:0", requests_per_minute=4, key_concurrent_requests=1, max_sessions=1)
+    with start_server(settings) as server:
+        with server.http.stream("POST", "/api/generate", json={"model": "m", "prompt": "slow 100000"}) as running:
+            lines = running.iter_lines()
+            next(lines)
+            assert server.chat("hi").status_code == 429
+        server.wait_until(lambda: server.engine.running == 0)
+        assert server.chat("refuse QueueFullError").status_code == 429
+        message = {"model": "m", "max_tokens": 5, "messages": [{"role": "user", "content": "hi"}]}
+        for session, status in (("a", 200), ("b", 429), ("b", 429)):
+            answer = server.http.post("/v1/messages", json={**message, "session_id": session})
+            assert answer.status_code == status
+        refused = {key[1]: value for key, value in samples(server).items() if key[0].startswith("shimmy_refused")}
+        assert refused == {
+            "key_concurrent_requests": 1,
+            "max_waiting": 1,
+            "max_sessions": 1,
+            "requests_per_minute": 1,
+        }

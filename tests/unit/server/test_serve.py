@@ -16,6 +16,8 @@ from typing import Any
 import httpx
 import pytest
 from fake_host import run_host
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection, connect
 
 UNIT = Path(__file__).parents[1]
 
@@ -128,6 +130,53 @@ def test_what_outlives_the_drain_ends_with_an_error() -> None:
         assert process.wait(10) == 0
         last = json.loads(answers[0].text.strip().split("\n\n")[-1][6:])
         assert "was closed" in last["error"]["message"]
+
+
+def test_sigterm_lets_a_socket_finish_what_it_answers() -> None:
+    with serving() as process:
+        url = started(process)["url"].replace("http", "ws") + "/ws/generate"
+        with connect(url) as idle, connect(url) as socket, connect(url) as stopped:
+            for one, prompt in ((socket, "slow 100"), (stopped, "slow 100000")):
+                one.send(json.dumps({"model": "m", "prompt": prompt}))
+                assert one.recv(timeout=10) == "0 "
+            process.send_signal(signal.SIGTERM)
+            with pytest.raises(ConnectionClosed) as closed:
+                idle.recv(timeout=10)
+            assert closed.value.rcvd is not None
+            assert closed.value.rcvd.code == 1012
+            stopped.send('{"stop": true}')
+            assert last_of(stopped)["done_reason"] == "cancelled"
+            texts = [f"{i} " for i in range(1, 100)]
+            for text in texts:
+                assert socket.recv(timeout=10) == text
+            assert last_of(socket)["done_reason"] == "stop"
+            for one in (socket, stopped):
+                with pytest.raises(ConnectionClosed) as closed:
+                    one.recv(timeout=10)
+                assert closed.value.rcvd is not None
+                assert closed.value.rcvd.code == 1012
+        assert process.wait(10) == 0
+        assert "Traceback" not in process.stderr.read()
+
+
+def test_a_socket_that_outlives_the_drain_ends_with_an_error() -> None:
+    with serving(drain=0.3) as process:
+        url = started(process)["url"].replace("http", "ws") + "/ws/generate"
+        with connect(url) as socket:
+            socket.send(json.dumps({"model": "m", "prompt": "slow 100000"}))
+            assert socket.recv(timeout=10) == "0 "
+            process.send_signal(signal.SIGTERM)
+            assert "was closed" in last_of(socket)["error"]
+        assert process.wait(10) == 0
+        assert "Traceback" not in process.stderr.read()
+
+
+def last_of(socket: ClientConnection) -> dict[str, Any]:
+    while True:
+        frame = str(socket.recv(timeout=10))
+        if frame.startswith("{"):
+            last: dict[str, Any] = json.loads(frame)
+            return last
 
 
 def test_sigterm_ends_pulls(tmp_path: Path) -> None:

@@ -28,9 +28,9 @@ async function reason(response) {
 async function listModels() {
   const chosen = $("model").value;
   const { models } = await (await call("/api/models")).json();
-  const chat = models.filter(({ model_type }) => ["chat", "base"].includes(model_type));
-  $("model").replaceChildren(...chat.map(({ name, parameter_count, state }) => {
-    const option = new Option(`${name} (${parameter_count})`, name);
+  const chat = models.filter(({ model_type }) => ["chat", "base", "virtual"].includes(model_type));
+  $("model").replaceChildren(...chat.map(({ name, parameter_count, chooses, state }) => {
+    const option = new Option(`${name} (${chooses ?? parameter_count})`, name);
     option.dataset.state = state;
     return option;
   }));
