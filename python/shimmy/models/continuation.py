@@ -30,8 +30,9 @@ class DivergedError(Exception):
     """An answer that was made again did not come out as its reader knows it."""
 
 
-def goes_on_from_tokens(request: GenerateRequest) -> bool:
-    """Whether an answer is what its tokens say and nothing else, so that it can go on behind them.
+def goes_on_from_tokens(request: GenerateRequest, *, same_draws: bool = True) -> bool:
+    """Whether an answer is what its tokens say and nothing else, so that it can go on behind them; without
+    `same_draws` also where the random numbers of a seed begin anew by that.
 
     Otherwise it is made again from its beginning: a grammar, tool calls and a healed prompt begin there, and so do the
     random numbers of a seed and a context that was shifted.
@@ -41,7 +42,7 @@ def goes_on_from_tokens(request: GenerateRequest) -> bool:
     if isinstance(request.prompt, ChatPrompt) and request.prompt.tools and request.prompt.tool_choice != "none":
         return False
     sampling = request.sampling
-    return sampling.get("seed") is None or sampling.get("temperature", 1.0) == 0
+    return not same_draws or sampling.get("seed") is None or sampling.get("temperature", 1.0) == 0
 
 
 class Answer:

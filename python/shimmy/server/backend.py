@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from shimmy.engine_client import EngineClient
+from shimmy.engine_client import EngineClient, OutputStream
 from shimmy.errors import QueueFullError
+from shimmy.models.continuation import Answer
 from shimmy.models.manager import ModelManager
 from shimmy.models.need import need_of, need_of_prompt
 from shimmy.output import RequestOutput
@@ -61,6 +62,13 @@ class Backend:
         """Choose what `model` means if that is `auto`, before anything else uses it. `thinking`: see `need_of`."""
         self.manager.registry.settle(model, lambda: need_of(request, thinking=thinking))
 
+    async def open_fork(
+        self, model: str, request: GenerateRequest, known: Answer | None, stack: AsyncExitStack
+    ) -> AsyncIterator[RequestOutput]:
+        """As `open`, of one complete request whose answer begins with what is `known`; that is not told again."""
+        client = await stack.enter_async_context(self.manager.use(model))
+        return await self._start(model, client, request, stack, known)
+
     async def go_on(
         self, tracked: TrackedRequest, request: GenerateRequest, stack: AsyncExitStack
     ) -> AsyncIterator[RequestOutput]:
@@ -84,14 +92,19 @@ class Backend:
         return self.manager.registry.get(model).defaults.conversation(prompt)
 
     async def _start(
-        self, model: str, client: EngineClient, request: GenerateRequest, stack: AsyncExitStack
+        self,
+        model: str,
+        client: EngineClient,
+        request: GenerateRequest,
+        stack: AsyncExitStack,
+        known: Answer | None = None,
     ) -> AsyncIterator[RequestOutput]:
         name = self.manager.registry.get(model).name  # not its engine's, which others may share
         request = msgspec.structs.replace(request, tenant=tenant.get())
-        tracked = TrackedRequest(name, request, self.metrics.of(name))
+        tracked = TrackedRequest(name, request, self.metrics.of(name), known)
         self.tracker.add(tracked)
         try:
-            stream = await stack.enter_async_context(client.stream(request))
+            stream: OutputStream = await stack.enter_async_context(client.stream(request))
         except BaseException as error:
             self.tracker.drop(tracked)
             if isinstance(error, QueueFullError):
@@ -100,6 +113,8 @@ class Backend:
         if (record := current_record()) is not None:
             record.generations.append(tracked)
         context_header.note(tracked)
+        if known is not None:
+            stream = RetoldStream(stream, known)
         if request.cache_diagnostics:
             stream = ExplainedStream(stream, lambda found: explained(found, tracked, self.tracker.all()))
         stack.callback(tracked.left, stream)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Callable
 from functools import cached_property
@@ -30,7 +31,11 @@ MAX_BYTES = 64 * 1024 * 1024
 class TrackedRequest:
     """One request, its answer so far, and the stream that it comes from."""
 
-    def __init__(self, model: str, request: GenerateRequest, metrics: ModelMetrics) -> None:
+    def __init__(
+        self, model: str, request: GenerateRequest, metrics: ModelMetrics, known: Answer | None = None
+    ) -> None:
+        """`known`: what of the answer is not told here, but was by the request that this one goes on from."""
+        self._known = known
         self.model = model
         self.request = request
         self.state: State = "queued"
@@ -39,6 +44,8 @@ class TrackedRequest:
         self._texts: list[str] = []
         self._thoughts: list[str] = []
         self.token_ids: list[int] = []
+        self._marks: list[tuple[int, int, int]] = []
+        """After each output: tokens, and characters of text and of reasoning."""
         self._usage = Usage()
         self.finish_reason: str | None = None
         self.error: str | None = None
@@ -80,15 +87,24 @@ class TrackedRequest:
     def open(self) -> bool:
         return self.ended is None
 
-    def answer(self) -> Answer:
-        """What has come of it so far."""
+    def answer(self, n_tokens: int | None = None) -> Answer:
+        """What has come of it so far, or of its first `n_tokens` with the text that had come with these; behind what
+        was known before it began.
+        """
+        known = self._known or Answer(self.request)
         answer = Answer(self.request)
+        if n_tokens is None:
+            text, reasoning, usage = self.text, self.reasoning, self.usage
+        else:
+            at = bisect_right(self._marks, n_tokens, key=lambda mark: mark[0])
+            _, n_text, n_reasoning = self._marks[at - 1] if at else (0, 0, 0)
+            text, reasoning, usage = self.text[:n_text], self.reasoning[:n_reasoning], None
         told = RequestOutput(
             request_id=self.id,
-            text=self.text,
-            reasoning=self.reasoning,
-            token_ids=list(self.token_ids),
-            usage=self.usage,
+            text="".join(known.texts) + text,
+            reasoning="".join(known.thoughts) + reasoning,
+            token_ids=[*known.token_ids, *self.token_ids[:n_tokens]],
+            usage=usage,
         )
         answer.note(told)
         return answer
@@ -118,6 +134,8 @@ class TrackedRequest:
         if output.reasoning:
             self._thoughts.append(output.reasoning)
         self.token_ids += output.token_ids
+        _, n_text, n_reasoning = self._marks[-1] if self._marks else (0, 0, 0)
+        self._marks.append((len(self.token_ids), n_text + len(output.text), n_reasoning + len(output.reasoning)))
         self._usage = output.usage or self._usage
         if output.finish_reason is not None:
             self.finish_reason = output.finish_reason

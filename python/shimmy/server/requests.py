@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 from contextlib import suppress
 from typing import Any
 
@@ -11,15 +10,13 @@ import msgspec
 from starlette.requests import Request
 from starlette.routing import BaseRoute, Route
 
-from shimmy.engine_client import EngineClient
-from shimmy.errors import InvalidRequestError
-from shimmy.request import ChatPrompt, GenerateRequest
 from shimmy.server import sse
 from shimmy.server.auth import tenant
 from shimmy.server.backend import Backend
 from shimmy.server.endpoint import Call, Endpoint, Reply, StreamReply, reading
 from shimmy.server.errors import openai_error
-from shimmy.server.generation import OutputParts, collect, generate_request
+from shimmy.server.fork import forked
+from shimmy.server.generation import OutputParts, collect
 from shimmy.server.native_answer import EventWriter, usage_of
 from shimmy.server.operation import ANSWER_HEADERS, EVENTS, JSON, MODEL_ERRORS, Family, Operation
 from shimmy.server.request_tracker import TrackedRequest
@@ -27,20 +24,6 @@ from shimmy.server.schemas.decoding import decode, decode_query
 from shimmy.server.schemas.requests import ForkRequest, RequestDetail, RequestFilter, RequestLine, RequestPage
 
 _END_SECONDS = 5.0
-_KEPT = {
-    "stop",
-    "stop_token_ids",
-    "ignore_eos",
-    "min_tokens",
-    "banned_strings",
-    "speculation",
-    "lora",
-    "priority",
-    "context_policy",
-    "n_keep",
-    "cache_diagnostics",
-}
-"""Fields of a request that are the parent's unless the fork says otherwise."""
 
 
 class RequestRoutes:
@@ -88,17 +71,20 @@ class RequestRoutes:
         errors=MODEL_ERRORS,
     )
     async def _fork(self, call: Call) -> Reply | StreamReply:
+        """What is told is new: the text behind the tokens that are kept. Usage counts these too, of a conversation as
+        its answer's, else as the prompt's.
+        """
         body = decode(call.body, ForkRequest)
         parent = self._tracked(call.params["id"])
         client = await call.stack.enter_async_context(self._backend.manager.use(parent.model))
-        request = await _forked(client, parent, body)
-        (stream,) = (await self._backend.open(parent.model, [request], call.stack)).streams
-        forked = self._backend.tracker.get(request.request_id)
+        fork = await forked(client, parent, body)
+        stream = await self._backend.open_fork(parent.model, fork.request, fork.known, call.stack)
+        own = self._backend.tracker.get(fork.request.request_id)
         if body.stream:
             writer = EventWriter()
             return StreamReply(sse.MEDIA_TYPE, OutputParts(stream, writer.write), writer.write_error)
         await collect(stream)
-        return Reply(msgspec.json.encode(RequestDetail(**self._details(forked), forked_from=parent.id)))
+        return Reply(msgspec.json.encode(RequestDetail(**self._details(own), forked_from=parent.id)))
 
     def _tracked(self, request_id: str) -> TrackedRequest:
         """HttpError 404 as for one that is not there, when it is another key's."""
@@ -131,38 +117,3 @@ class RequestRoutes:
             "n_tokens": len(tracked.token_ids),
             "usage": usage_of(tracked.usage),
         }
-
-
-async def _forked(client: EngineClient, parent: TrackedRequest, body: ForkRequest) -> GenerateRequest:
-    """The request that goes on: its prompt is the parent's and as much of the answer as is kept, so the engine finds
-    all of it in its prefix cache.
-    """
-    kept = len(parent.token_ids) if body.at is None else body.at
-    if kept > len(parent.token_ids):
-        raise InvalidRequestError(f"at is {kept}, the answer has {len(parent.token_ids)} tokens", "at")
-    if kept > 0 and parent.request.grammar is not None:
-        raise InvalidRequestError("the request's answer follows a grammar, which cannot begin in its middle", "at")
-    before = parent.request.prompt
-    if isinstance(before, ChatPrompt) and parent.request.grammar is not None:
-        before = msgspec.structs.replace(before, enable_thinking=False)  # as it was rendered for the parent
-    tokens = before if isinstance(before, list) else await client.tokenize(before)
-    request = generate_request(
-        f"fork-{secrets.token_hex(12)}",
-        body,
-        [*tokens, *parent.token_ids[:kept]],
-        max_tokens=parent.request.max_tokens if body.max_tokens is None else body.max_tokens,
-    )
-    given = {name for name in body.__struct_fields__ if getattr(body, name) is not None}
-    said = {name: getattr(request, name) for name in given & _KEPT}
-    if request.grammar is not None:
-        said["grammar"] = request.grammar
-    return msgspec.structs.replace(
-        parent.request,
-        request_id=request.request_id,
-        prompt=request.prompt,
-        sampling={**parent.request.sampling, **request.sampling},
-        max_tokens=request.max_tokens,
-        logprobs=None,
-        prompt_logprobs=None,
-        **said,
-    )

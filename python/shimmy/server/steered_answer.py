@@ -82,8 +82,7 @@ class SteeredAnswer:
     def _check(self) -> None:
         if self._request.grammar is not None:
             raise _refused("the answer follows a grammar, which cannot begin in its middle")
-        without_seed = {name: value for name, value in self._request.sampling.items() if name != "seed"}
-        if not goes_on_from_tokens(msgspec.structs.replace(self._request, sampling=without_seed)):
+        if not goes_on_from_tokens(self._request, same_draws=False):
             raise _refused("with tools, token_healing or a context that shifts an answer is more than its tokens")
 
     def _continued(self, temperature: float) -> GenerateRequest:

@@ -107,8 +107,7 @@ def test_a_fork_is_not_completed_twice(configured: Any) -> None:
     forked = configured.http.post(f"/v1/requests/{parent.request_id}/fork", json={})
     assert forked.status_code == 200
     request = asked(configured)
-    assert isinstance(request.prompt, list)
-    assert (request.sampling, request.lora) == (parent.sampling, parent.lora)
+    assert (request.prompt, request.sampling, request.lora) == (parent.prompt, parent.sampling, parent.lora)
 
 
 def test_the_model_behind_a_name_is_told(start_server: Any, tmp_path: Path) -> None:

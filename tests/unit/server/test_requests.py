@@ -108,6 +108,43 @@ def test_going_on_from_a_token(own: Any) -> None:
     assert own.engine.requests[-1].prompt == [1, *b"a b c", 0, 1, 2]
 
 
+def fork_of(own: Any, parent: str, **body: Any) -> dict[str, Any]:
+    answer = own.http.post(f"/v1/requests/{parent}/fork", json=body)
+    assert answer.status_code == 200, answer.text
+    forked: dict[str, Any] = answer.json()
+    return forked
+
+
+def test_a_forked_conversation_goes_on_in_its_form(own: Any) -> None:
+    own.chat("spell 9", max_tokens=4, stop="END", temperature=1.0)
+    parent = only(own, "finished")
+    asked = own.engine.requests[-1]
+    forked = fork_of(own, parent["id"], at=2, max_tokens=3, temperature=1.5, seed=4)
+    request = own.engine.requests[-1]
+    assert (request.prompt, request.answered, request.max_tokens) == (asked.prompt, list(b"ab"), 5)
+    assert (request.stop, request.sampling["temperature"]) == (["END"], 1.5)
+    assert (forked["text"], bytes(forked["token_ids"]), forked["n_tokens"]) == ("cde", b"cde", 3)
+    again = fork_of(own, forked["id"], at=1)
+    assert (own.engine.requests[-1].answered, own.engine.requests[-1].max_tokens) == (list(b"abc"), 6)
+    assert again["text"] == "def"
+    whole = fork_of(own, parent["id"], at=0)
+    request = own.engine.requests[-1]
+    assert (request.prompt, request.answered, request.max_tokens) == (asked.prompt, [], 4)
+    assert whole["text"] == "abcd"
+    streamed = own.http.post(f"/v1/requests/{parent['id']}/fork", json={"at": 3, "max_tokens": 1, "stream": True})
+    assert streamed.text.startswith("data: d\n\nevent: usage")
+
+
+def test_a_fork_with_tools_goes_on_as_text(own: Any) -> None:
+    tool = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
+    own.chat("one two", tools=[tool])
+    parent = only(own, "finished")["id"]
+    fork_of(own, parent, at=1)
+    assert isinstance(own.engine.requests[-1].prompt, list)
+    fork_of(own, parent, at=0)
+    assert own.engine.requests[-1].prompt.tools
+
+
 def test_a_fork_keeps_what_was_asked_for(own: Any) -> None:
     asked = {"model": "m", "prompt": "a b", "banned_strings": ["x"], "guided_regex": "a|b", "min_tokens": 1}
     own.http.post("/v1/completions", json=asked)
