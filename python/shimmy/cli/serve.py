@@ -139,7 +139,7 @@ def device_lines(info: ModelInfo) -> list[str]:
 
 
 def _memory_line(use: DeviceUse) -> str:
-    from shimmy.cli.table import size_text
+    from shimmy.byte_size import size_text
 
     parts = (("weights", use.weights), ("KV cache", use.kv_cache), ("compute", use.compute))
     taken = ", ".join(f"{name} {size_text(size)}" for name, size in parts if size)

@@ -149,10 +149,6 @@ def _modified(entry: ModelEntry) -> str:
     return _time(entry.created)
 
 
-def _time(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, timezone.utc).isoformat()
-
-
 def _details(entry: ModelEntry) -> OllamaDetails:
     family = entry.model.architecture or "unknown"
     return OllamaDetails(
