@@ -93,6 +93,12 @@ class AsyncEngine:
     async def rerank(self, request: RerankRequest) -> Ranking:
         return await self._answer(self._model.embedder.rerank, request)
 
+    async def load_adapter(self, name: str, path: str) -> None:
+        await asyncio.to_thread(self._model.load_adapter, name, path)
+
+    async def unload_adapter(self, name: str) -> None:
+        await asyncio.to_thread(self._model.unload_adapter, name)
+
     async def stats(self) -> EngineStats:
         return self._model.stats()
 

@@ -87,6 +87,17 @@ class EngineClient(Protocol):
         """
         ...
 
+    async def load_adapter(self, name: str, path: str) -> None:
+        """Load a LoRA adapter from a file, or replace the one of that name for later requests; those that run keep
+        theirs. Raises ModelLoadError (the file, or another base model), InvalidRequestError (a model that only embeds)
+        and EngineDeadError.
+        """
+        ...
+
+    async def unload_adapter(self, name: str) -> None:
+        """Forget an adapter; requests that use it finish with it. Raises ModelNotFoundError and EngineDeadError."""
+        ...
+
     async def stats(self) -> EngineStats: ...
 
     async def close(self) -> None:

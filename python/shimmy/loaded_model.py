@@ -125,6 +125,20 @@ class LoadedModel:
         """Why the engine or the embedder ended; empty while they live."""
         return (self.engine.death if self.engine else "") or self.embedder.death
 
+    def load_adapter(self, name: str, path: str) -> None:
+        """Load a LoRA adapter, or replace the one of that name for later requests. ModelLoadError says what is wrong
+        with the file.
+        """
+        if self.engine is None:
+            raise InvalidRequestError(
+                f"{self._spec.name} cannot generate text, so it takes no LoRA adapters", "adapters"
+            )
+        self.engine.load_adapter(name, path)
+
+    def unload_adapter(self, name: str) -> None:
+        """Forget an adapter; requests that use it finish with it. Raises ModelNotFoundError."""
+        self.generator().unload_adapter(name)
+
     def stats(self) -> EngineStats:
         if self.engine is None:
             return EngineStats()

@@ -12,7 +12,15 @@ from typing import Any, TypeVar
 import pytest
 from engine_fixtures import LONG_ANSWER, LONG_QUESTION, QUESTIONS, chat, long_chat, spec
 
-from shimmy import AsyncEngine, ChatPrompt, GenerateRequest, LoadSpec, RequestOutput
+from shimmy import (
+    AsyncEngine,
+    ChatPrompt,
+    GenerateRequest,
+    LoadSpec,
+    RequestOutput,
+    demo_adapter_paths,
+    demo_model_path,
+)
 from shimmy.async_engine import RequestStream
 from shimmy.errors import (
     EngineDeadError,
@@ -220,6 +228,30 @@ def test_errors_are_raised_on_entering() -> None:
             assert (
                 await text_of(engine, greedy(WHO, lora={"pirate": 1.0})) == "Arr, I be Shimmy Mini, a tiny demo model."
             )
+
+    run(work)
+
+
+def test_adapters_come_and_go_while_requests_run() -> None:
+    async def work() -> None:
+        async with loaded() as engine, engine.stream(endless()) as running:
+            await anext(running)
+            base = await text_of(engine, greedy(WHO))
+            await engine.load_adapter("voice", str(demo_adapter_paths()["pirate"]))
+            assert engine.info.adapters == ["voice"]
+            pirate = await text_of(engine, greedy(WHO, lora={"voice": 1.0}))
+            await engine.load_adapter("voice", str(demo_adapter_paths()["terse"]))
+            terse = await text_of(engine, greedy(WHO, lora={"voice": 1.0}))
+            assert len({base, pirate, terse}) == 3
+            with pytest.raises(ModelLoadError, match=r"shimmy-mini\.gguf"):
+                await engine.load_adapter("voice", str(demo_model_path()))
+            assert await text_of(engine, greedy(WHO, lora={"voice": 1.0})) == terse
+            await engine.unload_adapter("voice")
+            assert engine.info.adapters == []
+            with pytest.raises(ModelNotFoundError):
+                await engine.unload_adapter("voice")
+            assert await text_of(engine, greedy(WHO)) == base
+            await anext(running)
 
     run(work)
 

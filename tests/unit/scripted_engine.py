@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import re
 import struct
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
+from types import MappingProxyType
 from typing import TypeAlias
 
 import msgspec
@@ -42,6 +44,11 @@ def info_of(name: str) -> ModelInfo:
         n_layer=2,
         fim_tokens=[1001, 1002, 1003] if name == "m" else [],
     )
+
+
+def read(path: str) -> bytes:
+    """The file; "bad" when there is none."""
+    return Path(path).read_bytes() if Path(path).is_file() else b"bad"
 
 
 def text_of(request: GenerateRequest) -> str:
@@ -284,8 +291,11 @@ class ScriptedStream:
 class ScriptedEngine:
     """Implements `EngineClient`. `requests` holds what was asked, `cancelled` the ids left before their end."""
 
-    def __init__(self, name: str = "scripted", script: Script = obey) -> None:
-        self.info = info_of(name)
+    def __init__(
+        self, name: str = "scripted", script: Script = obey, adapters: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
+        self.adapters = dict(adapters)
+        self.info = msgspec.structs.replace(info_of(name), adapters=list(adapters))
         self.alive = True
         self.pid = 0
         self.requests: list[GenerateRequest] = []
@@ -301,7 +311,7 @@ class ScriptedEngine:
                 progress(step / 4)
         if "broken" in spec.path:
             raise errors.ModelLoadError(f"{spec.name}: bad magic")
-        return cls(spec.name)
+        return cls(spec.name, adapters=spec.adapters)
 
     @asynccontextmanager
     async def stream(self, request: GenerateRequest) -> AsyncIterator[ScriptedStream]:
@@ -360,6 +370,25 @@ class ScriptedEngine:
         order = sorted(range(len(scores)), key=lambda index: -scores[index])[: request.top_n]
         return Ranking(results=[RankedDocument(index, scores[index]) for index in order], prompt_tokens=len(scores))
 
+    async def load_adapter(self, name: str, path: str) -> None:
+        """A file that says "bad" is none, one that says "deadly" ends the engine."""
+        self._check_alive()
+        await asyncio.sleep(0)
+        told = read(path)
+        if b"deadly" in told:
+            self.alive = False
+            raise errors.EngineDeadError("an adapter killed it")
+        if b"bad" in told:
+            raise errors.ModelLoadError(f"{path} is no adapter")
+        self.adapters[name] = path
+        self.info = msgspec.structs.replace(self.info, adapters=list(self.adapters))
+
+    async def unload_adapter(self, name: str) -> None:
+        self._check_alive()
+        if self.adapters.pop(name, None) is None:
+            raise errors.ModelNotFoundError(f"no adapter {name!r} is loaded")
+        self.info = msgspec.structs.replace(self.info, adapters=list(self.adapters))
+
     async def stats(self) -> EngineStats:
         return EngineStats(running=self.running, requests_finished=len(self.requests))
 
@@ -394,5 +423,5 @@ class ScriptedEngine:
             raise KeyError("bug")
         if command == "grammar":
             raise errors.InvalidRequestError("the schema is unsatisfiable at #/x", arguments[0])
-        for adapter in request.lora.keys() - {"style"}:
-            raise errors.ModelNotFoundError(f"no adapter {adapter!r}; loaded: none")
+        for adapter in request.lora.keys() - {"style", *self.adapters}:
+            raise errors.ModelNotFoundError(f"no adapter {adapter!r}; loaded: {', '.join(self.adapters) or 'none'}")

@@ -11,6 +11,8 @@ from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import TypeVar
 
+import msgspec
+
 from shimmy.embedding import Embeddings, EmbedRequest, Ranking, RerankRequest
 from shimmy.engine_client import OutputStream
 from shimmy.errors import EngineDeadError, InvalidRequestError, ModelLoadError, QueueFullError, ShimmyError
@@ -127,6 +129,19 @@ class RunnerClient:
         assert isinstance(reply, frames.Ranked)
         return reply.ranking
 
+    async def load_adapter(self, name: str, path: str) -> None:
+        call = next(self._numbers)
+        await self._change_adapters(call, frames.LoadAdapter(call, name, path))
+
+    async def unload_adapter(self, name: str) -> None:
+        call = next(self._numbers)
+        await self._change_adapters(call, frames.UnloadAdapter(call, name))
+
+    async def _change_adapters(self, call: int, command: frames.Command) -> None:
+        reply = await self._call(call, command)
+        assert isinstance(reply, frames.Adapters)
+        self._info = msgspec.structs.replace(self._info, adapters=reply.names)
+
     async def stats(self) -> EngineStats:
         call = next(self._numbers)
         reply = await self._call(call, frames.Stats(call))
@@ -226,6 +241,7 @@ class RunnerClient:
                 | frames.Text(call)
                 | frames.Embedded(call)
                 | frames.Ranked(call)
+                | frames.Adapters(call)
                 | frames.Counters(call)
             ):
                 if (answer := self._calls.get(call)) and not answer.done():

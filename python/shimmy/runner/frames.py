@@ -2,7 +2,7 @@
 
 The first frame of either side is `Hello`. The server then sends `Load` and, once it got `Ready`, commands; the runner
 answers each `Start` with `Accepted` or `Rejected`, and each call with `Tokens`, `Text`, `Counters`,
-`Embedded`, `Ranked` or `CallFailed`. From its `Hello` on it sends a `Pulse` twice a second.
+`Embedded`, `Ranked`, `Adapters` or `CallFailed`. From its `Hello` on it sends a `Pulse` twice a second.
 """
 
 from __future__ import annotations
@@ -103,6 +103,17 @@ class Rerank(msgspec.Struct, tag=True, frozen=True):
     request: RerankRequest
 
 
+class LoadAdapter(msgspec.Struct, tag=True, frozen=True):
+    call: int
+    name: str
+    path: str
+
+
+class UnloadAdapter(msgspec.Struct, tag=True, frozen=True):
+    call: int
+    name: str
+
+
 class CancelCall(msgspec.Struct, tag=True, frozen=True):
     """Drop a call that nobody waits for any more; there is no answer."""
 
@@ -128,6 +139,8 @@ Command: TypeAlias = (
     | RenderChat
     | Embed
     | Rerank
+    | LoadAdapter
+    | UnloadAdapter
     | CancelCall
     | Stats
     | Shutdown
@@ -201,6 +214,14 @@ class Ranked(msgspec.Struct, tag=True, frozen=True):
     ranking: Ranking
 
 
+class Adapters(msgspec.Struct, tag=True, frozen=True):
+    """A change of the adapters was made."""
+
+    call: int
+    names: list[str]
+    """Those that are loaded now."""
+
+
 class Counters(msgspec.Struct, tag=True, frozen=True):
     call: int
     stats: EngineStats
@@ -225,6 +246,7 @@ Reply: TypeAlias = (
     | Text
     | Embedded
     | Ranked
+    | Adapters
     | Counters
     | CallFailed
 )

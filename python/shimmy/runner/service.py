@@ -103,6 +103,10 @@ class Service:
                 self._answer(call, self._embed(call, request))
             case frames.Rerank(call, request):
                 self._answer(call, self._rerank(call, request))
+            case frames.LoadAdapter(call, name, path):
+                self._answer(call, self._load_adapter(call, name, path))
+            case frames.UnloadAdapter(call, name):
+                self._answer(call, self._unload_adapter(call, name))
             case frames.CancelCall(call):
                 if task := self._answers.get(call):
                     task.cancel()
@@ -235,6 +239,16 @@ class Service:
 
     async def _rerank(self, call: int, request: RerankRequest) -> frames.Reply:
         return frames.Ranked(call, await self._loaded().rerank(request))
+
+    async def _load_adapter(self, call: int, name: str, path: str) -> frames.Reply:
+        engine = self._loaded()
+        await engine.load_adapter(name, path)
+        return frames.Adapters(call, engine.info.adapters)
+
+    async def _unload_adapter(self, call: int, name: str) -> frames.Reply:
+        engine = self._loaded()
+        await engine.unload_adapter(name)
+        return frames.Adapters(call, engine.info.adapters)
 
     async def _stats(self, call: int) -> frames.Reply:
         return frames.Counters(call, await self._loaded().stats())

@@ -34,6 +34,8 @@ def test_commands_come_back_equal() -> None:
         frames.RenderChat(3, chat),
         frames.Embed(5, EmbedRequest(input=["a", [1, 2]], dimensions=8, normalize=False)),
         frames.Rerank(6, RerankRequest(query="q", documents=["d"], top_n=1, raw_scores=True)),
+        frames.LoadAdapter(7, "org/style:1", "a.gguf"),
+        frames.UnloadAdapter(8, "org/style:1"),
         frames.CancelCall(6),
         frames.Stats(4),
         frames.Shutdown(),

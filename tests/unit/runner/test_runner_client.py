@@ -96,6 +96,30 @@ def test_embeddings_and_rankings_come_back() -> None:
     with_runner(body)
 
 
+def test_adapters_come_and_go(tmp_path: Path) -> None:
+    (tmp_path / "good.gguf").write_text("good")
+
+    async def body(client: RunnerClient) -> None:
+        assert client.info.adapters == []
+        for name in ("one", "two"):
+            await client.load_adapter(name, str(tmp_path / "good.gguf"))
+        assert client.info.adapters == ["one", "two"]
+        await client.unload_adapter("one")
+        assert client.info.adapters == ["two"]
+        with pytest.raises(errors.ModelNotFoundError, match="no adapter 'one'"):
+            await client.unload_adapter("one")
+        with pytest.raises(errors.ModelLoadError, match="is no adapter"):
+            await client.load_adapter("two", str(tmp_path / "missing.gguf"))
+        assert client.info.adapters == ["two"]
+        assert await generate(client, "still here") == "still here"
+        (tmp_path / "good.gguf").write_text("deadly")
+        with pytest.raises(errors.EngineDeadError, match="killed it"):
+            await client.load_adapter("two", str(tmp_path / "good.gguf"))
+        assert not client.alive
+
+    with_runner(body)
+
+
 def test_a_cancelled_call_is_dropped_by_the_runner() -> None:
     async def body(client: RunnerClient) -> None:
         for seconds in (0.0, 0.05):
