@@ -24,6 +24,8 @@ class RequestDefaults(msgspec.Struct, frozen=True, kw_only=True):
     """What every conversation begins with, behind its system message."""
     lora: dict[str, float] = {}
     """Adapters of requests that name none; one that names an adapter with scale 0 goes without."""
+    chosen: dict[str, float] = {}
+    """Adapters that the name of the model names: they apply unless a request says another scale for them."""
 
     def request(self, request: GenerateRequest, protocol: Mapping[str, Any], index: int = 0) -> GenerateRequest:
         """`request` completed. `protocol` are the sampling defaults of its route, which come last; `index` tells
@@ -38,8 +40,12 @@ class RequestDefaults(msgspec.Struct, frozen=True, kw_only=True):
             sampling=sampling,
             stop=request.stop or self.stop,
             max_tokens=self.max_tokens if request.max_tokens is None else request.max_tokens,
-            lora=request.lora or self.lora,
+            lora=self.adapters(request.lora),
         )
+
+    def adapters(self, asked: Mapping[str, float]) -> dict[str, float]:
+        """Adapters with their scales for a request that asks for these."""
+        return {**self.chosen, **asked} or self.lora
 
     def conversation(self, prompt: ChatPrompt) -> ChatPrompt:
         """`prompt` with the system message and the messages that come first, unless it has them already or goes on

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from shimmy.discovery.local_model import LocalModel
-from shimmy.discovery.walk import Problem
+from shimmy.discovery.walk import Problem, Root
 from shimmy.errors import ModelNotFoundError
 from shimmy.library.library import Library
 from shimmy.model_info import LoadSpec
+from shimmy.models.adapter_changes import AdapterChanges
 from shimmy.models.auto_name import Tell
 from shimmy.models.need import Need
 from shimmy.models.virtual_names import Listed
@@ -63,6 +64,9 @@ class FakeRegistry:
         self._entries = {entry.name: entry for entry in entries}
         self.rescans = 0
         self.library = Library(Path("no-library"))
+        self.adapter_changes = AdapterChanges()
+        self.roots: list[Root] = []
+        self.found: list[LocalModel] = []
 
     def names(self) -> list[str]:
         return list(self._entries)
@@ -77,6 +81,9 @@ class FakeRegistry:
         pass
 
     def virtual_names(self) -> list[Listed]:
+        return []
+
+    def adapter_names(self, entry: FakeEntry) -> list[str]:
         return []
 
     def fall_back(self, name: str, failed: str) -> bool:

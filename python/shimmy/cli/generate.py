@@ -48,7 +48,7 @@ def generate(
             text if raw else entry.defaults.conversation(ChatPrompt(messages=messages)),
             max_tokens=max_tokens,
             stop=entry.defaults.stop,
-            lora=scales or entry.defaults.lora,
+            lora=entry.defaults.adapters(scales),
             **sampling,
         )
         pieces = []

@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from shimmy.engine_client import EngineClient, OutputStream, PouringStream
-from shimmy.errors import EngineDeadError, InvalidRequestError, QueueFullError
+from shimmy.errors import (
+    EngineDeadError,
+    InvalidRequestError,
+    ModelLoadError,
+    ModelNotFoundError,
+    QueueFullError,
+)
 from shimmy.models.continuation import Answer, DivergedError, Retelling, goes_on_from_tokens
 from shimmy.output import RequestOutput, Usage
 from shimmy.request import GenerateRequest
@@ -111,6 +117,7 @@ class ContinuedStream:
 
     async def _enter(self, client: EngineClient, request: GenerateRequest) -> None:
         self._client = client
+        await self._supervisor.adapters.prepare(client, request.lora)
         self._stream = await self._engine.enter_async_context(client.stream(request))
         if self._cancelled.is_set():
             self._stream.cancel()
@@ -166,7 +173,7 @@ class ContinuedStream:
             self._retelling = Retelling(self._answer)
             try:
                 await self._enter(client, request)
-            except (InvalidRequestError, QueueFullError) as error:
+            except (InvalidRequestError, ModelLoadError, ModelNotFoundError, QueueFullError) as error:
                 raise EngineDeadError(f"the engine died, and the next one refused the request: {error}") from error
             assert self._stream is not None
             first = asyncio.ensure_future(self._stream.__anext__())

@@ -28,7 +28,9 @@ class ModelEntry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """registered: given by an option, or the embedded demo model; discovered: found in a folder."""
     model: LocalModel
     adapters: dict[str, Path]
-    """LoRA adapters to load with it: name -> file."""
+    """Its LoRA adapters: name -> file."""
+    late: frozenset[str] = frozenset()
+    """Those that came at run time. They are loaded when they are wanted, the others with the model."""
     settings: Settings
     """Of the process, with what is set for this model."""
     aliases: tuple[str, ...] = ()
@@ -98,7 +100,7 @@ class ModelEntry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         spec = LoadSpec(
             name=self.engine,
             path=str(self.path),
-            adapters={name: str(path) for name, path in self.adapters.items()},
+            adapters={name: str(path) for name, path in self.adapters.items() if name not in self.late},
             draft=None if self.draft is None else str(self.draft),
             chat_template=template,
             context=context,

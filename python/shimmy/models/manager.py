@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 
 import msgspec
 
@@ -209,6 +210,19 @@ class ModelManager:
         leases = [slot.lease for slot in self._slots.values() if slot.lease is not None]
         await asyncio.gather(*(lease.client.close() for lease in [*leases, *self._leaving]))
 
+    def adapter_faults(self, name: str) -> dict[str, str]:
+        """Why files of adapters as they are now could not be loaded, by name. Raises as `status`."""
+        slot = self._slot(name)
+        return {} if slot is None or slot.lease is None else slot.lease.client.adapters.faults
+
+    def _adapter_files(self, engine: str) -> dict[str, str]:
+        """Name -> file; none of a model that is gone, whose engine keeps what it has."""
+        try:
+            adapters = self.registry.get(engine).adapters
+        except ModelNotFoundError:
+            return {}
+        return {name: str(path) for name, path in adapters.items()}
+
     def _presence(self, entry: ModelEntry) -> Presence:
         slot = self._slots.get(entry.engine)
         if slot is None:
@@ -260,7 +274,9 @@ class ModelManager:
         try:
             slot.loaded_as = identity_of(entry)
             spec = await self._room.place(slot, entry)
-            slot.lease = Lease(entry.engine, await Supervisor.start(spec, self._start, on_progress), slot.reserved)
+            files = partial(self._adapter_files, entry.engine)
+            client = await Supervisor.start(spec, self._start, on_progress, files)
+            slot.lease = Lease(entry.engine, client, slot.reserved)
             await self._room.measure_new(slot, slot.lease)
         except asyncio.CancelledError:
             raise ModelNotReadyError("the server is shutting down") from None

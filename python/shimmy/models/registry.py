@@ -21,6 +21,9 @@ from shimmy.discovery.walk import Problem, Root
 from shimmy.errors import InvalidRequestError, ModelLoadError, ModelNotFoundError
 from shimmy.library.library import Library
 from shimmy.library.record import Record
+from shimmy.models.adapter_changes import AdapterChanges
+from shimmy.models.adapter_files import check_adapter
+from shimmy.models.adapter_names import missing_adapter, with_adapter
 from shimmy.models.auto_choice import AutoSettings
 from shimmy.models.auto_name import AUTO, AutoName, Presence, Tell
 from shimmy.models.configure import configured, new_entry
@@ -55,6 +58,7 @@ class Registry:
         self._only_roots = roots
         self._roots, self._settings_path = self._places(settings)
         self.library = library or Library(library_path(settings))
+        self.adapter_changes = AdapterChanges()
         self._scanner = Scanner(FactsCache(cache_path() if roots is None else None))
         self._scanning = threading.Lock()
         self._tell: Tell = lambda entry: Presence("unloaded")
@@ -77,7 +81,12 @@ class Registry:
 
     def entries(self) -> list[ModelEntry]:
         """All models that can be loaded, embedding and rerank models too, in the order of `names`."""
-        return list(self._index.entries.values())
+        return [self.adapter_changes.applied(entry) for entry in self._index.entries.values()]
+
+    def adapter_names(self, entry: ModelEntry) -> list[str]:
+        """The names of a model with each of its adapters; not those that mean another model."""
+        names = (f"{entry.name}:{adapter}" for adapter in entry.adapters)
+        return [name for name in names if self._named(name) is None and name not in self._index.virtual]
 
     @property
     def problems(self) -> list[Problem]:
@@ -90,8 +99,8 @@ class Registry:
         return list(self._index.scan.models)
 
     def get(self, name: str) -> ModelEntry:
-        """The model called `name`, by its own name or another. Raises ModelNotFoundError naming those that exist and
-        the closest one.
+        """The model called `name`, by its own name or another; when there is none, the model that it means with one of
+        its adapters (see `adapter_names`). Raises ModelNotFoundError naming those that exist and the closest one.
         """
         index = self._index
         for known in _variants(name):
@@ -101,8 +110,19 @@ class Registry:
             if entry is None and known == DEMO_NAME:
                 entry = self._demo()
             if entry is not None:
-                return entry
-        raise ModelNotFoundError(_unknown(name, index))
+                return self.adapter_changes.applied(entry)
+        entry = with_adapter(name, self._named)
+        if entry is None:
+            raise ModelNotFoundError(_unknown(name, index) + missing_adapter(name, self._named))
+        return entry
+
+    def _named(self, name: str) -> ModelEntry | None:
+        """The model called `name`, which does not stand for others."""
+        for known in _variants(name):
+            entry = self._index.find(known) or (self._demo() if known == DEMO_NAME else None)
+            if entry is not None:
+                return self.adapter_changes.applied(entry)
+        return None
 
     def check_free(self, name: str) -> None:
         """InvalidRequestError (param "model") for the name of a model that is not the library's to replace."""
@@ -268,17 +288,7 @@ class Registry:
         return msgspec.structs.replace(entry, defaults=defaults)
 
     def _check_adapter(self, path: Path, model: LocalModel) -> None:
-        if path.suffix.lower() == ".safetensors":
-            raise ModelLoadError(
-                f"{path} is in safetensors format; convert the adapter with llama.cpp's convert_lora_to_gguf.py"
-            )
-        adapter = self._read(path, "LoRA adapter")
-        if adapter.kind != "adapter":
-            raise ModelLoadError(f"{path} is not a LoRA adapter but a file of kind {adapter.kind}")
-        if adapter.architecture != model.architecture:
-            raise ModelLoadError(
-                f"{path} is a LoRA adapter for {adapter.architecture} models; {model.path} is {model.architecture}"
-            )
+        check_adapter(path, model, lambda path: self._read(path, "LoRA adapter"))
 
     def _read(self, path: Path, what: str) -> LocalModel:
         try:
@@ -352,6 +362,12 @@ def _home() -> Path | None:
         return None
 
 
+def _variants(name: str) -> list[str]:
+    """Ollama's clients add the tag that it takes for granted, or leave it out."""
+    untagged = name.removesuffix(":latest")
+    return list(dict.fromkeys((name, untagged, f"{untagged}:latest")))
+
+
 def _aliases(entries: Mapping[str, ModelEntry], problems: list[Problem]) -> dict[str, str]:
     """Lower-case names and other names -> names. A model's own name is never another's alias."""
     aliases: dict[str, str] = {}
@@ -363,12 +379,6 @@ def _aliases(entries: Mapping[str, ModelEntry], problems: list[Problem]) -> dict
             if owner != entry.name:
                 problems.append(Problem(entry.path, f"{alias!r} is a name of {owner!r} already, so no alias of this"))
     return aliases
-
-
-def _variants(name: str) -> list[str]:
-    """Ollama's clients add the tag that it takes for granted, or leave it out."""
-    untagged = name.removesuffix(":latest")
-    return list(dict.fromkeys((name, untagged, f"{untagged}:latest")))
 
 
 def _listed(name: str, chooses: str, entries: Sequence[ModelEntry]) -> list[Listed]:

@@ -8,12 +8,15 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Literal, TypeAlias, TypeVar
 
+import msgspec
+
 from shimmy.embedding import Embeddings, EmbedRequest, Ranking, RerankRequest
 from shimmy.engine_client import EngineClient
 from shimmy.errors import EngineDeadError, ModelNotReadyError, ShimmyError
 from shimmy.model_info import EngineStats, LoadSpec, ModelInfo
 from shimmy.models.continued_stream import ContinuedStream
 from shimmy.models.crash_history import CrashHistory
+from shimmy.models.live_adapters import Files, LiveAdapters, versions
 from shimmy.request import ChatPrompt, GenerateRequest
 
 Progress: TypeAlias = Callable[[float], None]
@@ -32,11 +35,10 @@ class Supervisor:
     for a while, in which every call raises ModelNotReadyError (see `CrashHistory`).
     """
 
-    def __init__(self, spec: LoadSpec, start: Starter, client: EngineClient) -> None:
+    def __init__(self, spec: LoadSpec, start: Starter, client: EngineClient, adapters: LiveAdapters) -> None:
         self._spec = spec
         self._start = start
         self._client = client
-        self._info = client.info
         self._crashes = CrashHistory()
         self._counted: EngineClient | None = None  # the last one whose death is in the history
         self._starting: asyncio.Task[EngineClient] | None = None
@@ -47,15 +49,24 @@ class Supervisor:
         """Held while an answer is resumed, until it has gone on. What kills its runner then can only be that one, and
         the others are not blamed for it.
         """
+        self.adapters = adapters
 
     @classmethod
-    async def start(cls, spec: LoadSpec, start: Starter, progress: Progress | None = None) -> Supervisor:
-        """Load the model for the first time. Raises what `start` raises."""
-        return cls(spec, start, await start(spec, progress))
+    async def start(
+        cls, spec: LoadSpec, start: Starter, progress: Progress | None = None, files: Files | None = None
+    ) -> Supervisor:
+        """Load the model for the first time. `files` tells the adapters that it has from now on; those of `spec` when
+        left out. Raises what `start` raises.
+        """
+        adapters = LiveAdapters(files or (lambda: spec.adapters))
+        held = await asyncio.to_thread(versions, spec.adapters)
+        client = await start(spec, progress)
+        adapters.begin(client, held)
+        return cls(spec, start, client, adapters)
 
     @property
     def info(self) -> ModelInfo:
-        return self._info
+        return self._client.info
 
     @property
     def pid(self) -> int:
@@ -131,6 +142,17 @@ class Supervisor:
     async def rerank(self, request: RerankRequest) -> Ranking:
         return await self._once(lambda client: client.rerank(request), "ranking")
 
+    async def load_adapter(self, name: str, path: str) -> None:
+        """Engines started later get it too, as long as the model has it."""
+        await self._once(lambda client: self.adapters.load(client, name, path), "loading of an adapter")
+
+    async def unload_adapter(self, name: str) -> None:
+        """Nothing when it is not loaded now; no engine is started for it."""
+        try:
+            await self.adapters.unload(self._client, name)
+        except EngineDeadError as error:
+            self.crashed(self._client, error.message)
+
     async def stats(self) -> EngineStats:
         """EngineDeadError while there is no client; none is started for it."""
         return await self._client.stats()
@@ -175,11 +197,13 @@ class Supervisor:
             await dead.close()
             logger.warning("model %s is started again", self._spec.name)
             try:
-                self._client = await self._start(self._spec, self._on_progress)
+                held = await self.adapters.unchanged()  # a file that went bad must not keep the model down
+                spec = msgspec.structs.replace(self._spec, adapters={name: one.path for name, one in held.items()})
+                self._client = await self._start(spec, self._on_progress)
+                await self.adapters.begin_again(self._client, held)
             except (ShimmyError, OSError) as error:
                 self._crashes.record(time.monotonic(), f"it could not be started again: {error}")
                 raise EngineDeadError(f"model {self._spec.name!r} could not be started again: {error}") from error
-            self._info = self._client.info
             return self._client
         except asyncio.CancelledError:
             raise ModelNotReadyError(f"model {self._spec.name!r} is being unloaded") from None

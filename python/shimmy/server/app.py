@@ -20,6 +20,7 @@ from shimmy.errors import InvalidRequestError, ShimmyError
 from shimmy.models.manager import ModelManager
 from shimmy.server import context_header
 from shimmy.server.access_log import AccessLog
+from shimmy.server.adapters import AdapterRoutes
 from shimmy.server.anthropic import AnthropicRoutes
 from shimmy.server.auth import Auth, Keyring, keys_of
 from shimmy.server.backend import Backend
@@ -108,6 +109,7 @@ def create_app(
         *NativeRoutes(backend, most, ollama).routes(),
         *ToolRoutes(tools, most).routes(),
         *WorkflowRoutes(backend, tools, most).routes(),
+        *AdapterRoutes(manager, most).routes(),
         *ModelRoutes(manager, most).routes(),
         *reload.routes(),
         *RequestRoutes(backend, most).routes(),
@@ -128,7 +130,7 @@ def create_app(
                 CORSMiddleware,
                 allow_origins=settings.cors_origins,
                 allow_origin_regex=LOOPBACK_ORIGIN,
-                allow_methods=["GET", "POST", "DELETE", "HEAD", "OPTIONS"],
+                allow_methods=["GET", "POST", "PATCH", "DELETE", "HEAD", "OPTIONS"],
                 allow_headers=["*"],
                 expose_headers=EXPOSED_HEADERS,
             ),

@@ -34,7 +34,7 @@ tenant: ContextVar[str] = ContextVar("tenant", default="")
 _scopes: ContextVar[frozenset[KeyScope]] = ContextVar("scopes", default=frozenset(SCOPES))
 
 _OPEN = re.compile(r"/|/docs|/page/.*|/openapi\.json|/health|/api/version")
-_ADMIN = re.compile(r"/api/models/.*|/api/(pull|push|create|copy|delete|blobs)(/.*)?|/api/reload|/diag")
+_ADMIN = re.compile(r"/api/models/.*|/api/(pull|push|create|copy|delete|blobs)(/.*)?|/api/reload|/diag|/lora-adapters")
 _TOOLS = re.compile(r"/api/(tools|workflows)(/.*)?")
 
 

@@ -11,6 +11,7 @@ import msgspec
 
 from shimmy.engine_client import EngineClient, OutputStream
 from shimmy.errors import QueueFullError
+from shimmy.models.adapter_names import named
 from shimmy.models.continuation import Answer
 from shimmy.models.manager import ModelManager
 from shimmy.models.need import need_of, need_of_prompt
@@ -84,7 +85,10 @@ class Backend:
         self, model: str, request: GenerateRequest, sampling: Mapping[str, Any], index: int = 0
     ) -> GenerateRequest:
         """`request` as `open` starts it, the one at `index` of several."""
-        return self.manager.registry.get(model).defaults.request(request, sampling, index)
+        entry = self.manager.registry.get(model)
+        if request.lora:
+            request = msgspec.structs.replace(request, lora=named(request.lora, entry.adapters))
+        return entry.defaults.request(request, sampling, index)
 
     def conversation(self, model: str, prompt: ChatPrompt) -> ChatPrompt:
         """What a request for `prompt` is computed from: with the model's own system message, if it has one."""

@@ -13,6 +13,7 @@ from starlette.routing import BaseRoute, Route
 from shimmy.context_policy import ERROR
 from shimmy.embedding import Embeddings, EmbedRequest, RerankRequest
 from shimmy.errors import InvalidRequestError
+from shimmy.models.adapter_names import refuse_adapter
 from shimmy.models.manager import ModelManager
 from shimmy.models.need import Need
 from shimmy.models.virtual_names import answering
@@ -73,6 +74,7 @@ class EmbeddingRoutes:
             )
         request = EmbedRequest(input=prompts_of(body.input, "input", MAX_INPUTS), dimensions=body.dimensions)
         self._manager.registry.settle(body.model, lambda: Need(task="embedding"))
+        refuse_adapter(self._manager.registry.get(body.model))
         client = await call.stack.enter_async_context(self._manager.use(body.model))
         name = self._manager.registry.get(body.model).name
         embedded = await client.embed(request)
@@ -103,6 +105,7 @@ class EmbeddingRoutes:
             documents = [one if isinstance(one, str) else one.text for one in body.documents or ()]
         model = self._ranker() if body.model is None else body.model
         self._manager.registry.settle(model, lambda: Need(task="rerank"))
+        refuse_adapter(self._manager.registry.get(model))
         client = await call.stack.enter_async_context(self._manager.use(model))
         request = RerankRequest(
             query=body.query, documents=documents, top_n=body.top_n, raw_scores=bool(body.raw_scores)

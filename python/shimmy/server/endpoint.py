@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeAlias
 from urllib.parse import quote
 
 import msgspec
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, QueryParams
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -38,6 +38,8 @@ class Call(NamedTuple):
     stack: AsyncExitStack
     params: dict[str, Any]
     """Of the path."""
+    query: QueryParams
+    """What stands after the question mark."""
 
 
 class Reply(NamedTuple):
@@ -99,7 +101,9 @@ class Endpoint:
         context_header.begin()
         async with AsyncExitStack() as stack:
             try:
-                reply = await self._handler(Call(body, Headers(scope=scope), stack, scope.get("path_params", {})))
+                query = QueryParams(scope["query_string"])
+                call = Call(body, Headers(scope=scope), stack, scope.get("path_params", {}), query)
+                reply = await self._handler(call)
             except ShimmyError as error:
                 await self._send_error(error, send)
                 return

@@ -69,7 +69,7 @@ def generate_request(
         context_policy=fields.policy(),
         n_keep=fields.kept(),
         cache_diagnostics=bool(fields.cache_diagnostics),
-        lora=fields.lora or {},
+        lora=fields.adapters(),
         priority=fields.priority or 0,
     )
 

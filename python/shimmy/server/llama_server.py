@@ -23,6 +23,7 @@ from shimmy.server.endpoint import Call, Endpoint, Reply, StreamReply, reading
 from shimmy.server.errors import openai_error
 from shimmy.server.fill_in import fill_in_prompt
 from shimmy.server.generation import OutputParts, collect, generate_request
+from shimmy.server.model_choice import model_meant
 from shimmy.server.operation import ANSWER_HEADERS, EVENTS, JSON, MODEL_ERRORS, MODEL_HEADER, Family, Operation
 from shimmy.server.prompts import prompts_of
 from shimmy.server.raw_answer import raw_completion, raw_event
@@ -233,14 +234,7 @@ class LlamaServerRoutes:
         return await call.stack.enter_async_context(self._manager.use(self._name(name)))
 
     def _name(self, name: str | None) -> str:
-        """The model meant by a caller that names none: the one that is loaded, or the only one there is."""
-        if name is not None:
-            return name
-        loaded = [status.name for status in self._manager.statuses() if status.info is not None]
-        known = loaded or self._manager.registry.names()
-        if len(known) != 1:
-            raise InvalidRequestError(f"model is required: there are {', '.join(known) or 'none'}", "model")
-        return known[0]
+        return model_meant(self._manager, name)
 
 
 def _request(

@@ -14,6 +14,7 @@ from starlette.routing import BaseRoute, Route
 from shimmy.engine_client import EngineClient
 from shimmy.errors import InvalidRequestError, ModelLoadError, ShimmyError
 from shimmy.keep_alive import keep_alive_seconds
+from shimmy.models.adapter_names import refuse_adapter
 from shimmy.models.need import Need, need_of
 from shimmy.models.virtual_names import answering
 from shimmy.request import ChatPrompt, GenerateRequest
@@ -192,6 +193,7 @@ class OllamaRoutes:
         """With the seconds that all of it and that loading took. No texts load the model."""
         begin = time.perf_counter()
         self._manager.registry.settle(body.model, lambda: Need(task="embedding"))
+        refuse_adapter(self._manager.registry.get(body.model))
         client = await self._use(self._name(body.model), body.keep_alive, call)
         load_seconds = time.perf_counter() - begin
         name = self._manager.registry.get(body.model).name

@@ -88,6 +88,7 @@ def options_of(body: OllamaRequest) -> Options:
             "options.context_policy",
         )
     options.context_policy = policy or options.context_policy
+    options.lora = options.lora if body.lora is None else body.lora
     options.n_keep = options.num_keep if options.n_keep is None else options.n_keep
     return options
 

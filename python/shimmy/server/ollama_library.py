@@ -18,6 +18,7 @@ from shimmy.library.library import Library
 from shimmy.library.pull import Progress, Puller
 from shimmy.library.record import Record
 from shimmy.library.reference import check_name
+from shimmy.models.adapter_names import refuse_adapter
 from shimmy.models.entry import ModelEntry
 from shimmy.models.manager import ModelManager
 from shimmy.server.blobs import BlobRoutes
@@ -172,10 +173,12 @@ class OllamaLibraryRoutes:
         """Also of a model that another process put into the library."""
         registry = self._manager.registry
         try:
-            return registry.get(name)
+            entry = registry.get(name)
         except ModelNotFoundError:
             await self._manager.rescan()
-            return registry.get(name)
+            entry = registry.get(name)
+        refuse_adapter(entry)
+        return entry
 
     async def _change(self, name: str, work: Callable[[Library], None]) -> None:
         """Do `work`, then make it known. DownloadError when the disk refuses."""

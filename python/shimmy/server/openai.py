@@ -156,11 +156,13 @@ class OpenAiRoutes:
 
     @Operation(Family.OPENAI, "List the models", headers=_ANTHROPIC_VERSION, answers={JSON: (ModelList, ModelPage)})
     async def _models(self, request: Request) -> Response:
+        """Behind each model stand its names with one of its adapters."""
         registry = self._manager.registry
-        entries = [registry.get(name) for name in registry.names()]
+        models = [registry.get(name) for name in registry.names()]
+        entries = [one for model in models for one in (model, *map(registry.get, registry.adapter_names(model)))]
         listed = [*map(_model_object, entries), *map(_model_object, registry.virtual_names())]
-        models = model_page(listed) if _is_anthropic(request) else ModelList(data=listed)
-        return Response(msgspec.json.encode(models), media_type="application/json")
+        page = model_page(listed) if _is_anthropic(request) else ModelList(data=listed)
+        return Response(msgspec.json.encode(page), media_type="application/json")
 
     @Operation(
         Family.OPENAI,

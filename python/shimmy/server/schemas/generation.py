@@ -8,6 +8,8 @@ from msgspec import Meta
 
 from shimmy.context_policy import ERROR, check_policy
 from shimmy.errors import InvalidRequestError
+from shimmy.models.adapter_names import numbered
+from shimmy.server.schemas.adapters import NumberedScales, Scales
 from shimmy.server.schemas.sampling import Count, Int32
 from shimmy.server.schemas.structure import StructureFields
 
@@ -30,8 +32,8 @@ class GenerationFields(StructureFields, kw_only=True):
     """error when absent; see `GenerateRequest.context_policy`, as for the next two."""
     n_keep: Int32 | None = None
     cache_diagnostics: bool | None = None
-    lora: Annotated[dict[str, float], Meta(max_length=64)] | None = None
-    """Adapter name -> scale."""
+    lora: Scales | NumberedScales | None = None
+    """Adapter name -> scale, or llama-server's list of ids and scales; adapters that are not named do not apply."""
 
     def stop_strings(self) -> list[str]:
         """`stop` as a list. InvalidRequestError for an empty string in it."""
@@ -39,6 +41,12 @@ class GenerationFields(StructureFields, kw_only=True):
         if "" in stop:
             raise InvalidRequestError("stop must not hold an empty string", "stop")
         return stop
+
+    def adapters(self) -> dict[str, float]:
+        """`lora`, with numbers in place of names that only the model knows (see `adapter_names.named`)."""
+        if isinstance(self.lora, list):
+            return {numbered(one.id): one.scale for one in self.lora}
+        return self.lora or {}
 
     def policy(self) -> str:
         """`context_policy`. InvalidRequestError for an unknown one."""

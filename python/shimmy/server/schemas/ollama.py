@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from shimmy.server.schemas.adapters import NumberedScales, Scales
 from shimmy.server.schemas.chat import MAX_MESSAGES, MAX_TOOLS, TokenLogprobOut, ToolIn
 from shimmy.server.schemas.embedding import MAX_INPUTS
 from shimmy.server.schemas.generation import GenerationFields
@@ -67,6 +68,8 @@ class OllamaRequest(msgspec.Struct, kw_only=True):
     """context_policy truncate_middle; together with `shift` both. Absent, nothing is dropped, unlike in Ollama."""
     shift: bool | None = None
     think: bool | str | None = None
+    lora: Scales | NumberedScales | None = None
+    """As in `options`, which it goes before."""
     logprobs: bool | None = None
     top_logprobs: Annotated[int, Meta(ge=0, le=20)] | None = None
 
