@@ -58,7 +58,7 @@ def text(answer: httpx.Response) -> str:
 
 
 def test_parameters_and_adapters_apply_on_every_route(server: Any) -> None:
-    assert names(server) == ["plain:1", "sailor:1", "crew", "auto"]
+    assert names(server) == ["plain:1", "sailor:1", "sailor:1:adapter", "crew", "auto"]
     body = {"messages": QUESTION, "stream": False}
     plain = post(server, "/v1/chat/completions", {"model": "library/plain:1", **body})
     sailor = post(server, "/v1/chat/completions", {"model": "captain", **body})
