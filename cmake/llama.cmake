@@ -41,6 +41,7 @@ set(LLAMA_BUILD_COMMIT "${SHIMMY_LLAMA_CPP_COMMIT}")
 set(LLAMA_BUILD_NUMBER 0)
 
 if (SHIMMY_PORTABLE)
+    set(GGML_RPC_RDMA OFF CACHE BOOL "" FORCE) # a library that few machines have
     set(BUILD_SHARED_LIBS ON)
     set(GGML_BACKEND_DL ON CACHE BOOL "" FORCE)
     set(GGML_CPU_ALL_VARIANTS ON CACHE BOOL "" FORCE)
@@ -80,18 +81,6 @@ if (CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_
     endforeach()
 endif()
 
-if (SHIMMY_PORTABLE)
-    # All libraries lie beside the extension, under one name each; csrc/llama/device.cpp loads the backends from there.
-    targets_below("${LLAMA_CPP_DIR}" "SHARED_LIBRARY|MODULE_LIBRARY" SHIMMY_LIBRARIES)
-    foreach (target IN LISTS SHIMMY_LIBRARIES)
-        set_property(TARGET ${target} PROPERTY VERSION)
-        set_property(TARGET ${target} PROPERTY SOVERSION)
-    endforeach()
-    set_target_properties(${SHIMMY_LIBRARIES} PROPERTIES INSTALL_RPATH "$ORIGIN" BUILD_WITH_INSTALL_RPATH ON)
-    install(TARGETS ${SHIMMY_LIBRARIES} LIBRARY DESTINATION shimmy COMPONENT python
-            RUNTIME DESTINATION shimmy COMPONENT python)
-endif()
-
 if (NOT SHIMMY_OPENMP AND CMAKE_SYSTEM_NAME STREQUAL "Linux")
     set_property(SOURCE "${LLAMA_CPP_DIR}/ggml/src/ggml-cpu/ggml-cpu.c" DIRECTORY "${LLAMA_CPP_DIR}/ggml/src"
                  APPEND PROPERTY COMPILE_OPTIONS -include "${PROJECT_SOURCE_DIR}/cmake/spin_wait.h")
@@ -100,6 +89,12 @@ endif()
 if (CMAKE_SYSTEM_NAME STREQUAL "Linux")
     set_property(SOURCE "${LLAMA_CPP_DIR}/ggml/src/ggml.c" DIRECTORY "${LLAMA_CPP_DIR}/ggml/src"
                  APPEND PROPERTY COMPILE_OPTIONS -include "${PROJECT_SOURCE_DIR}/cmake/huge_pages.h")
+endif()
+
+if (SHIMMY_VULKAN AND NOT MSVC)
+    set_property(SOURCE "${LLAMA_CPP_DIR}/ggml/src/ggml-vulkan/ggml-vulkan.cpp"
+                 DIRECTORY "${LLAMA_CPP_DIR}/ggml/src/ggml-vulkan"
+                 APPEND PROPERTY COMPILE_OPTIONS -include "${PROJECT_SOURCE_DIR}/cmake/vulkan_layer_settings.h")
 endif()
 
 # The chat half of common: templates (jinja), dialects (parsers), incremental parsing (peg) and JSON schema. The few
