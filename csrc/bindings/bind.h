@@ -12,6 +12,7 @@ using ReleaseGil = py::call_guard<py::gil_scoped_release>;
 
 void bind_errors(py::module_ & m);
 void bind_log(py::module_ & m);
+void bind_backend_library(py::module_ & m);
 void bind_device(py::module_ & m);
 void bind_params(py::module_ & m);
 void bind_gguf(py::module_ & m);

@@ -7,6 +7,7 @@ PYBIND11_MODULE(_core, m) {
     using namespace shimmy::bindings;
     bind_errors(m);
     bind_log(m);
+    bind_backend_library(m);
     bind_device(m);
     bind_params(m);
     bind_gguf(m);

@@ -17,29 +17,14 @@
 #ifdef __linux__
 #include <sched.h>
 #endif
-#ifdef GGML_BACKEND_DL
-#include <dlfcn.h>
-
-#include <filesystem>
-#endif
 
 #include "errors.h"
+#include "llama/backend_library.h"
 #include "llama/log_sink.h"
 #include "llama/native_abort.h"
 
 namespace shimmy {
 namespace {
-
-#ifdef GGML_BACKEND_DL
-// Where this library lies, and the backends beside it.
-std::string library_folder() {
-    Dl_info info{};
-    if (dladdr(reinterpret_cast<const void *>(&init_backends), &info) == 0 || !info.dli_fname) {
-        throw Error("cannot tell where the extension lies, so its backends cannot be loaded");
-    }
-    return std::filesystem::path(info.dli_fname).parent_path().string();
-}
-#endif
 
 const char * type_name(enum ggml_backend_dev_type type) {
     switch (type) {
@@ -85,9 +70,7 @@ void init_backends() {
         install_abort_hook();
         install_log_sink();
         LogCapture log;
-#ifdef GGML_BACKEND_DL
-        ggml_backend_load_all_from_path(library_folder().c_str());
-#endif
+        open_backend_libraries();
         llama_backend_init();
         if (!log.text().empty()) {
             found_errors().push_back(log.text());

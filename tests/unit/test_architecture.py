@@ -79,6 +79,7 @@ LAYERS: dict[str, set[str]] = {
     "kv_store": VALUES,
     "settings": {"byte_size", "errors", "keep_alive", "placement"},
     "logs": {"settings"},
+    "backend_addons": set(),
     "data": set(),
     "demo_model": {"errors", "data"},
     "templates": {"errors", "data"},
