@@ -105,6 +105,7 @@ class AdapterRoutes:
         Family.LLAMA_SERVER,
         "Set the default scales of all adapters",
         body=NumberedScales,
+        example=[{"id": 0, "scale": 0.5}],
         query=ModelChoice,
         answers={JSON: ScalesSet},
         errors=(404,),

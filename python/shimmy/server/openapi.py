@@ -173,7 +173,8 @@ def _operation(one: Described, schemas: _Schemas, *, keyed: bool) -> dict[str, A
     if operation.body is not None:
         content: dict[str, Any] = {"schema": schemas.of(operation.body)} if operation.takes == JSON else {}
         if operation.example:
-            content["example"] = dict(operation.example)
+            example = operation.example
+            content["example"] = example if isinstance(example, list) else dict(example)
         out["requestBody"] = {"required": not operation.may_be_empty, "content": {operation.takes: content}}
     if keyed:
         out["security"] = [] if is_open(path) else [{name: [scope_for(path)]} for name in ("bearer", "header")]

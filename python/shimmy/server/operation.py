@@ -55,7 +55,7 @@ class Operation:
     """The media type of the body."""
     may_be_empty: bool = False
     """Whether the body may be left out."""
-    example: Mapping[str, Any] = field(default_factory=dict)
+    example: Mapping[str, Any] | list[Any] = field(default_factory=dict)
     """A body that works, with the embedded model."""
     query: type[msgspec.Struct] | None = None
     """Its fields are the parameters after the question mark."""
