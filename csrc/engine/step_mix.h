@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <iterator>
 #include <span>
 
 #include "engine/schedule.h"
@@ -22,7 +23,8 @@ class StepMix {
     Serve next(std::span<const RunningView> running, uint64_t n_cells) const {
         const auto n_decoding =
             std::count_if(running.begin(), running.end(), [](const auto & view) { return view.decoding; });
-        if (cells_per_decode_ <= 0 || n_decoding == 0 ||
+        const bool both = n_decoding > 0 && n_decoding < std::ssize(running);
+        if (!both || cells_per_decode_ <= 0 ||
             static_cast<double>(n_cells) < cells_per_decode_ * static_cast<double>(n_decoding)) {
             return Serve::Both;
         }

@@ -18,6 +18,9 @@ TEST_CASE("few cells, nobody who decodes, or no cost known: steps are shared") {
     const StepMix mix(160);
     CHECK(mix.next(running(8), 1000) == Serve::Both);
     CHECK(mix.next(running(0), 100000) == Serve::Both);
+    auto no_prompt = running(2);
+    no_prompt.pop_back();
+    CHECK(mix.next(no_prompt, 100000) == Serve::Both);
     CHECK(StepMix(0).next(running(1), 100000) == Serve::Both);
 }
 

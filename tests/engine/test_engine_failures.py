@@ -77,6 +77,9 @@ class ScriptedModel:
     def prepare(self, request: GenerateRequest) -> Generation:
         return Generation(request, FittedPrompt([1], None, None), _core.SamplingParams(), [], [], None)
 
+    def restore(self, generation: Generation) -> None:
+        pass
+
     def add(self, generation: Generation) -> int:
         if self.death:
             raise EngineDeadError(self.death)
