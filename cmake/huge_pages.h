@@ -3,13 +3,13 @@
 //
 // The KV cache is read in rows of 1 to 4 KiB that lie a page or more apart, so with 4 KiB pages nearly every row costs
 // a TLB miss. Large allocations are aligned to 2 MiB and marked for transparent huge pages, which most distributions
-// grant only where asked for ("madvise"). Caches are cleared when made and weights filled, so memory grows by nothing.
+// grant only where asked for ("madvise"). Small ones are not: of a buffer that is touched in part all would be resident.
 #if defined(__linux__)
 #include <stdlib.h>
 #include <sys/mman.h>
 
 static inline int shimmy_posix_memalign(void ** memory, size_t alignment, size_t size) {
-    enum { HUGE_PAGE = 2 << 20, LARGE = 4 * HUGE_PAGE };
+    enum { HUGE_PAGE = 2 << 20, LARGE = 32 * HUGE_PAGE };
     if (size < LARGE) {
         return posix_memalign(memory, alignment, size);
     }

@@ -84,12 +84,15 @@ def open_engine(
     n_batch: int = 512,
     n_ubatch: int = 512,
     kv_unified: bool = True,
+    flash_attn: str = "auto",
     adapters: bool = False,
     start: bool = False,
     **params: Any,
 ) -> Iterator[_core.Engine]:
     """An engine on the demo model, with one thread so that busy machines do not slow it down much."""
-    context = _core.ContextParams(n_ctx=n_ctx, n_batch=n_batch, n_ubatch=n_ubatch, kv_unified=kv_unified, n_threads=1)
+    context = _core.ContextParams(
+        n_ctx=n_ctx, n_batch=n_batch, n_ubatch=n_ubatch, kv_unified=kv_unified, flash_attn=flash_attn, n_threads=1
+    )
     engine = _core.Engine(demo_model(), context, _core.EngineParams(**params))
     try:
         for name, path in demo_adapter_paths().items() if adapters else ():

@@ -17,6 +17,7 @@ from shimmy import AsyncEngine, GenerateRequest, RequestOutput, _core
 from shimmy.errors import DecodeError, EngineDeadError, OutOfMemoryError, ShimmyError
 from shimmy.fitted_prompt import FittedPrompt
 from shimmy.generation import Generation
+from shimmy.output import Usage
 from shimmy.pump import Delivery, Pump
 
 REASON = _core.FinishReason
@@ -78,6 +79,9 @@ class ScriptedModel:
         return Generation(request, FittedPrompt([1], None, None), _core.SamplingParams(), [], [], None)
 
     def restore(self, generation: Generation) -> None:
+        pass
+
+    def used(self, generation: Generation, usage: Usage) -> None:
         pass
 
     def add(self, generation: Generation) -> int:
