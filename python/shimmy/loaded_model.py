@@ -30,6 +30,7 @@ from shimmy.request import ChatPrompt, GenerateRequest
 from shimmy.resumed_text import ResumedText
 from shimmy.templates.choose import choose_template
 from shimmy.thread_name import thread_name
+from shimmy.tuning.apply import tuned_setup, with_setup
 
 Progress = Callable[[float], object]
 
@@ -44,7 +45,8 @@ class LoadedModel:
     def __init__(self, spec: LoadSpec, progress: Progress | None = None) -> None:
         native_log.install()
         started = time.perf_counter()
-        chosen = choose(spec)
+        tuned = tuned_setup(spec)
+        chosen = choose(with_setup(spec, tuned))
         gpu_free = _gpu_free()
         model = _core.Model(spec.path, _core.ModelParams(**chosen.model), progress)
         if spec.adapters and not model.can_generate:
@@ -69,6 +71,7 @@ class LoadedModel:
         n_ctx = self.engine.n_ctx if self.engine else self.embedder.max_input_tokens
         self._fitter = PromptFitter(self.tokenizer, self.render, n_ctx)
         self._spec = spec
+        self._tuned = tuned
         self._model = model
         self._load_seconds = time.perf_counter() - started
         self._vram_bytes = max(0, gpu_free - _gpu_free())
@@ -114,6 +117,7 @@ class LoadedModel:
             llama_cpp_commit=build["llama_cpp_commit"],
             cpu_features=build["cpu_features"],
             load_seconds=self._load_seconds,
+            tuned={**self._tuned.model_options(), **self._tuned.context_options()},
         )
 
     def _fim_tokens(self) -> list[int]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
+
+Tune = Literal["auto", "on", "off"]
+"""What to do with measured settings (`shimmy tune`): use those stored; measure where none are; neither."""
 
 
 class KvStoreSpec(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -39,6 +42,7 @@ class LoadSpec(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     embedder: dict[str, Any] = {}
     kv_store: KvStoreSpec | None = None
     """None: what is cached ends with the engine."""
+    tune: Tune = "off"
 
 
 class DeviceUse(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
@@ -110,6 +114,8 @@ class ModelInfo(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     llama_cpp_commit: str = ""
     cpu_features: list[str] = []
     load_seconds: float = 0.0
+    tuned: dict[str, Any] = {}
+    """Options that it was loaded with because `shimmy tune` had measured that they are faster."""
 
 
 class EngineStats(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):

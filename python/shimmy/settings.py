@@ -18,6 +18,7 @@ import msgspec
 from shimmy.byte_size import bytes_of
 from shimmy.errors import InvalidRequestError, ShimmyError
 from shimmy.keep_alive import keep_alive_seconds
+from shimmy.model_info import Tune
 from shimmy.placement import GpuBackend, Placement
 
 if sys.version_info >= (3, 11):
@@ -64,6 +65,8 @@ class Settings(Placement, frozen=True, kw_only=True, forbid_unknown_fields=True)
     devices: tuple[str, ...] = ()
     ctx: Annotated[int, msgspec.Meta(ge=16, le=16_777_216)] | None = None
     """Context in tokens; None: what the model was trained with, as far as memory holds it."""
+    tune: Tune = "auto"
+    """Settings measured by shimmy tune: auto uses those stored, on measures at a load if none are, off does neither."""
     chat_template: str | None = None
     """A template family or a Jinja file, instead of the model's own template."""
     keep_alive: str | float = "5m"

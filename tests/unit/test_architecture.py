@@ -75,9 +75,12 @@ NATIVE = {
 PURE = VALUES | {"settings", "logs", "demo_model", "data", "templates"}
 LAYERS: dict[str, set[str]] = {
     **dict.fromkeys(VALUES, VALUES),
-    **{name: NATIVE | VALUES | {"templates", "demo_model", "kv_store"} for name in NATIVE},
+    **{name: NATIVE | VALUES | {"templates", "demo_model", "kv_store", "tuning"} for name in NATIVE},
     "kv_store": VALUES,
-    "settings": {"byte_size", "errors", "keep_alive", "placement"},
+    "tuning": VALUES,
+    **dict.fromkeys(("tuning.apply", "tuning.identity", "tuning.rig"), VALUES | {"_core"}),
+    "tuning.tuner": VALUES | {"_core", "device_choice"},
+    "settings": {"byte_size", "errors", "keep_alive", "model_info", "placement"},
     "logs": {"settings"},
     "backend_addons": set(),
     "data": set(),
@@ -90,7 +93,7 @@ LAYERS: dict[str, set[str]] = {
     "models": PURE | {"discovery", "library", "runner"},
     "agent": PURE,
     "server": PURE | {"models", "agent", "discovery", "library", "runner"},
-    "cli": PURE | {"models", "agent", "discovery", "library", "server"},
+    "cli": PURE | {"models", "agent", "discovery", "library", "server", "tuning"},
     "__main__": {"cli"},
     "__init__": set(),
 }

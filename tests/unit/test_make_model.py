@@ -72,7 +72,7 @@ def test_vocabulary_below_the_real_words_is_refused(bench: SimpleNamespace) -> N
         bench.random_vocabulary.build_vocabulary(bench.random_vocabulary.QWEN, 100)
 
 
-@pytest.mark.parametrize("type_name", ["q4_k_m", "q8_0", "q4_0", "q4_k", "bf16", "f16"])
+@pytest.mark.parametrize("type_name", ["q4_k_m", "q8_0", "q4_0", "q4_k", "q6_k", "bf16", "f16"])
 def test_written_file_reads_back(bench: SimpleNamespace, tmp_path: Path, type_name: str) -> None:
     path = tmp_path / "tiny.gguf"
     bench.make_model.write_model(path, "tiny", type_name)

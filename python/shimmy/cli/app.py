@@ -20,6 +20,7 @@ from shimmy.cli.probe import probe
 from shimmy.cli.ps import ps
 from shimmy.cli.pull import pull
 from shimmy.cli.serve import serve
+from shimmy.cli.tune import tune
 from shimmy.cli.unload import unload
 from shimmy.cli.version import version_text
 
@@ -89,6 +90,7 @@ app.command("discover")(command(discover))
 app.command("probe")(command(probe))
 app.command("generate")(command(generate))
 app.command("bench")(command(bench))
+app.command("tune")(command(tune))
 app.command("pull")(command(pull))
 app.command("gpu-info")(command(gpu_info))
 app.command("init")(command(init))

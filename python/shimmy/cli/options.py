@@ -15,6 +15,10 @@ def declare(
         str | None, typer.Option("--model-dirs", metavar="DIRS", help='Folders to search for models: "a;b".')
     ] = None,
     ctx: Annotated[int | None, typer.Option("--ctx", metavar="N", help="Context of a model in tokens.")] = None,
+    tune: Annotated[
+        str | None,
+        typer.Option("--tune", metavar="WHEN", help="Measured settings: auto (if stored), on (measure if not) or off."),
+    ] = None,
     chat_template: Annotated[
         str | None,
         typer.Option("--chat-template", metavar="NAME|FILE", help="Chat template instead of the model's own."),
@@ -30,6 +34,7 @@ def declare(
     return {
         "model_dirs": None if model_dirs is None else split_paths(model_dirs),
         "ctx": ctx,
+        "tune": None if tune is None else tune.lower(),
         "chat_template": chat_template,
         "log_level": "debug" if verbose and log_level is None else log_level and log_level.lower(),
     }

@@ -90,6 +90,8 @@ def configured(
         changes["chat_template"] = own.template if own.template in families() else str(file.file(own.template))
     if own.keep_alive is not None:
         changes["keep_alive"] = own.keep_alive
+    if own.tune is not None:
+        changes["tune"] = own.tune
     adapters, lora = dict(entry.adapters), dict(entry.defaults.lora)
     for given, scale in own.adapters.items():
         name = given

@@ -106,6 +106,7 @@ class ModelEntry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             context=context,
             engine={} if settings.max_waiting is None else {"max_waiting": settings.max_waiting},
             kv_store=_kv_store(settings),
+            tune=settings.tune,
         )
         return settings.onto(spec)
 

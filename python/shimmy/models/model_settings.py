@@ -12,6 +12,7 @@ from msgspec import Meta
 
 from shimmy.errors import InvalidRequestError
 from shimmy.keep_alive import keep_alive_seconds
+from shimmy.model_info import Tune
 from shimmy.models.auto_choice import AutoSettings
 from shimmy.models.need import Ability
 from shimmy.models.toml_lines import line_of
@@ -59,6 +60,8 @@ class ModelSettings(Placement, frozen=True, kw_only=True):
     """Only who asks for it unloads it: neither time nor other models do."""
     capabilities: Annotated[tuple[Ability, ...], Meta(min_length=1)] | None = None
     """What `auto` may choose it for, instead of what its file tells."""
+    tune: Tune | None = None
+    """Whether settings that shimmy tune has measured apply: auto, on, off."""
 
 
 class SettingsFile(msgspec.Struct, frozen=True, kw_only=True):

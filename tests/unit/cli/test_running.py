@@ -139,6 +139,13 @@ class TestGenerate:
         assert words in result.stderr
         assert FakeLLM.loaded == []
 
+    @pytest.mark.parametrize(
+        ("arguments", "tune"), [([], "auto"), (["--tune", "OFF"], "off"), (["--tune", "on"], "on")]
+    )
+    def test_tuning_reaches_the_load(self, run: Run, arguments: list[str], tune: str) -> None:
+        assert run("generate", "shimmy-mini", "-p", "Hi", *arguments).exit_code == 0
+        assert FakeLLM.loaded[0].tune == tune
+
     def test_a_request_that_cannot_work_is_wrong_use(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(FakeLLM, "broken", "generate")
         result = run("generate", "shimmy-mini", "-p", "Hi", "--temperature", "-1")

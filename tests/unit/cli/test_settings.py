@@ -56,13 +56,14 @@ def test_every_variable() -> None:
         "SHIMMY_LORA_GGUF": "/m/lora.gguf",
         "SHIMMY_MODEL_PATHS": f"/a;/b{os.pathsep}/c; ",
         "SHIMMY_LOG_FORMAT": "json",
+        "SHIMMY_TUNE": "ON",
         "SHIMMY_UNRELATED": "x",
     }
     settings = load(environ=environ)
     assert settings.model_path == Path("/m/base.gguf")
     assert settings.lora == (Path("/m/lora.gguf"),)
     assert settings.model_dirs == (Path("/a"), Path("/b"), Path("/c"))
-    assert settings.log_format == "json"
+    assert (settings.log_format, settings.tune) == ("json", "on")
 
 
 @pytest.mark.parametrize(
@@ -201,6 +202,7 @@ def test_paths_of_the_file_start_at_its_folder(tmp_path: Path) -> None:
         ("preload = -1", "preload: Expected `int` >= 0"),
         ("gpu_backend = 'tpu'", "'tpu' is not one of auto, cpu, cuda"),
         ("bind = 'here'", "bind address 'here'"),
+        ("tune = 'always'", "tune: 'always' is not one of auto, on, off"),
         ("model_path = ''", "a path may not be empty"),
         ("= broken", "config.toml"),
         ("[server]\nbind = 'auto'", "unknown key 'server'"),

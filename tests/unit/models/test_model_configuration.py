@@ -43,6 +43,7 @@ class TestSettingsFile:
             system = "Be brief."
             stop = ["END"]
             max_tokens = 9
+            tune = "off"
             sampling.temperature = 0.1
             adapters = { big-pirate = 0.5, "./legal.gguf" = 0 }
         """
@@ -57,6 +58,7 @@ class TestSettingsFile:
         assert (entry.defaults.system, entry.defaults.stop, entry.defaults.max_tokens) == ("Be brief.", ["END"], 9)
         assert entry.defaults.sampling == {"temperature": 0.1}
         assert models.get("small").load_spec().context == {"n_ctx": 1024}
+        assert (spec.tune, models.get("small").load_spec().tune) == ("off", "auto")
 
     def test_placement_of_one_model(self, tmp_path: Path, file: Path) -> None:
         write_model(tmp_path / "big.gguf")

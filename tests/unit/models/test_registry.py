@@ -141,6 +141,11 @@ class TestLoadSpec:
         assert spec.engine == {"max_waiting": 7}
         assert spec.chat_template == family_template("gemma")
 
+    def test_stored_tuning_is_used_unless_told_otherwise(self, tmp_path: Path) -> None:
+        write_model(tmp_path / "m.gguf")
+        assert registry(tmp_path).get("m").load_spec().tune == "auto"
+        assert registry(tmp_path, tune="off").get("m").load_spec().tune == "off"
+
     def test_cpu_means_no_gpu_at_all(self, tmp_path: Path) -> None:
         write_model(tmp_path / "m.gguf")
         spec = registry(tmp_path, gpu_backend="cpu").get("m").load_spec()

@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from shimmy.tuning.host import available_bytes, others_seconds, usable_cpus
+
+
+def test_memory(tmp_path: Path) -> None:
+    file = tmp_path / "meminfo"
+    file.write_text("MemTotal:       24000000 kB\nMemAvailable:   1000 kB\n")
+    assert available_bytes(file) == 1_024_000
+    for text in ("", "MemAvailable: much\n", "MemAvailable:\n"):
+        file.write_text(text)
+        assert available_bytes(file) is None
+    assert available_bytes(tmp_path / "none") is None
+
+
+def test_processor_time_of_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(time, "process_time", lambda: 4.0)
+    ticks = os.sysconf("SC_CLK_TCK")
+    file = tmp_path / "stat"
+    file.write_text("cpu  " + " ".join(str(n * ticks) for n in (5, 1, 2, 900, 800, 0, 1, 1, 0, 0)) + "\ncpu0 1\n")
+    assert others_seconds(file) == pytest.approx((10 - 4) / 2)
+    file.write_text("no numbers\n")
+    assert others_seconds(file) == 0
+    assert others_seconds(tmp_path / "none") == 0
+
+
+def test_cpus() -> None:
+    assert 1 <= usable_cpus() <= (os.cpu_count() or 1)
