@@ -666,7 +666,7 @@ class EngineParams:
     def __init__(
         self,
         *,
-        max_num_seqs: int = 16,
+        max_num_seqs: int = 0,
         max_waiting: int = 512,
         max_waiting_tokens: int = 16777216,
         prefill_budget: int = 512,
@@ -721,7 +721,7 @@ class EngineParams:
     @property
     def max_num_seqs(self) -> int:
         """
-        Most requests that hold a sequence at once, 1 to 256.
+        Most requests that hold a sequence at once, up to 256; 0: 16, and 64 where a GPU computes.
         """
     @max_num_seqs.setter
     def max_num_seqs(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
