@@ -3,7 +3,8 @@
 //
 // The KV cache is read in rows of 1 to 4 KiB that lie a page or more apart, so with 4 KiB pages nearly every row costs
 // a TLB miss. Large allocations are aligned to 2 MiB and marked for transparent huge pages, which most distributions
-// grant only where asked for ("madvise"). Small ones are not: of a buffer that is touched in part all would be resident.
+// grant only where asked for ("madvise"). Small ones are not: of a buffer that is touched in part all would be
+// resident.
 #if defined(__linux__)
 #include <stdlib.h>
 #include <sys/mman.h>
