@@ -287,7 +287,7 @@ DecodeStatus Batcher::decode(const StepPlan & plan) {
             worth_stopping.insert(sequence.id());
         }
     }
-    if (std::exchange(just_stopped_, false) && plan.shares.size() > 1) {
+    if (just_stopped_ && plan.shares.size() > 1) {
         worth_stopping.clear();  // others get every second step at least, however often somebody cancels
     }
     if (!inbox_.begin_decode(std::move(worth_stopping))) {
@@ -308,7 +308,8 @@ DecodeStatus Batcher::decode(const StepPlan & plan) {
             speculation_->observe(batch_.n_tokens(), seconds);
         }
     }
-    just_stopped_ = status == DecodeStatus::Aborted;
+    // A step that had nothing to stop does not count as that second step.
+    just_stopped_ = status == DecodeStatus::Aborted || (just_stopped_ && kind == StepKind::Decode);
     inbox_.end_decode([this] { context_.clear_abort(); });
     return status;
 }

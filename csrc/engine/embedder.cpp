@@ -189,7 +189,7 @@ std::vector<EmbedOutput> Embedder::step() {
     }
     if (!shortage.empty() && batch.size() > 1) {
         repeat_alone(std::move(batch));
-    } else if (!shortage.empty()) {
+    } else if (!shortage.empty() && jobs_.count(batch.front().job) > 0) {
         fail(batch.front().job, shortage);
     }
     if (done) {

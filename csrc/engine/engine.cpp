@@ -205,30 +205,39 @@ AdapterSets::Interned Engine::adapters_of(const PrefixOwner & owner, std::span<c
 }
 
 template <typename Call>
-auto Engine::between_steps(const PrefixOwner & owner, std::span<const Token> tokens, Call call) {
-    const auto adapters = adapters_of(owner, tokens);
+auto Engine::between_steps(const CacheSpace & space, Call call) {
     std::lock_guard turn(turn_);
     std::lock_guard step_lock(step_mutex_);
     inbox_.check_open();
-    return call(batcher_.slots(), CacheSpace{owner.tenant, adapters.id});
+    return call(batcher_.slots(), space);
 }
 
-// Bytes are framed, checked and copied outside of the step: only the cells themselves are read and set between two.
+template <typename Call>
+auto Engine::between_steps(const PrefixOwner & owner, std::span<const Token> tokens, Call call) {
+    return between_steps(CacheSpace{owner.tenant, adapters_of(owner, tokens).id}, call);
+}
+
+// Bytes are framed, checked and copied outside of the step: only the cells themselves are read and set between two. The
+// adapters are looked up once: one that is replaced meanwhile is another set, which these cells are not of.
 std::vector<uint8_t> Engine::save_prefix(const PrefixOwner & owner, std::span<const Token> tokens) {
-    const auto adapters = prefix_adapters(owner, tokens);
-    const auto cells = between_steps(
-        owner, tokens, [&](Slots & slots, const CacheSpace & space) { return slots.extract(space, tokens); });
-    return write_prefix_state(context_, adapters, {{tokens.begin(), tokens.end()}, cells.n_cells, *cells.state});
+    const auto adapters = adapters_of(owner, tokens);
+    const auto cells =
+        between_steps(CacheSpace{owner.tenant, adapters.id},
+                      [&](Slots & slots, const CacheSpace & space) { return slots.extract(space, tokens); });
+    return write_prefix_state(context_, adapters_fingerprint(adapters.set),
+                              {{tokens.begin(), tokens.end()}, cells.n_cells, *cells.state});
 }
 
 std::vector<Token> Engine::load_prefix(const PrefixOwner & owner, std::span<const uint8_t> state) {
     inbox_.check_open();
-    auto prefix = read_prefix_state(context_, prefix_adapters(owner, {}), state);
+    const auto adapters = adapters_of(owner, {});
+    auto prefix = read_prefix_state(context_, adapters_fingerprint(adapters.set), state);
     HostCache::State copy;
     if (batcher_.slots().goes_to_host(prefix.state.size())) {
         copy = std::make_shared<const std::vector<uint8_t>>(prefix.state.begin(), prefix.state.end());
     }
-    between_steps(owner, {}, [&](Slots & slots, const CacheSpace & space) { slots.insert(space, prefix, copy); });
+    between_steps(CacheSpace{owner.tenant, adapters.id},
+                  [&](Slots & slots, const CacheSpace & space) { slots.insert(space, prefix, copy); });
     return std::move(prefix.tokens);
 }
 

@@ -101,6 +101,8 @@ class Engine {
     void let_callers_in();
     template <typename Call>
     auto between_steps(const PrefixOwner & owner, std::span<const Token> tokens, Call call);
+    template <typename Call>
+    auto between_steps(const CacheSpace & space, Call call);
     AdapterPlan plan_adapters(const Lora & lora, std::span<const Token> prompt);
     AdapterSets::Interned adapters_of(const PrefixOwner & owner, std::span<const Token> tokens);
     template <typename Call>

@@ -34,7 +34,10 @@ ContextParams for_engine(const Model & model, ContextParams context, const Engin
         context.kv_unified = false;     // where a cell lies decides in which order attention adds it up
         context.switch_layout = false;  // what another context computes at that time would decide
     }
-    const uint32_t most = params.max_num_seqs > 0 ? params.max_num_seqs : model.uses_gpu() ? gpu_seqs : cpu_seqs;
+    // Cells of its own, or a recurrent state, are memory that every sequence takes whether it runs or not.
+    const bool shared = context.kv_unified && !model.is_recurrent();
+    const uint32_t automatic = model.uses_gpu() && shared ? gpu_seqs : cpu_seqs;
+    const uint32_t most = params.max_num_seqs > 0 ? params.max_num_seqs : automatic;
     context.n_seq_max = context.n_ctx > 0 ? std::min(most, context.n_ctx) : most;
     context.n_batch = std::max(context.n_batch, context.n_seq_max);
     context.n_outputs_max = std::min(context.n_seq_max + extra_outputs, context.n_batch);

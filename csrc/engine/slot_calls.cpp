@@ -81,7 +81,13 @@ Slots::Extract Slots::extract(const CacheSpace & space, std::span<const Token> t
         }
         const auto cut_id = static_cast<SeqId>(*cut);
         cache_.seq_fork(seq_id, cut_id, static_cast<Pos>(tokens.size()));
-        auto state = std::make_shared<const std::vector<uint8_t>>(cache_.state_get(cut_id));
+        HostCache::State state;
+        try {
+            state = std::make_shared<const std::vector<uint8_t>>(cache_.state_get(cut_id));
+        } catch (...) {
+            cache_.seq_rm(cut_id);  // cells that nobody knows would be lost
+            throw;
+        }
         cache_.seq_rm(cut_id);
         return {std::move(state), static_cast<uint32_t>(tokens.size())};
     }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <new>
 
 #include "engine/slots.h"
 
@@ -37,7 +38,13 @@ void Slots::spill(size_t index, size_t n_staying) {
         return;
     }
     const auto start = std::chrono::steady_clock::now();
-    auto state = std::make_shared<const std::vector<uint8_t>>(cache_.state_get(seq_id));
+    HostCache::State state;
+    try {
+        state = std::make_shared<const std::vector<uint8_t>>(cache_.state_get(seq_id));
+    } catch (const std::bad_alloc &) {
+        remember(space, tokens);  // it can be computed again
+        return;
+    }
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
     spill_pace_.saved(static_cast<int64_t>(tokens.size()), took.count());
     ++stats_.host_saves;
