@@ -47,7 +47,6 @@ class LoadedModel:
         started = time.perf_counter()
         tuned = tuned_setup(spec)
         chosen = choose(with_setup(spec, tuned))
-        gpu_free = _gpu_free()
         model = _core.Model(spec.path, _core.ModelParams(**chosen.model), progress)
         if spec.adapters and not model.can_generate:
             raise InvalidRequestError(f"{spec.name} cannot generate text, so it takes no LoRA adapters", "adapters")
@@ -74,7 +73,6 @@ class LoadedModel:
         self._tuned = tuned
         self._model = model
         self._load_seconds = time.perf_counter() - started
-        self._vram_bytes = max(0, gpu_free - _gpu_free())
 
     def _compile(self, source: str) -> _core.ChatFormat:
         def text(token: int | None) -> str:
@@ -107,7 +105,7 @@ class LoadedModel:
             n_gpu_layers=offloaded,
             n_partial_layers=model.partly_offloaded_layers,
             memory=self._memory,
-            vram_bytes=self._vram_bytes if offloaded else 0,
+            vram_bytes=sum(use.used for use in self._memory if use.type != "cpu") if offloaded else 0,
             vram_total=sum(device.memory_total for device in gpus),
             has_chat_template=model.chat_template is not None,
             can_generate=self.engine is not None,
@@ -290,10 +288,6 @@ class LoadedModel:
                 f"{self._spec.name} ({self._model.architecture}) cannot generate text: it embeds or ranks only", "model"
             )
         return self.engine
-
-
-def _gpu_free() -> int:
-    return sum(device.memory_free for device in _core.devices() if device.type in ("gpu", "igpu"))
 
 
 def _make_engine(spec: LoadSpec, model: _core.Model, chosen: Chosen) -> _core.Engine:

@@ -234,7 +234,12 @@ class ModelManager:
 
     def _slot(self, name: str) -> Slot | None:
         """Also of a model whose file has gone since it was loaded. ModelNotFoundError for one that never was."""
-        return self._slots.get(name) or self._slots.get(self.registry.get(name).engine)
+        try:
+            return self._slots.get(self.registry.get(name).engine)
+        except ModelNotFoundError:
+            if name not in self._slots:
+                raise
+            return self._slots[name]
 
     async def _loaded(self, name: str) -> tuple[Slot, Lease]:
         if self._closed:

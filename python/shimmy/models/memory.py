@@ -55,6 +55,8 @@ class Memory:
         """What loading it as `spec` says will take. None where that cannot be told: of a file that says too little, and
         on a machine with a GPU until the first load has shown whether it is used.
         """
+        if spec.model.get("rpc_servers"):
+            return None  # what lies on other machines cannot be told
         on_cpu = spec.model.get("n_gpu_layers", -1) == 0 or _cpu_only(spec)
         if self._gpu_bytes is None and not on_cpu:
             return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -31,7 +31,7 @@ class Room:
         self,
         memory: Memory | None,
         slots: Mapping[str, Slot],
-        leaving: Collection[Lease],
+        leaving: Mapping[Lease, asyncio.Task[None]],
         detach: Callable[[Slot], asyncio.Task[None]],
     ) -> None:
         self._memory = memory
@@ -54,6 +54,10 @@ class Room:
             return spec
         async with self._placing:
             await self._measure(self._memory)
+            # Who is closing is gone in a moment, and would cost this one its context. Not those with requests: this
+            # load may be for one of them.
+            while closing := [one for lease, one in self._leaving.items() if not lease.holders and not one.done()]:
+                await asyncio.wait(closing)
             # Nothing is awaited until they are detached: who is idle now stays so.
             placement = place(cost, spec, self.residents(), self._memory.budget(self._own()))
             if isinstance(placement, Refusal):
@@ -116,6 +120,8 @@ class Room:
     async def _trim(self, memory: Memory) -> None:
         """Unload idle ones while all together hold more than the budget, but never the one that was used last."""
         async with self._placing:
+            if any(slot.lease is None and slot.reserved != NOTHING for slot in self._slots.values()):
+                return  # what is being loaded would count twice; its own load trims again
             await self._measure(memory)
             residents = self.residents()
             latest = max((one.last_used for one in residents), default=0.0)

@@ -68,6 +68,7 @@ class Backend:
     ) -> AsyncIterator[RequestOutput]:
         """As `open`, of one complete request whose answer begins with what is `known`; that is not told again."""
         client = await stack.enter_async_context(self.manager.use(model))
+        request = msgspec.structs.replace(request, lora=named(request.lora, self.manager.registry.get(model).adapters))
         return await self._start(model, client, request, stack, known)
 
     async def go_on(

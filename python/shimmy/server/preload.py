@@ -29,12 +29,15 @@ class Preload:
             await self._load(name)
         while True:
             await asyncio.sleep(_SAVE_SECONDS)
-            await asyncio.to_thread(self.save)
+            await asyncio.to_thread(self._recent.save, self._used())
 
     def save(self) -> None:
         """Remember what was used until now. Blocks while it writes."""
-        used = {status.name: status.last_used for status in self._manager.statuses()}
-        self._recent.save({name: time for name, time in used.items() if time is not None})
+        self._recent.save(self._used())
+
+    def _used(self) -> dict[str, float]:
+        """Name -> Unix time. To be called on the event loop while models may come and go."""
+        return {one.name: one.last_used for one in self._manager.statuses() if one.last_used is not None}
 
     async def _load(self, name: str) -> None:
         try:

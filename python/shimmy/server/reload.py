@@ -14,6 +14,7 @@ from starlette.routing import BaseRoute, Route
 from shimmy.errors import ShimmyError
 from shimmy.logs import configure_logging
 from shimmy.models.manager import ModelManager
+from shimmy.placement import Placement
 from shimmy.server.auth import Keyring, keys_of
 from shimmy.server.endpoint import reading
 from shimmy.server.errors import native_error
@@ -25,15 +26,15 @@ from shimmy.settings import Settings
 
 LIVE = frozenset(
     (
+        *Placement.__struct_fields__,
         "api_key",
         "api_keys",
         "chat_template",
         "concurrent_requests",
         "ctx",
         "demo_model",
-        "devices",
-        "gpu_backend",
         "hang_seconds",
+        "keep_alive",
         "key_concurrent_requests",
         "key_requests_per_minute",
         "log_format",
@@ -49,6 +50,7 @@ LIVE = frozenset(
         "search_known",
         "session_idle_minutes",
         "sse_keep_alive_seconds",
+        "tune",
     )
 )
 """Options that can change while serving. The others shape sockets, connections and files that are open."""

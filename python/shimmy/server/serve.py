@@ -86,7 +86,7 @@ def serve(
     memory = Memory(
         settings.memory_budget_bytes,
         settings.vram_budget_bytes,
-        gpus=settings.gpu_backend != "cpu" and bool(gpu_vendors()),
+        gpus=bool(gpu_vendors()),
     )
     manager = ModelManager(registry, start, memory)
     recent = RecentModels((settings.data_dir or state_path()) / "recent.json")
