@@ -107,8 +107,13 @@ class Memory:
 
 def place(cost: ModelCost, spec: LoadSpec, residents: list[Resident], budget: Budget) -> Placement | Refusal:
     """Where and how it fits: with the context that it is given, else with the longest that needs nobody to go, but at
-    least `cost.least_context` for which others have to.
+    least `cost.least_context` for which others have to. What no GPU could ever hold is split between it and the CPU,
+    unless the settings forbid that.
     """
+    most = (budget.most - total(one for one in residents if one.pinned)).vram
+    if _spills(spec) and cost.bytes(cost.least_context if cost.n_ctx is None else cost.n_ctx).vram > most:
+        margin = spec.model.get("gpu_margin_mib", 1024) << 20
+        cost = msgspec.structs.replace(cost, gpu_most=max(0.0, most - margin))
     if cost.n_ctx is not None:
         going = make_room(cost.bytes(cost.n_ctx), residents, budget)
         return going if isinstance(going, Refusal) else Placement(cost.bytes(cost.n_ctx), spec, going)
@@ -124,6 +129,12 @@ def place(cost: ModelCost, spec: LoadSpec, residents: list[Resident], budget: Bu
     if n_ctx < cost.n_ctx_train:
         spec = msgspec.structs.replace(spec, context={**spec.context, "n_ctx": n_ctx})
     return Placement(cost.bytes(n_ctx), spec, evict)
+
+
+def _spills(spec: LoadSpec) -> bool:
+    """Whether what the GPUs do not hold is left with the CPU."""
+    model = spec.model
+    return model.get("n_gpu_layers", -1) == -1 or bool(model.get("n_cpu_moe") or model.get("tensor_overrides"))
 
 
 def _cpu_only(spec: LoadSpec) -> bool:

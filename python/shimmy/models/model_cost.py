@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -62,6 +63,8 @@ class ModelCost(msgspec.Struct, frozen=True, kw_only=True):
     n_ctx_train: int
     gpu_share: float = 0.0
     """Of weights and KV cache, 0 to 1."""
+    gpu_most: float = math.inf
+    """Of GPU memory that it takes: what goes beyond stays with the CPU."""
     process: float = PROCESS_BYTES
 
     @property
@@ -82,7 +85,8 @@ class ModelCost(msgspec.Struct, frozen=True, kw_only=True):
         return n_ctx if self.bytes(n_ctx).fits(room) else None
 
     def _leaves_half(self, n_ctx: int, room: Bytes) -> bool:
-        return (self.bytes(n_ctx) + self._placed(self._cells(n_ctx), 0) - self._placed(0, 0)).fits(room)
+        computed = self.compute + self.compute_cell * n_ctx
+        return self._placed(self.weights + 2 * self._cells(n_ctx), computed).fits(room)
 
     def _cells(self, n_ctx: int) -> float:
         return self.cell * (-(-n_ctx // _CELLS) * _CELLS)
@@ -90,8 +94,8 @@ class ModelCost(msgspec.Struct, frozen=True, kw_only=True):
     def _placed(self, stored: float, computed: float) -> Bytes:
         if not self.gpu_share:
             return Bytes(self.process + stored + computed)
-        on_gpu = stored * self.gpu_share
-        return Bytes(self.process + _GPU_PROCESS + stored - on_gpu, on_gpu + computed)
+        on_gpu = max(0.0, min(stored * self.gpu_share, self.gpu_most - computed))
+        return Bytes(self.process + _GPU_PROCESS + stored - on_gpu, min(on_gpu + computed, self.gpu_most))
 
 
 def cost_of(model: LocalModel, spec: LoadSpec, *, gpu: bool = False) -> ModelCost | None:

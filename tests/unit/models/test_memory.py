@@ -13,9 +13,9 @@ from tiny_gguf import write_model
 
 from shimmy.model_info import LoadSpec
 from shimmy.models.host_memory import HostMemory, ProcessMemory
-from shimmy.models.memory import Memory
+from shimmy.models.memory import Memory, Placement, place
 from shimmy.models.model_cost import PROCESS_BYTES, ModelCost
-from shimmy.models.residency import Budget, Bytes
+from shimmy.models.residency import Budget, Bytes, Refusal
 
 GIB = 1 << 30
 MIB = 1 << 20
@@ -96,3 +96,17 @@ def test_what_a_process_takes_is_learned(tmp_path: Path) -> None:
     bounded = cost(memory, one)
     assert bounded is not None
     assert bounded.process == 2 * PROCESS_BYTES
+
+
+def test_a_model_larger_than_the_gpu_is_split_where_that_is_allowed() -> None:
+    large = ModelCost(
+        weights=40 * GIB, cell=1e5, compute=GIB, compute_cell=0, n_ctx=4096, n_ctx_train=4096, gpu_share=1.0
+    )
+    budget = Budget(Bytes(64 * GIB, 24 * GIB), Bytes(64 * GIB, 24 * GIB))
+    spec = LoadSpec(name="m", path="m.gguf")
+    placement = place(large, spec, [], budget)
+    assert isinstance(placement, Placement)
+    assert placement.need.vram == 23 * GIB
+    assert placement.need.ram > 17 * GIB
+    everything = msgspec.structs.replace(spec, model={"n_gpu_layers": -2})
+    assert isinstance(place(large, everything, [], budget), Refusal)
