@@ -133,7 +133,7 @@ def test_the_server_ends_with_its_terminal(home: Path) -> None:
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(1)
         os.close(master)
-        assert process.wait(30) == 0
+        assert process.wait(60) == 0
     finally:
         process.kill()
         process.communicate()

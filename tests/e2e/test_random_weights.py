@@ -40,7 +40,10 @@ ORDER: dict[str, Any] = {
             "maxItems": 3,
             "items": {
                 "type": "object",
-                "properties": {"name": {"type": "string", "maxLength": 8}, "count": {"type": "integer", "maximum": 99}},
+                "properties": {
+                    "name": {"type": "string", "maxLength": 8},
+                    "count": {"type": "integer", "minimum": 0, "maximum": 99},
+                },
                 "required": ["name", "count"],
                 "additionalProperties": False,
             },
