@@ -37,8 +37,10 @@ def loaded(settings: Settings, name: str) -> Iterator[tuple[ModelEntry, LLM]]:
 
 
 @contextmanager
-def progress_bar(title: str) -> Iterator[Callable[[float], None] | None]:
-    """A function that takes the share done, 0 to 1; None when stderr is no terminal."""
+def progress_bar(title: str) -> Iterator[Callable[..., None] | None]:
+    """A function that takes the share done, 0 to 1, and what is being done if that is told; None when stderr is no
+    terminal.
+    """
     if not sys.stderr.isatty():
         yield None
         return
@@ -48,4 +50,8 @@ def progress_bar(title: str) -> Iterator[Callable[[float], None] | None]:
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(title, total=1.0)
-        yield lambda share: bar.update(task, completed=share)
+
+        def tell(share: float, doing: str = "") -> None:
+            bar.update(task, completed=share, description=f"{title}: {doing}" if doing else title)
+
+        yield tell

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
@@ -86,7 +83,9 @@ def _measure(spec: LoadSpec, *, seconds: float, depth: int, kv_types: list[KvTyp
         from shimmy.tuning.tuner import tune as search
     except ImportError as error:
         raise without_extension(error) from error
-    with _progress(f"tuning {spec.name}") as tell:
+    from shimmy.cli.loading import progress_bar
+
+    with progress_bar(f"tuning {spec.name}") as tell:
         return search(spec, seconds=seconds, depth=depth, kv_types=kv_types, long=long, tell=tell)
 
 
@@ -168,18 +167,3 @@ def _kv_types(text: str) -> list[KvType]:
         return msgspec.convert(names, list[KvType])
     except msgspec.ValidationError as error:
         raise SettingsError(f"--kv-types {text}: {error}") from error
-
-
-@contextmanager
-def _progress(title: str) -> Iterator[Callable[[float, str], None] | None]:
-    """A function that takes the share done and what is tried now; None when stderr is no terminal."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(title, total=1.0)
-        yield lambda share, text: bar.update(task, completed=share, description=f"{title}: {text}")
