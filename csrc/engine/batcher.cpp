@@ -94,6 +94,8 @@ bool Batcher::step() {
     const auto plan = this->plan();
     slots_.evict_for(tokens_in(plan));
     const auto n_before = counters_.completion_tokens;
+    const bool decoding =
+        std::any_of(running_.begin(), running_.end(), [&](size_t index) { return slots_[index].sequence->decoding(); });
     const auto status = decode(plan);
     switch (status) {
         case DecodeStatus::Ok:
@@ -120,7 +122,9 @@ bool Batcher::step() {
     ++counters_.steps;
     const double seconds = seconds_since(start);
     counters_.step_seconds += seconds;
-    rate_.record(counters_.completion_tokens - n_before, seconds);
+    if (const auto n_tokens = counters_.completion_tokens - n_before; n_tokens > 0 || decoding) {
+        rate_.record(n_tokens, seconds);
+    }
     counters_.tokens_per_second = rate_.per_second();
     return true;
 }
@@ -204,8 +208,7 @@ void Batcher::admit() {
     std::erase(queue_, nullptr);
 }
 
-void Batcher::draft(std::vector<RunningView> & views, bool prompts) {
-    const auto adapters = next_adapters(views);
+void Batcher::draft(std::vector<RunningView> & views, AdapterSetId adapters, bool prompts) {
     std::vector<Speculation::Candidate> candidates;
     std::vector<size_t> asked;  // their indices into views
     int32_t n_tokens = 0;
@@ -254,13 +257,12 @@ StepPlan Batcher::plan() {
     for (const size_t index : running_) {
         views.push_back(slots_[index].sequence->view(slots_[index].last_step));
     }
-    budget.serve = mix_.next(views, slots_.cells_used());
+    const auto adapters = next_adapters(views);
+    budget.serve = mix_.next(views, adapters, slots_.cells_used());
     if (speculation_ && budget.serve != Serve::Prompts) {
-        draft(views, budget.serve == Serve::Both);
+        draft(views, adapters, budget.serve == Serve::Both);
     }
-    auto plan = plan_step(views, budget);
-    mix_.planned(plan, views);
-    return plan;
+    return plan_step(views, budget);
 }
 
 DecodeStatus Batcher::decode(const StepPlan & plan) {
@@ -304,8 +306,9 @@ DecodeStatus Batcher::decode(const StepPlan & plan) {
         if (kind == StepKind::Prefill) {
             pace_.observe(batch_.n_tokens(), seconds);
             slots_.prefilled(batch_.n_tokens(), seconds);
-        } else if (speculation_ && kind == StepKind::Decode) {
-            speculation_->observe(batch_.n_tokens(), seconds);
+        }
+        if (speculation_) {
+            kind == StepKind::Decode ? speculation_->observe(batch_.n_tokens(), seconds) : speculation_->interrupted();
         }
     }
     // A step that had nothing to stop does not count as that second step.

@@ -53,7 +53,7 @@ class Batcher {
     void end_where(FinishReason reason, const std::function<bool(const Sequence &)> & ends);
     void admit();
     bool fits(const Sequence & next) const;
-    void draft(std::vector<RunningView> & views, bool prompts);
+    void draft(std::vector<RunningView> & views, AdapterSetId adapters, bool prompts);
     StepPlan plan();
     DecodeStatus decode(const StepPlan & plan);
     void advance(const StepPlan & plan);

@@ -56,15 +56,6 @@ int32_t beside(int32_t n_decoding, int32_t prefill_budget) {
     return n < min_chunk ? std::min(n + efficient_chunk, prefill_budget) : n;
 }
 
-// What of it the running requests of one adapter set have at all.
-Serve to_serve(std::span<const RunningView> running, AdapterSetId adapters, Serve wanted) {
-    const auto has = [&](bool decoding) {
-        return std::any_of(running.begin(), running.end(),
-                           [&](const auto & view) { return view.adapters == adapters && view.decoding == decoding; });
-    };
-    return has(true) && has(false) ? wanted : Serve::Both;
-}
-
 }  // namespace
 
 AdapterSetId next_adapters(std::span<const RunningView> running) {
@@ -80,8 +71,6 @@ StepPlan plan_step(std::span<const RunningView> running, const StepBudget & budg
         return plan_alone(running, budget);
     }
     plan.adapters = next_adapters(running);
-    const auto serve = to_serve(running, plan.adapters, budget.serve);
-
     int32_t left = budget.n_batch;
     int32_t outputs = budget.n_outputs;
     int32_t drafts = outputs;  // outputs that decodes and prompts are sure not to need
@@ -92,8 +81,8 @@ StepPlan plan_step(std::span<const RunningView> running, const StepBudget & budg
     for (size_t i = 0; i < running.size(); ++i) {
         const auto & view = running[i];
         decoding = decoding || view.decoding;
-        if (serve == Serve::Prompts || !view.decoding || view.adapters != plan.adapters || left < view.n_pending ||
-            outputs == 0) {
+        if (budget.serve == Serve::Prompts || !view.decoding || view.adapters != plan.adapters ||
+            left < view.n_pending || outputs == 0) {
             continue;
         }
         const int32_t n_draft = std::max(0, std::min({view.n_draft, left - view.n_pending, drafts}));
@@ -106,7 +95,7 @@ StepPlan plan_step(std::span<const RunningView> running, const StepBudget & budg
         left = std::min(left, beside(budget.n_batch - left, budget.prefill_budget));
     }
 
-    if (serve == Serve::Decodes) {
+    if (budget.serve == Serve::Decodes) {
         return plan;
     }
     auto prompts = prompts_to_serve(running, plan.adapters, left);

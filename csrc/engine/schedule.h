@@ -22,7 +22,7 @@ struct RunningView {
     int32_t n_done = 0;           // tokens computed, for chunks at fixed places
 };
 
-enum class Serve { Both, Decodes, Prompts };  // of an adapter set that has none of them, the others
+enum class Serve { Both, Decodes, Prompts };  // see StepMix
 
 struct StepBudget {
     int32_t n_batch;              // most tokens in the step

@@ -249,7 +249,10 @@ void Slots::follow(size_t index) {
         live_.set(holder, slot.space, {});
     }
     const auto shared = static_cast<size_t>(sequence.shareable());
-    live_.truncate(holder, shared);
+    if (live_.size(holder) > shared) {
+        live_.truncate(holder, shared);
+        ++n_lost_;
+    }
     const size_t known = live_.size(holder);
     live_.append(holder, std::span(sequence.tokens()).subspan(known, shared - known));
     if (prompts_.contains(holder) && n >= prompts_.size(holder)) {
@@ -351,6 +354,7 @@ bool Slots::cut(size_t index, size_t n) {
     spill(index, n);
     if (!cut_cells(index, n)) {
         clear(index);
+        ++n_lost_;
         return false;
     }
     ledger_.truncate(index, n);

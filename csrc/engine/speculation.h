@@ -32,6 +32,9 @@ class Speculation {
     // A step that only decoded took so long.
     void observe(int32_t n_tokens, double seconds) { clock_.observe(n_tokens, seconds); }
 
+    // A step with prompts came between.
+    void interrupted() { clock_.interrupted(); }
+
     // A request has ended: its answer can be proposed to its tenant again.
     void remember(const std::string & tenant, std::span<const Token> answer);
 

@@ -23,6 +23,9 @@ class StepClock {
     // ignored.
     void observe(int32_t n_tokens, double seconds);
 
+    // A step of another kind came between: the next one's shape is a change.
+    void interrupted() { last_ = 0; }
+
     // One token and some larger number have been measured.
     bool ready() const;
 

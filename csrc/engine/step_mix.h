@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <iterator>
 #include <span>
 
 #include "engine/schedule.h"
@@ -19,27 +18,33 @@ class StepMix {
     // see SequenceRules. 0: share always.
     explicit StepMix(double cells_per_decode) : cells_per_decode_(cells_per_decode) {}
 
-    // What the next step of these serves, with so many cells in use.
-    Serve next(std::span<const RunningView> running, uint64_t n_cells) const {
-        const auto n_decoding =
-            std::count_if(running.begin(), running.end(), [](const auto & view) { return view.decoding; });
-        const bool both = n_decoding > 0 && n_decoding < std::ssize(running);
-        if (!both || cells_per_decode_ <= 0 ||
+    // What the next step of this adapter set serves, with so many cells in use: in turn the prompts, and the decodes
+    // that the set's last step left out. Never a kind that the set has none of.
+    Serve next(std::span<const RunningView> running, AdapterSetId adapters, uint64_t n_cells) const {
+        int64_t n_decoding = 0;
+        bool prompts = false;
+        uint64_t last_step = 0;
+        uint64_t oldest_decode = UINT64_MAX;
+        for (const auto & view : running) {
+            if (view.adapters != adapters) {
+                continue;
+            }
+            last_step = std::max(last_step, view.last_step);
+            prompts = prompts || !view.decoding;
+            if (view.decoding) {
+                ++n_decoding;
+                oldest_decode = std::min(oldest_decode, view.last_step);
+            }
+        }
+        if (!prompts || n_decoding == 0 || cells_per_decode_ <= 0 ||
             static_cast<double>(n_cells) < cells_per_decode_ * static_cast<double>(n_decoding)) {
             return Serve::Both;
         }
-        return served_prompts_ ? Serve::Decodes : Serve::Prompts;
-    }
-
-    // What was planned for them.
-    void planned(const StepPlan & plan, std::span<const RunningView> running) {
-        served_prompts_ = std::any_of(plan.shares.begin(), plan.shares.end(),
-                                      [&](const auto & share) { return !running[share.index].decoding; });
+        return oldest_decode < last_step ? Serve::Decodes : Serve::Prompts;
     }
 
   private:
     double cells_per_decode_;
-    bool served_prompts_ = false;
 };
 
 }  // namespace shimmy

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <limits>
 #include <shared_mutex>
+#include <string_view>
 #include <utility>
 
 #include "errors.h"
@@ -244,7 +245,7 @@ DecodeStatus Context::run(Call call, const Batch & batch) {
     try {
         AbortGuard guard;
         std::shared_lock adapters(model_->adapters_mutex(), std::defer_lock);
-        if (std::exchange(adapters_changed_, false)) {
+        if (std::exchange(reserves_, false)) {
             adapters.lock();
         }
         WeightLayouts::Use layout;
@@ -254,7 +255,12 @@ DecodeStatus Context::run(Call call, const Batch & batch) {
         result = call == Call::Decode ? llama_decode(ctx_, native) : llama_encode(ctx_, native);
         llama_synchronize(ctx_);
     } catch (const std::exception & error) {
-        fatal_ = trouble_ = told(log.text(), "") + (log.text().empty() ? "" : "; ") + error.what();
+        trouble_ = told(log.text(), "") + (log.text().empty() ? "" : "; ") + error.what();
+        if (std::string_view(error.what()).starts_with("failed to allocate compute")) {
+            reserve_again();
+            return DecodeStatus::NoMemory;
+        }
+        fatal_ = trouble_;
         return DecodeStatus::Failed;
     }
     if (result == 2 || (result != 0 && abort_.load())) {
@@ -276,6 +282,9 @@ DecodeStatus Context::run(Call call, const Batch & batch) {
         case -2:
             kv_cache_.settle();
             trouble_ = told(log.text(), "no memory to compute in");
+            if (log.text().find("failed to allocate graph") != std::string::npos) {
+                reserve_again();
+            }
             return DecodeStatus::NoMemory;
         case -3:
             kv_cache_.settle();
@@ -285,6 +294,12 @@ DecodeStatus Context::run(Call call, const Batch & batch) {
             fatal_ = trouble_ = told(log.text(), "llama.cpp returned " + text(result));
             return DecodeStatus::Failed;
     }
+}
+
+// llama.cpp takes buffers that it could not allocate for those of a graph of the same shape: have it start afresh.
+void Context::reserve_again() {
+    llama_set_adapter_cvec(ctx_, nullptr, 0, 0, 0, 0);
+    reserves_ = true;
 }
 
 // With numbers where a GPU is used: its memory is what most often runs out.
@@ -364,7 +379,7 @@ void Context::set_adapters(const std::vector<std::pair<std::shared_ptr<LoraAdapt
     }
     llama_set_adapters_lora(ctx_, handles.data(), handles.size(), scales.data());
     adapters_ = adapters;
-    adapters_changed_ = true;
+    reserves_ = true;
 }
 
 std::vector<uint8_t> Context::save_state() const {

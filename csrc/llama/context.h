@@ -112,12 +112,13 @@ class Context {
     bool pools_at_once() const;
     void check_alive() const;
     std::string told(const std::string & log, const std::string & otherwise) const;
+    void reserve_again();
 
     mutable std::mutex mutex_;
     std::shared_ptr<Model> model_;
     ContextParams params_;
     std::vector<std::pair<std::shared_ptr<LoraAdapter>, double>> adapters_;
-    bool adapters_changed_ = false;  // since the last call
+    bool reserves_ = false;  // the next call builds its compute buffers anew, for which it reads the adapters
     std::atomic<int32_t> n_threads_{1};
     std::atomic<int32_t> n_threads_batch_{1};
     int32_t max_threads_ = 1;

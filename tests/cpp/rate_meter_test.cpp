@@ -15,10 +15,13 @@ TEST_CASE("a rate is that of the last seconds") {
     CHECK(meter.per_second() == doctest::Approx(10).epsilon(0.02));
 }
 
-TEST_CASE("what made no token, and time that did not pass, say nothing") {
+TEST_CASE("time without a token counts with the next one, and time that did not pass says nothing") {
     RateMeter meter;
-    meter.record(5, 0.5);
-    meter.record(0, 100.0);
     meter.record(7, 0.0);
+    CHECK(meter.per_second() == 0);
+    meter.record(5, 0.5);
+    meter.record(0, 0.25);
+    CHECK(meter.per_second() == doctest::Approx(10));
+    meter.record(5, 0.25);
     CHECK(meter.per_second() == doctest::Approx(10));
 }

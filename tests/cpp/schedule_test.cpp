@@ -198,8 +198,7 @@ TEST_CASE("with fixed chunks each request is served by itself, in the same piece
     CHECK(plan.shares[0].n_tokens == 156);
 }
 
-TEST_CASE(
-    "steps of one kind: prompts get theirs whole, and a set that has only the other kind is served all the same") {
+TEST_CASE("steps of one kind: prompts get theirs whole") {
     const std::vector<RunningView> both{decoding(), prompt(700), decoding()};
     auto only = budget;
     only.serve = Serve::Decodes;
@@ -209,9 +208,4 @@ TEST_CASE(
     const auto plan = plan_step(both, only);
     CHECK(plan.shares.size() == 1);
     CHECK(tokens_of(plan, 1) == 512);
-    CHECK(plan_step(std::vector{decoding()}, only).shares.size() == 1);
-    only.serve = Serve::Decodes;
-    CHECK(tokens_of(plan_step(std::vector{prompt(50)}, only), 0) == 50);
-    // The other adapter set's turn, which has a prompt only.
-    CHECK(tokens_of(plan_step(std::vector{decoding(5), prompt(50, 1, 7)}, only), 1) == 50);
 }
