@@ -17,7 +17,7 @@ RequestId add_request(Engine & engine, std::vector<Token> prompt, const Sampling
                       std::optional<int32_t> logprobs, std::optional<int32_t> prompt_logprobs, bool token_healing,
                       std::optional<std::shared_ptr<Grammar>> grammar, std::vector<std::pair<std::string, double>> lora,
                       std::vector<Token> preserved_tokens, bool speculation, std::string tenant, int32_t priority,
-                      std::optional<double> deadline, std::optional<int64_t> n_keep) {
+                      std::optional<double> deadline, std::optional<int64_t> n_keep, std::vector<Token> answered) {
     py::gil_scoped_release unlocked;
     Request request;
     request.prompt = std::move(prompt);
@@ -39,6 +39,7 @@ RequestId add_request(Engine & engine, std::vector<Token> prompt, const Sampling
     request.priority = priority;
     request.deadline = deadline;
     request.n_keep = n_keep;
+    request.answered = std::move(answered);
     return engine.add_request(std::move(request));
 }
 
@@ -92,6 +93,7 @@ void bind_engine(py::module_ & m) {
              py::arg("lora") = std::vector<std::pair<std::string, double>>{},
              py::arg("preserved_tokens") = std::vector<Token>{}, py::arg("speculation") = true, py::arg("tenant") = "",
              py::arg("priority") = 0, py::arg("deadline") = std::nullopt, py::arg("n_keep") = std::nullopt,
+             py::arg("answered") = std::vector<Token>{},
              "Queue a request for token ids and return its id. `max_tokens` None: until the context is full;\n"
              "`min_tokens`: no end before that many; `banned_strings` never occur in the text (the answer is rolled\n"
              "back); `logprobs`, `prompt_logprobs`: alternatives per token, 0 to 20; `token_healing`: the answer may\n"
@@ -104,7 +106,10 @@ void bind_engine(py::module_ & m) {
              "says DEADLINE; `n_keep`: at the end of the context the answer goes on without half of the tokens after "
              "the "
              "first\n"
-             "n_keep (-1: the whole prompt), which are computed again; None: it ends there. Raises "
+             "n_keep (-1: the whole prompt), which are computed again; None: it ends there; `answered`: tokens that "
+             "the\n"
+             "answer begins with, fewer than max_tokens: it goes on as if they had been chosen here, with the random\n"
+             "numbers of a seed too (mirostat and adaptive-p start anew), and the first output has them. Raises\n"
              "InvalidRequestError, PromptTooLongError, ModelNotFoundError (adapter), "
              "QueueFullError\n"
              "or EngineDeadError; nothing is queued then.")

@@ -122,9 +122,7 @@ bool Batcher::step() {
     ++counters_.steps;
     const double seconds = seconds_since(start);
     counters_.step_seconds += seconds;
-    if (const auto n_tokens = counters_.completion_tokens - n_before; n_tokens > 0 || decoding) {
-        rate_.record(n_tokens, seconds);
-    }
+    rate_.record(counters_.completion_tokens - n_before, decoding ? seconds : 0.0);
     counters_.tokens_per_second = rate_.per_second();
     return true;
 }

@@ -144,7 +144,7 @@ AdapterPlan Engine::plan_adapters(const Lora & lora, std::span<const Token> prom
 }
 
 RequestId Engine::add_request(Request request) {
-    const size_t n_tokens = request.prompt.size();
+    const size_t n_tokens = request.prompt.size() + request.answered.size();
     const RequestId id = inbox_.enter_queue(n_tokens);
     try {
         auto adapters = plan_adapters(request.lora, request.prompt);

@@ -20,7 +20,8 @@ class Grammar;
 using RequestId = uint64_t;
 
 struct Request {
-    std::vector<Token> prompt;  // at least one token
+    std::vector<Token> prompt;    // at least one token
+    std::vector<Token> answered;  // what the answer begins with, as when another engine began it; fewer than max_tokens
     SamplingParams sampling;
     std::optional<int64_t> max_tokens;  // tokens to generate, at least 0; none: until the context is full
     int64_t min_tokens = 0;             // no end token, stop token or stop string before that many
@@ -61,12 +62,12 @@ struct Usage {
     double decode_seconds = 0;   // first token to last
 };
 
-// What one step added to one request.
+// What one step added to one request; the first one has what was answered before, without its log-probabilities.
 struct Output {
     RequestId id = 0;
     std::string text;  // valid UTF-8; never a stop string or a part of one
     std::vector<Token> tokens;
-    std::vector<TokenLogprobs> logprobs;         // one per token, if asked for
+    std::vector<TokenLogprobs> logprobs;         // one per token that was chosen here, if asked for
     std::vector<TokenLogprobs> prompt_logprobs;  // of the prompt's tokens from the second on, in order, if asked for
     FinishReason finish_reason = FinishReason::None;
     std::optional<std::string> stop_string;  // the one that ended it

@@ -1,4 +1,5 @@
 #include <cmath>
+#include <iterator>
 #include <string>
 
 #include "engine/sequence.h"
@@ -39,6 +40,12 @@ void check_lengths(const Request & request, int64_t n_ctx) {
             "min_tokens is " + std::to_string(request.min_tokens) + ", it must be at least 0 and at most max_tokens",
             "min_tokens");
     }
+    if (request.max_tokens && !request.answered.empty() && std::ssize(request.answered) >= *request.max_tokens) {
+        throw InvalidRequestError("answered has " + std::to_string(request.answered.size()) +
+                                      " tokens, max_tokens is " + std::to_string(*request.max_tokens) +
+                                      ": nothing is left to answer",
+                                  "answered");
+    }
     if (request.n_keep && (*request.n_keep < -1 || *request.n_keep > n_ctx - 2)) {
         throw InvalidRequestError("n_keep is " + std::to_string(*request.n_keep) + ", it must be between -1 and " +
                                       std::to_string(n_ctx - 2) + ", two less than the context",
@@ -63,6 +70,9 @@ void check_request(const Request & request, const Tokenizer & tokenizer, int64_t
     }
     for (const Token token : request.prompt) {
         tokenizer.check(token, "prompt");
+    }
+    for (const Token token : request.answered) {
+        tokenizer.check(token, "answered");
     }
     for (const Token token : request.stop_token_ids) {
         tokenizer.check(token, "stop_token_ids");

@@ -42,7 +42,8 @@ Share prompt_share(size_t index, const RunningView & view, int32_t most, int32_t
 StepPlan plan_alone(std::span<const RunningView> running, const StepBudget & budget) {
     const auto & view = served_longest_ago(running);
     const auto index = static_cast<size_t>(&view - running.data());
-    const int32_t most = view.decoding ? 1 : budget.fixed_chunk - view.n_done % budget.fixed_chunk;
+    const int32_t n_in_chunk = budget.fixed_chunk - view.n_done % budget.fixed_chunk;
+    const int32_t most = view.decoding ? 1 : std::clamp(view.n_chunked - view.n_done, 1, n_in_chunk);
     return {view.adapters, {prompt_share(index, view, std::min(most, budget.n_batch), budget.n_outputs)}};
 }
 

@@ -20,6 +20,7 @@ struct RunningView {
     bool scores = false;          // every pending token wants an output (log-probabilities of a prompt)
     int32_t n_before_switch = 0;  // tokens until its adapters change; 0: they do not
     int32_t n_done = 0;           // tokens computed, for chunks at fixed places
+    int32_t n_chunked = 1 << 30;  // that those chunks have; the others were chosen, and are computed one by one
 };
 
 enum class Serve { Both, Decodes, Prompts };  // see StepMix

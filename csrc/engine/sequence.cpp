@@ -28,7 +28,7 @@ Request prepared(Request request, const SequenceRules & rules, const PrefixToken
 Sequence::Sequence(RequestId id, Request request, AdapterPlan adapters, const SequenceRules & rules,
                    std::shared_ptr<const PrefixTokens> texts)
     : id_(id),
-      n_queued_(request.prompt.size()),
+      n_queued_(request.prompt.size() + request.answered.size()),
       request_(prepared(std::move(request), rules, texts.get(), known_)),
       adapters_(std::move(adapters)),
       rules_(rules),
@@ -37,10 +37,42 @@ Sequence::Sequence(RequestId id, Request request, AdapterPlan adapters, const Se
       chooser_(rules.tokenizer, request_, known_, std::move(texts)),
       text_(rules.tokenizer, request_, known_),
       arrived_(Clock::now()) {
-    usage_.prompt_tokens = static_cast<int64_t>(n_queued_);
+    usage_.prompt_tokens = static_cast<int64_t>(n_queued_ - request_.answered.size());
     if (rules_.max_draft > 0 && request_.speculation) {
         drafts_.emplace(rules_.max_draft);
         drafts_->index.append(tokens_);
+    }
+    if (!request_.answered.empty()) {
+        replay();
+    }
+}
+
+void Sequence::replay() {
+    Output begun;
+    size_t n_taken = 0;
+    for (const Token token : request_.answered) {
+        if (begun.finish_reason != FinishReason::None) {
+            break;  // a stop string that the answer had not
+        }
+        try {
+            take(token, {}, begun);
+        } catch (const InvalidRequestError &) {
+            throw InvalidRequestError("the grammar does not allow token " + std::to_string(n_taken) + " of answered",
+                                      "answered");
+        }
+        if (++n_taken != static_cast<size_t>(n_generated())) {
+            throw InvalidRequestError("answered has one of banned_strings", "answered");
+        }
+    }
+    begun_ = std::move(begun);
+}
+
+void Sequence::tell_begun(Output & output) {
+    if (begun_) {
+        begun_->id = id_;
+        begun_->prompt_logprobs = std::move(output.prompt_logprobs);
+        output = std::move(*begun_);
+        begun_.reset();
     }
 }
 
@@ -57,6 +89,7 @@ RunningView Sequence::view(uint64_t last_step) const {
     view.n_before_switch = switched() ? 0 : adapters_.switch_at - n_computed_;
     view.scores = scores_prompt();
     view.n_done = n_computed_;
+    view.n_chunked = static_cast<int32_t>(shifted() ? tokens_.size() : n_prompt_);
     view.n_draft = drafts_ ? static_cast<int32_t>(drafts_->tokens.size()) : 0;
     return view;
 }
@@ -120,9 +153,9 @@ void Sequence::admitted(int32_t n_reused, CacheMiss miss) {
     n_computed_ = n_reused;
     if (!started_) {
         started_ = Clock::now();
-        usage_.cached_tokens = n_reused;
-        usage_.cache_miss = miss;
-        usage_.cache_diverged_at = miss == CacheMiss::None ? -1 : n_reused;
+        usage_.cached_tokens = std::min<int64_t>(n_reused, usage_.prompt_tokens);
+        usage_.cache_miss = n_reused < usage_.prompt_tokens ? miss : CacheMiss::None;
+        usage_.cache_diverged_at = usage_.cache_miss == CacheMiss::None ? -1 : n_reused;
         usage_.queue_seconds = std::chrono::duration<double>(*started_ - arrived_).count();
     }
 }
@@ -225,6 +258,7 @@ void Sequence::score_prompt(int32_t first, Rows rows, Output & output) {
 }
 
 bool Sequence::choose(std::span<const float> logits, Output & output) {
+    tell_begun(output);
     // Forced ones take no random number, so that a seed says the same with drafts and without.
     const Token token = forced_.empty() ? chooser_.choose(logits, n_generated()) : forced_.front();
     const auto now = Clock::now();
@@ -256,7 +290,7 @@ bool Sequence::take(Token token, std::span<const float> logits, Output & output)
     }
     ++usage_.completion_tokens;
     std::optional<TokenLogprobs> scores;
-    if (request_.logprobs) {
+    if (request_.logprobs && !logits.empty()) {
         scores = logprobs(logits, token, *request_.logprobs);
     }
     const bool full = tokens_.size() >= static_cast<size_t>(rules_.n_ctx);
@@ -291,6 +325,10 @@ bool Sequence::take(Token token, std::span<const float> logits, Output & output)
 }
 
 void Sequence::finish(FinishReason reason, Output & output) {
+    tell_begun(output);
+    if (output.finish_reason != FinishReason::None) {
+        return;
+    }
     text_.finish(output);
     usage_.completion_tokens -= static_cast<int64_t>(text_.n_held());  // after a stop string
     output.finish_reason = output.stop_string ? FinishReason::Stop : reason;

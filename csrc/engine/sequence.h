@@ -43,12 +43,13 @@ class Sequence {
   public:
     using Clock = std::chrono::steady_clock;
 
-    // Builds everything that can throw, on the caller's thread.
+    // Builds everything that can throw, on the caller's thread. Throws InvalidRequestError also for an answered token
+    // that could not have been chosen.
     Sequence(RequestId id, Request request, AdapterPlan adapters, const SequenceRules & rules,
              std::shared_ptr<const PrefixTokens> texts);
 
     RequestId id() const { return id_; }
-    size_t n_queued() const { return n_queued_; }  // its prompt's tokens, as the queue counts them
+    size_t n_queued() const { return n_queued_; }  // its tokens at arrival, as the queue counts them
     const std::string & tenant() const { return request_.tenant; }
     int32_t priority() const { return request_.priority; }
     double waited() const { return std::chrono::duration<double>(Clock::now() - arrived_).count(); }
@@ -63,7 +64,7 @@ class Sequence {
     const std::vector<Token> & history() const { return history_.empty() ? tokens_ : history_; }
     int32_t n_computed() const { return n_computed_; }  // of tokens(), in the KV cache
     int32_t n_pending() const { return static_cast<int32_t>(tokens_.size()) - n_computed_; }
-    bool wants_steps() const { return request_.max_tokens != 0 || request_.prompt_logprobs; }
+    bool wants_steps() const { return (request_.max_tokens != 0 || request_.prompt_logprobs) && !ended(); }
     bool decoding() const;
     RunningView view(uint64_t last_step) const;
 
@@ -105,7 +106,7 @@ class Sequence {
     // After the last advance() the cache has cells beyond n_computed(), of tokens that are not part of it any more.
     bool left_cells() const { return n_computed_ < n_cells_; }
 
-    // End it from outside: hands out text that was held back.
+    // End it from outside, if it has not ended by itself: hands out text that was held back.
     void finish(FinishReason reason, Output & output);
 
   private:
@@ -115,6 +116,9 @@ class Sequence {
     void check_drafts(int32_t n_draft, Rows rows, Output & output);
     void append_forced(Output & output);
     bool take(Token token, std::span<const float> logits, Output & output);
+    void replay();                     // take in what was answered before
+    void tell_begun(Output & output);  // once
+    bool ended() const { return begun_ && begun_->finish_reason != FinishReason::None; }
     bool looks_ahead_ = true;  // its grammar checks drafts quickly
 
     bool switched() const { return n_computed_ >= adapters_.switch_at; }
@@ -139,6 +143,7 @@ class Sequence {
     TextStream text_;
     std::vector<Token> forced_;  // the next tokens, as far as the grammar leaves no choice
     std::optional<DraftState> drafts_;
+    std::optional<Output> begun_;  // what was answered before, until it is told
     Usage usage_;
     Clock::time_point arrived_;
     std::optional<Clock::time_point> started_;

@@ -121,6 +121,8 @@ void TokenChooser::mask(std::span<float> logits, int64_t n_generated) {
 }
 
 Token TokenChooser::choose(std::span<const float> logits, int64_t n_generated) {
+    const auto * banned = banned_at(n_generated);
+    sampler_.go_to(static_cast<uint64_t>(n_generated), banned ? banned->size() : 0);
     const Token token = sampler_.sample(logits);
     if (allowed(token, n_generated)) {
         return token;

@@ -25,7 +25,8 @@ class TokenChooser {
     TokenChooser(std::shared_ptr<const Tokenizer> tokenizer, const Request & request, std::string known,
                  std::shared_ptr<const PrefixTokens> texts);
 
-    // The token for position `n_generated` of the answer; not accepted yet. With ignore_eos a grammar's end is chosen
+    // The token for position `n_generated` of the answer; not accepted yet. Its random numbers are those of the seed at
+    // this position, whatever was chosen before. With ignore_eos a grammar's end is chosen
     // only when nothing else is left. Throws DecodeError when nothing is: banned strings win over the grammar.
     Token choose(std::span<const float> logits, int64_t n_generated);
 

@@ -30,11 +30,11 @@ double weigh(llama_token_data_array & candidates) {
 
 }  // namespace
 
-AdaptiveP::AdaptiveP(double target, double decay, uint32_t seed) : target_(target), decay_(decay), seed_(seed) {
+AdaptiveP::AdaptiveP(double target, double decay) : target_(target), decay_(decay) {
     reset();
 }
 
-size_t AdaptiveP::choose(llama_token_data_array & candidates) {
+size_t AdaptiveP::choose(llama_token_data_array & candidates, double random) {
     const double sum = weigh(candidates);
     const double aim = std::clamp(2 * target_ - weighted_sum_ / total_weight_, 0.0, 1.0);
     std::vector<double> probabilities(candidates.size);
@@ -46,7 +46,7 @@ size_t AdaptiveP::choose(llama_token_data_array & candidates) {
             candidate.logit = static_cast<float>(peak - sharpness * distance * distance / (1 + distance));
         }
     }
-    double left = weigh(candidates) * std::generate_canonical<double, 53>(random_);
+    double left = weigh(candidates) * random;
     size_t index = 0;
     for (size_t i = 0; i < candidates.size; ++i) {
         if (candidates.data[i].p > 0) {
@@ -86,7 +86,6 @@ void AdaptiveP::set_history(std::span<const Token> tokens) {
 }
 
 void AdaptiveP::reset() {
-    random_.seed(seed_);
     set_history({});
 }
 

@@ -37,7 +37,7 @@ Sampler::Sampler(std::shared_ptr<const Tokenizer> tokenizer, const SamplingParam
     for (const auto & name : params_.samplers) {
         add_by_name(name);
     }
-    random_.seed(seed_);
+    random_ = RandomNumbers(seed_);
     add_selector();
     greedy_ = params_.temperature <= 0 && params_.mirostat == 0 && params_.logit_bias.empty() && stages_.empty();
 }
@@ -127,8 +127,8 @@ void Sampler::add_by_name(const std::string & name) {
     } else if (name == "min_p" && params_.min_p > 0) {
         add(llama_sampler_init_min_p(number(params_.min_p), keep), Kind::MinP, params_.min_p);
     } else if (name == "xtc" && params_.xtc_probability > 0 && params_.xtc_threshold <= 0.5) {
-        add(llama_sampler_init_xtc(number(params_.xtc_probability), number(params_.xtc_threshold), keep, seed_),
-            Kind::Random);
+        add(llama_sampler_init_xtc(1, number(params_.xtc_threshold), keep, seed_), Kind::Random,
+            number(params_.xtc_probability));
     } else if (name == "temperature" && params_.dynatemp_range > 0) {
         add(llama_sampler_init_temp_ext(number(params_.temperature), number(params_.dynatemp_range),
                                         number(params_.dynatemp_exponent)),
@@ -153,7 +153,7 @@ void Sampler::add_selector() {
         mirostat_ = params_.mirostat == 1 ? llama_sampler_init_mirostat(tokenizer_->n_vocab(), seed_, tau, eta, 100)
                                           : llama_sampler_init_mirostat_v2(seed_, tau, eta);
     } else if (params_.adaptive_target >= 0) {
-        adaptive_.emplace(params_.adaptive_target, params_.adaptive_decay, seed_);
+        adaptive_.emplace(params_.adaptive_target, params_.adaptive_decay);
     }
 }
 
@@ -202,7 +202,7 @@ void Sampler::reset() {
     if (adaptive_) {
         adaptive_->reset();
     }
-    random_.seed(seed_);
+    random_ = RandomNumbers(seed_);
     dry_window_.clear();
     penalties_.reset();
 }

@@ -3,13 +3,13 @@
 
 #include <memory>
 #include <optional>
-#include <random>
 #include <span>
 #include <vector>
 
 #include "llama/adaptive_p.h"
 #include "llama/logits.h"
 #include "llama/penalties.h"
+#include "llama/random_numbers.h"
 #include "llama/token_window.h"
 #include "llama/tokenizer.h"
 #include "params.h"
@@ -43,6 +43,11 @@ class Sampler {
     // Take a token into the history that penalties, DRY and adaptive-p look back on (prompt tokens too).
     void accept(Token token);
 
+    // The next choices are made with the random numbers of this place of an answer, whatever was drawn before;
+    // `attempt` tells choices at one place apart. Without it each choice goes on where the last one ended. Mirostat
+    // draws its own.
+    void go_to(uint64_t place, uint64_t attempt = 0) { random_.go_to(place, attempt); }
+
     // Replace that history, oldest first, as when accepted tokens are taken back. Random numbers and mirostat's state
     // stay as they are. Throws InvalidRequestError for a token that the vocabulary does not have, and changes nothing.
     void set_history(std::span<const Token> tokens);
@@ -66,7 +71,7 @@ class Sampler {
     struct Stage {
         llama_sampler * native;  // what it does to a list of candidates; null: the penalties
         Kind kind;
-        double number;  // k of top_k, the value of top_p, min_p, top_n_sigma and temperature
+        double number;  // k of top_k, the value of top_p, min_p, top_n_sigma, temperature and XTC's probability
     };
 
     Sampler();
@@ -77,9 +82,9 @@ class Sampler {
 
     // In sampler_stages.cpp.
     void read(Choice & choice, std::span<const float> logits, std::span<const Token> banned) const;
-    void apply_stages(Choice & choice, bool keep_random_state) const;
+    void apply_stages(Choice & choice, RandomNumbers & random) const;
     bool apply_to_row(const Stage & stage, Choice & choice) const;
-    void apply_to_list(const Stage & stage, Choice & choice, bool keep_random_state) const;
+    void apply_to_list(const Stage & stage, Choice & choice, RandomNumbers & random) const;
     bool counts_candidates() const;
     void apply_dry(llama_sampler * dry, LogitRow & row) const;
     Token choose(Choice & choice);
@@ -94,7 +99,7 @@ class Sampler {
     std::vector<Stage> stages_;
     llama_sampler * mirostat_ = nullptr;
     std::optional<AdaptiveP> adaptive_;
-    std::mt19937 random_;
+    RandomNumbers random_;
 };
 
 }  // namespace shimmy

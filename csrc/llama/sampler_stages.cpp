@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <memory>
+#include <random>
 
 #include "errors.h"
 #include "llama/choice.h"
@@ -167,28 +167,24 @@ bool Sampler::apply_to_row(const Stage & stage, Choice & choice) const {
     return false;
 }
 
-void Sampler::apply_to_list(const Stage & stage, Choice & choice, bool keep_random_state) const {
+void Sampler::apply_to_list(const Stage & stage, Choice & choice, RandomNumbers & random) const {
     if (stage.kind == Kind::Dynatemp || (stage.kind == Kind::Temperature && stage.number < low_temperature)) {
         lower(choice.list);
     }
     if (!stage.native) {
         penalties_.apply(choice.list);
-    } else if (keep_random_state && stage.kind == Kind::Random) {
-        const std::unique_ptr<llama_sampler, decltype(&llama_sampler_free)> copy(llama_sampler_clone(stage.native),
-                                                                                 llama_sampler_free);
-        llama_sampler_apply(copy.get(), &choice.list);
-    } else {
+    } else if (stage.kind != Kind::Random || std::generate_canonical<double, 53>(random) <= stage.number) {
         llama_sampler_apply(stage.native, &choice.list);
     }
 }
 
-void Sampler::apply_stages(Choice & choice, bool keep_random_state) const {
+void Sampler::apply_stages(Choice & choice, RandomNumbers & random) const {
     for (const auto & stage : stages_) {
         if (choice.listed || !apply_to_row(stage, choice)) {
             if (!choice.listed) {
                 choice.spread_out();
             }
-            apply_to_list(stage, choice, keep_random_state);
+            apply_to_list(stage, choice, random);
         }
     }
     if ((choice.listed ? highest_of(choice.list) : choice.row.highest()) == -infinity) {
@@ -199,7 +195,7 @@ void Sampler::apply_stages(Choice & choice, bool keep_random_state) const {
 Token Sampler::choose_from_list(Choice & choice) {
     auto & list = choice.list;
     if (adaptive_) {
-        list.selected = static_cast<int64_t>(adaptive_->choose(list));
+        list.selected = static_cast<int64_t>(adaptive_->choose(list, std::generate_canonical<double, 53>(random_)));
     } else if (mirostat_) {
         llama_sampler_apply(mirostat_, &list);
     } else {
@@ -236,7 +232,7 @@ Token Sampler::sample(std::span<const float> logits, std::span<const Token> bann
     AbortGuard guard;
     auto & choice = scratch();
     read(choice, logits, banned);
-    apply_stages(choice, false);
+    apply_stages(choice, random_);
     return choose(choice);
 }
 
@@ -245,7 +241,8 @@ std::vector<Sampler::TokenProbability> Sampler::top(std::span<const float> logit
     AbortGuard guard;
     auto & choice = scratch();
     read(choice, logits, banned);
-    apply_stages(choice, true);
+    auto random = random_;
+    apply_stages(choice, random);
     double sum = 0;
     float highest = 0;
     auto count = static_cast<size_t>(std::max(n, 0));

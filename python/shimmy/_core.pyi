@@ -2120,6 +2120,7 @@ class Engine:
         priority: typing.SupportsInt | typing.SupportsIndex = 0,
         deadline: typing.SupportsFloat | typing.SupportsIndex | None = None,
         n_keep: typing.SupportsInt | typing.SupportsIndex | None = None,
+        answered: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex] = [],
     ) -> int:
         """
         Queue a request for token ids and return its id. `max_tokens` None: until the context is full;
@@ -2131,7 +2132,10 @@ class Engine:
         changes no answer; `tenant`: shares prefixes with nobody else and
         gets its share of the engine; `priority`: lower is earlier; `deadline`: seconds until its last output
         says DEADLINE; `n_keep`: at the end of the context the answer goes on without half of the tokens after the first
-        n_keep (-1: the whole prompt), which are computed again; None: it ends there. Raises InvalidRequestError, PromptTooLongError, ModelNotFoundError (adapter), QueueFullError
+        n_keep (-1: the whole prompt), which are computed again; None: it ends there; `answered`: tokens that the
+        answer begins with, fewer than max_tokens: it goes on as if they had been chosen here, with the random
+        numbers of a seed too (mirostat and adaptive-p start anew), and the first output has them. Raises
+        InvalidRequestError, PromptTooLongError, ModelNotFoundError (adapter), QueueFullError
         or EngineDeadError; nothing is queued then.
         """
     def cached_prefix(

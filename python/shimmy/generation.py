@@ -11,7 +11,6 @@ from shimmy.errors import DecodeError, EngineDeadError, OutOfMemoryError
 from shimmy.fitted_prompt import FittedPrompt
 from shimmy.output import CacheDiagnosis, RequestOutput, TokenLogprob, ToolCallDelta, Usage
 from shimmy.request import GenerateRequest
-from shimmy.resumed_text import ResumedOutput, ResumedText
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,7 +40,6 @@ class Generation:
         parser: _core.ChatParser | None,
         grammar: _core.Grammar | None = None,
         diagnose: Callable[[GenerateRequest, FittedPrompt, str, int], CacheDiagnosis] | None = None,
-        resumed: ResumedText | None = None,
     ) -> None:
         self.request = request
         self.fitted = fitted
@@ -51,7 +49,6 @@ class Generation:
         self.grammar = grammar
         self.trial: Trial | None = None
         """Of the stored prefix that was brought back for it, until it has an output."""
-        self._resumed = resumed
         self._parser = parser
         self._diagnose = diagnose if request.cache_diagnostics else None
         self._diagnosis: CacheDiagnosis | None = None
@@ -59,8 +56,7 @@ class Generation:
         self._begun = False
 
     def convert(self, output: _core.Output, piece: Callable[[int], bytes], death: str) -> RequestOutput:
-        """The engine's output in the terms of the request. `death` is the engine's, empty while it lives. An answer
-        that was resumed may end where the engine would go on, at a stop string.
+        """The engine's output in the terms of the request. `death` is the engine's, empty while it lives.
 
         Raises EngineDeadError, DecodeError or OutOfMemoryError for one that FAILED.
         """
@@ -68,14 +64,14 @@ class Generation:
             if death:
                 raise EngineDeadError(death)
             raise OutOfMemoryError(output.error) if output.no_memory else DecodeError(output.error)
-        return self._convert(output if self._resumed is None else self._resumed.take(output), piece)
+        return self._convert(output, piece)
 
     def end_trial(self) -> None:
         if self.trial is not None:
             self.trial.end()
             self.trial = None
 
-    def _convert(self, output: _core.Output | ResumedOutput, piece: Callable[[int], bytes]) -> RequestOutput:
+    def _convert(self, output: _core.Output, piece: Callable[[int], bytes]) -> RequestOutput:
         finish_reason = _FINISH_REASONS.get(output.finish_reason.value)
         text, reasoning, tool_calls = output.text, "", []
         if self._parser is not None:
@@ -100,13 +96,11 @@ class Generation:
             usage=self._usage(output.usage) if begins or finish_reason is not None else None,
         )
 
-    def _logprobs(self, output: _core.Output | ResumedOutput, piece: Callable[[int], bytes]) -> list[TokenLogprob]:
+    def _logprobs(self, output: _core.Output, piece: Callable[[int], bytes]) -> list[TokenLogprob]:
         scores = output.logprobs
         return _logprobs(output.tokens[len(output.tokens) - len(scores) :], scores, piece)
 
-    def _prompt_logprobs(
-        self, output: _core.Output | ResumedOutput, piece: Callable[[int], bytes]
-    ) -> list[TokenLogprob]:
+    def _prompt_logprobs(self, output: _core.Output, piece: Callable[[int], bytes]) -> list[TokenLogprob]:
         scores = output.prompt_logprobs
         first, self._n_scored = self._n_scored, self._n_scored + len(scores)
         return _logprobs(self.fitted.tokens[first : self._n_scored], scores, piece)
@@ -119,16 +113,15 @@ class Generation:
         if self._diagnose is not None and usage.cache_diverged_at >= 0:
             self._diagnosis = self._diagnose(self.request, self.fitted, miss, usage.cache_diverged_at)
             self._diagnose = None  # it stays what it is
-        told = Usage(
+        return Usage(
             **{name: getattr(usage, name) for name in _COUNTED},
             cache_miss=miss,
             cache_diagnosis=self._diagnosis,
             context=context,
         )
-        return told if self._resumed is None else self._resumed.count(told)
 
 
-def _stop_reason(output: _core.Output | ResumedOutput) -> str | int | None:
+def _stop_reason(output: _core.Output) -> str | int | None:
     return output.stop_token if output.stop_string is None else output.stop_string
 
 

@@ -15,7 +15,7 @@ import msgspec
 from shimmy import _core, native_log
 from shimmy.cache_miss import diagnose_miss
 from shimmy.call_grammar import calls_at_once, check_names
-from shimmy.context_policy import answer_limit, check_policy, shifts
+from shimmy.context_policy import answer_limit, check_policy
 from shimmy.device_choice import Chosen, choose, uses_of
 from shimmy.embedder import Embedder
 from shimmy.errors import InvalidRequestError
@@ -27,7 +27,6 @@ from shimmy.model_info import EngineStats, LoadSpec, ModelInfo
 from shimmy.output import Usage
 from shimmy.output_grammars import OutputGrammars
 from shimmy.request import ChatPrompt, GenerateRequest
-from shimmy.resumed_text import ResumedText
 from shimmy.templates.choose import choose_template
 from shimmy.thread_name import thread_name
 from shimmy.tuning.apply import tuned_setup, with_setup
@@ -196,13 +195,9 @@ class LoadedModel:
             parser = _core.ChatParser(chat)
         if grammar is None and request.grammar is not None:
             grammar = self.grammars.for_output(request.grammar)
-        resumed = None
-        if request.answered:
-            _check_answered(request, grammar)
-            resumed, stop = ResumedText(self.tokenizer, request, stop, preserved), []
-        # Where a resumed prompt left the cache says nothing: its engine is new.
-        diagnose = None if resumed else partial(diagnose_miss, self.tokenizer)
-        return Generation(request, fitted, sampling, stop, preserved, parser, grammar, diagnose, resumed)
+        # Where the prompt of an answer that goes on left the cache says nothing: its engine is new.
+        diagnose = None if request.answered else partial(diagnose_miss, self.tokenizer)
+        return Generation(request, fitted, sampling, stop, preserved, parser, grammar, diagnose)
 
     def _grammar(self, spec: GrammarSpec | None, prompt: ChatPrompt, chat: _core.RenderedChat) -> _core.Grammar | None:
         """What the answer of a conversation has to look like, tool calls included."""
@@ -238,13 +233,12 @@ class LoadedModel:
         """Queue a prepared request and return the engine's id for it. Raises what `Engine.add_request` raises."""
         request = generation.request
         engine = self.generator()
-        n_answered = len(request.answered)
         limit = answer_limit(engine.n_ctx, request.context_policy, request.max_tokens, request.min_tokens)
         return engine.add_request(
-            [*generation.fitted.tokens, *request.answered],
+            generation.fitted.tokens,
             generation.sampling,
-            max_tokens=None if limit is None else limit - n_answered,
-            min_tokens=max(min(request.min_tokens, 0), request.min_tokens - n_answered),  # below 0 is refused
+            max_tokens=limit,
+            min_tokens=request.min_tokens,
             stop=generation.stop,
             stop_token_ids=request.stop_token_ids,
             ignore_eos=request.ignore_eos,
@@ -260,6 +254,7 @@ class LoadedModel:
             priority=request.priority,
             deadline=request.deadline,
             n_keep=generation.fitted.n_keep,
+            answered=request.answered,
         )
 
     def restore(self, generation: Generation) -> None:
@@ -313,21 +308,6 @@ def _check_numbers(request: GenerateRequest) -> None:
         for number in (min(numbers), max(numbers)) if numbers else ():
             if not -(2**31) <= number < 2**31:
                 raise InvalidRequestError(f"{field} holds {number}, which is beyond 32 bits", field)
-
-
-def _check_answered(request: GenerateRequest, grammar: _core.Grammar | None) -> None:
-    """Refuse what cannot be known from the answer's tokens alone, and an answer that has ended."""
-    healed_or_scored = request.token_healing or request.prompt_logprobs is not None
-    if grammar is not None or healed_or_scored or shifts(request.context_policy):
-        raise InvalidRequestError(
-            "answered cannot be given together with a grammar, tools, token_healing, prompt_logprobs or a "
-            "context_policy that shifts",
-            "answered",
-        )
-    if request.max_tokens is not None and len(request.answered) >= request.max_tokens:
-        raise InvalidRequestError(
-            f"answered holds {len(request.answered)} tokens, and max_tokens is {request.max_tokens}", "answered"
-        )
 
 
 def _template(spec: LoadSpec, model: _core.Model) -> str:

@@ -62,9 +62,10 @@ class GenerateRequest(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=T
     """What the output has to look like; for a `ChatPrompt` with optional tools, that or calls of these. A chat template
     that can switch thinking off does so, since reasoning would not fit the grammar."""
     answered: list[int] = []
-    """Tokens that the answer begins with, for one that goes on after its engine ended. The first output repeats them,
-    without log-probabilities; usage, limits and stop strings count them. Random numbers begin anew behind them. Not
-    together with what depends on more: a grammar, tools, token_healing, prompt_logprobs, a context that shifts."""
+    """Tokens that the answer begins with, for one that goes on after its engine ended, as if it had chosen them: they
+    are computed as a prompt is, and the place in a grammar and the random numbers of a seed are those behind them; only
+    mirostat and adaptive-p start anew. The first output repeats them, without log-probabilities; usage, limits and stop
+    strings count them. Fewer than max_tokens."""
     speculation: bool = True
     """Drafted tokens may be checked several at once. No answer changes by that."""
     context_policy: str = "error"

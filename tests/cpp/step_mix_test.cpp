@@ -45,9 +45,9 @@ TEST_CASE("from many cells on prompts and decodes take turns") {
     const StepMix mix(160);
     auto views = running(4);
     CHECK(mix.next(views, 0, 639) == Serve::Both);
-    CHECK(mix.next(views, 0, 640) == Serve::Decodes);
+    CHECK(mix.next(views, 0, 640) == Serve::Prompts);
     for (uint64_t now = 2; now < 8; ++now) {
-        CHECK(step(mix, views, now) == (now % 2 == 0 ? Serve::Decodes : Serve::Prompts));
+        CHECK(step(mix, views, now) == (now % 2 == 0 ? Serve::Prompts : Serve::Decodes));
     }
 }
 

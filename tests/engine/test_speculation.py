@@ -93,7 +93,7 @@ def test_beside_others(engine: _core.Engine) -> None:
 
 def mostly_agree(engine: _core.Engine, prompt: str, n_seeds: int, options: dict[str, Any], **sampling: Any) -> None:
     """Sampled answers are the same with drafts, but for the few draws so near to the edge between two tokens that the
-    noise of other batch shapes moves them across it. A draw too many or too few would change nearly all of them.
+    noise of other batch shapes moves them across it. Another draw would change nearly all of them.
     """
     n_same = 0
     for seed in range(n_seeds):
@@ -101,7 +101,7 @@ def mostly_agree(engine: _core.Engine, prompt: str, n_seeds: int, options: dict[
         owner = {"tenant": str(uuid.uuid4())}  # both on the same cached cells
         plain = ask(engine, prompt, chosen, speculation=False, **owner, **options)
         n_same += told(ask(engine, prompt, chosen, **owner, **options)) == told(plain)
-    assert n_same >= 0.75 * n_seeds
+    assert n_same >= n_seeds / 2
 
 
 def test_seeded_sampling(engine: _core.Engine) -> None:
@@ -163,7 +163,7 @@ def test_grammars(engine: _core.Engine, kind: str, text: str) -> None:
             answer = both(engine, "Give me data.", GREEDY, logprobs=logprobs, **options)
             assert answer.usage.completion_tokens >= len(answer.tokens)
             assert len(answer.logprobs) == (len(answer.tokens) if logprobs else 0)
-        mostly_agree(engine, "Give me data.", 8, {"logprobs": logprobs, **options}, temperature=0.5)
+        mostly_agree(engine, "Give me data.", 16, {"logprobs": logprobs, **options}, temperature=0.5)
 
 
 @pytest.mark.parametrize("source", ["lookup", "draft model"])

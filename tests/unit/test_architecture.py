@@ -50,7 +50,6 @@ VALUES = {
     "request_defaults",
     "samples",
     "sampling_fields",
-    "stop_search",
 }
 NATIVE = {
     "_core",
@@ -68,7 +67,6 @@ NATIVE = {
     "output_grammars",
     "pump",
     "rerank_prompt",
-    "resumed_text",
     "session",
     "thread_name",
 }

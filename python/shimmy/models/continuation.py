@@ -8,9 +8,8 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from shimmy.context_policy import shifts
 from shimmy.output import RequestOutput, ToolCallDelta, Usage
-from shimmy.request import ChatPrompt, GenerateRequest
+from shimmy.request import GenerateRequest
 
 Part = TypeVar("Part", str, list[int])
 
@@ -27,22 +26,7 @@ _LEAST_DEADLINE = 1e-3
 
 
 class DivergedError(Exception):
-    """An answer that was made again did not come out as its reader knows it."""
-
-
-def goes_on_from_tokens(request: GenerateRequest, *, same_draws: bool = True) -> bool:
-    """Whether an answer is what its tokens say and nothing else, so that it can go on behind them; without
-    `same_draws` also where the random numbers of a seed begin anew by that.
-
-    Otherwise it is made again from its beginning: a grammar, tool calls and a healed prompt begin there, and so do the
-    random numbers of a seed and a context that was shifted.
-    """
-    if request.grammar is not None or request.token_healing or shifts(request.context_policy):
-        return False
-    if isinstance(request.prompt, ChatPrompt) and request.prompt.tools and request.prompt.tool_choice != "none":
-        return False
-    sampling = request.sampling
-    return not same_draws or sampling.get("seed") is None or sampling.get("temperature", 1.0) == 0
+    """An answer is not told as its reader knows it."""
 
 
 class Answer:
@@ -72,12 +56,12 @@ class Answer:
         self.n_prompt_logprobs += len(output.prompt_logprobs)
         self._usage = self._usage or output.usage
 
-    def rest(self, *, from_tokens: bool) -> GenerateRequest:
-        """What to ask another engine for: the answer behind its tokens, or all of it once more."""
+    def rest(self) -> GenerateRequest:
+        """What to ask another engine for: the answer behind its tokens."""
         request, deadline = self.request, self.request.deadline
         if deadline is not None:
             deadline = max(_LEAST_DEADLINE, deadline - (time.monotonic() - self._began))
-        if not from_tokens or not self.token_ids:
+        if not self.token_ids:
             return msgspec.structs.replace(request, deadline=deadline)
         return msgspec.structs.replace(request, deadline=deadline, answered=list(self.token_ids), prompt_logprobs=None)
 

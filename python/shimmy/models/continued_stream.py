@@ -9,8 +9,6 @@ from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from shimmy.engine_client import EngineClient, OutputStream, PouringStream
 from shimmy.errors import (
     EngineDeadError,
@@ -19,7 +17,7 @@ from shimmy.errors import (
     ModelNotFoundError,
     QueueFullError,
 )
-from shimmy.models.continuation import Answer, DivergedError, Retelling, goes_on_from_tokens
+from shimmy.models.continuation import Answer, DivergedError, Retelling
 from shimmy.output import RequestOutput, Usage
 from shimmy.request import GenerateRequest
 
@@ -37,17 +35,15 @@ logger = logging.getLogger("shimmy.models")
 
 class ContinuedStream:
     """Implements `OutputStream`. Where its engine dies the request is sent to the next one, and what its reader gets
-    goes on where it was: behind the tokens of before, or, where these do not say everything, by making the answer again
-    and leaving out what is known. Entering and iterating raise what a stream of the engine does.
+    goes on where it was, behind the tokens of before. Entering and iterating raise what a stream of the engine does.
 
-    EngineDeadError after `MAX_CRASHES`, or when an answer cannot be made again as it was.
+    EngineDeadError after `MAX_CRASHES`.
     """
 
     def __init__(self, supervisor: Supervisor, request: GenerateRequest) -> None:
         self._supervisor = supervisor
         self._request = request
         self._answer = Answer(request)
-        self._from_tokens = goes_on_from_tokens(request)
         self._engine = AsyncExitStack()
         self._client: EngineClient | None = None
         self._stream: OutputStream | None = None
@@ -89,8 +85,7 @@ class ContinuedStream:
                 await self._leave(error)
                 continue
             except DivergedError:
-                await self._make_do()
-                continue
+                raise EngineDeadError("the engine died, and the next one tells the answer otherwise") from None
             if output is not None:
                 return self._pass_on(output)
 
@@ -138,18 +133,6 @@ class ContinuedStream:
             logger.error("request %s is given up: its engine died twice under it", self._request.request_id)
             raise error
 
-    async def _make_do(self) -> None:
-        """It was made again and came out otherwise: go on behind its tokens, with other random numbers than its seed's,
-        or give up.
-        """
-        sampling = {**self._request.sampling, "seed": None}
-        if self._from_tokens or not goes_on_from_tokens(msgspec.structs.replace(self._request, sampling=sampling)):
-            raise EngineDeadError("the engine died, and the answer did not come out once more as it had begun")
-        await self._engine.aclose()
-        self._stream = None
-        self._from_tokens = True
-        logger.warning("request %s goes on with other random numbers", self._request.request_id)
-
     async def _resumed(self) -> RequestOutput:
         """The first output of the next engine, or the last one of all when it is cancelled meanwhile."""
         resuming = asyncio.ensure_future(self._resume())
@@ -168,7 +151,7 @@ class ContinuedStream:
     async def _resume(self) -> RequestOutput:
         async with self._supervisor.one_by_one:
             client = await self._supervisor.ready()
-            request = self._answer.rest(from_tokens=self._from_tokens)
+            request = self._answer.rest()
             logger.info("request %s goes on after %d tokens", request.request_id, len(self._answer.token_ids))
             self._retelling = Retelling(self._answer)
             try:

@@ -9,7 +9,7 @@ import msgspec
 
 from shimmy.engine_client import EngineClient
 from shimmy.errors import InvalidRequestError
-from shimmy.models.continuation import Answer, goes_on_from_tokens
+from shimmy.models.continuation import Answer
 from shimmy.request import ChatPrompt, GenerateRequest
 from shimmy.server.generation import generate_request
 from shimmy.server.request_tracker import TrackedRequest
@@ -39,26 +39,22 @@ class Fork(NamedTuple):
 
 
 async def forked(client: EngineClient, parent: TrackedRequest, body: ForkRequest) -> Fork:
-    """Its prompt is the parent's and as much of the answer as is kept: the engine finds that in its prefix cache.
-
-    Of a conversation the answer is read on as the template's parser has to, with its stops, from the tokens that are
-    kept; but one with tools, a grammar or a context that shifts is more than its tokens, and goes on as text.
+    """The parent's request with as much of its answer as is kept: the engine finds both in its prefix cache, and a
+    grammar and the parser of a conversation begin where they did. With tools the answer goes on as text, calls and all.
     """
     kept = len(parent.token_ids) if body.at is None else body.at
     if kept > len(parent.token_ids):
         raise InvalidRequestError(f"at is {kept}, the answer has {len(parent.token_ids)} tokens", "at")
     answered = [*parent.request.answered, *parent.token_ids[:kept]]
-    if answered and parent.request.grammar is not None:
-        raise InvalidRequestError("the request's answer follows a grammar, which cannot begin in its middle", "at")
     request = _asked(parent.request, body)
-    conversation = isinstance(request.prompt, ChatPrompt)
-    if conversation and not answered:
+    if not answered:
         return Fork(request, None)
-    if conversation and goes_on_from_tokens(request, same_draws=False):
-        limit = None if request.max_tokens is None else request.max_tokens + len(answered)
-        return Fork(msgspec.structs.replace(request, max_tokens=limit, answered=answered), parent.answer(kept))
-    tokens = request.prompt if isinstance(request.prompt, list) else await client.tokenize(request.prompt)
-    return Fork(msgspec.structs.replace(request, prompt=[*tokens, *answered]), None)
+    if isinstance(request.prompt, ChatPrompt) and request.prompt.tools and request.prompt.tool_choice != "none":
+        if request.grammar is not None:
+            raise InvalidRequestError("the answer follows a grammar beside its tools: it can be forked at 0 only", "at")
+        return Fork(msgspec.structs.replace(request, prompt=[*await client.tokenize(request.prompt), *answered]), None)
+    limit = None if request.max_tokens is None else request.max_tokens + len(answered)
+    return Fork(msgspec.structs.replace(request, max_tokens=limit, answered=answered), parent.answer(kept))
 
 
 def _asked(parent: GenerateRequest, body: ForkRequest) -> GenerateRequest:

@@ -8,7 +8,6 @@ from types import TracebackType
 import msgspec
 
 from shimmy.errors import InvalidRequestError
-from shimmy.models.continuation import goes_on_from_tokens
 from shimmy.output import RequestOutput
 from shimmy.request import GenerateRequest
 from shimmy.server.backend import Backend
@@ -64,8 +63,8 @@ class SteeredAnswer:
     async def steer(self) -> None:
         """Go on with the temperature that is wanted, if one is; before the first token, behind one of the next outputs.
 
-        InvalidRequestError for one that is out of range, for answers that more than their tokens say how to go on with,
-        and for one that has ended. Whatever it raises, the answer goes on as before.
+        InvalidRequestError for one that is out of range, and for an answer that has ended. Whatever it raises, the
+        answer goes on as before.
         """
         if self._wanted is None:
             return
@@ -75,18 +74,11 @@ class SteeredAnswer:
         temperature, self._wanted = self._wanted, None
         if not self._tracked.open:
             raise _refused("the answer has ended")
-        self._check()
         await self._go_on(self._continued(temperature))
         self.changes.append((n_tokens, temperature))
 
-    def _check(self) -> None:
-        if self._request.grammar is not None:
-            raise _refused("the answer follows a grammar, which cannot begin in its middle")
-        if not goes_on_from_tokens(self._request, same_draws=False):
-            raise _refused("with tools, token_healing or a context that shifts an answer is more than its tokens")
-
     def _continued(self, temperature: float) -> GenerateRequest:
-        request = self._tracked.answer().rest(from_tokens=True)
+        request = self._tracked.answer().rest()
         return msgspec.structs.replace(
             request,
             request_id=f"{request.request_id}-{len(self.changes) + 1}",

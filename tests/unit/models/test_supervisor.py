@@ -105,33 +105,20 @@ def test_an_answer_goes_on_where_it_was(dies_after: int, fields: dict[str, Any])
         if dies_after > 0:  # what the first life said of the prompt stays true
             assert (usage.cached_tokens, usage.queue_seconds) == (3, 0.25)
         (again,) = lives.engines[1].requests
-        assert again.answered == ([] if fields else list(range(dies_after)))
+        assert again.answered == list(range(dies_after))
         assert supervisor.health == "loaded"
         assert supervisor.trouble is None
 
     supervised(script, test)
 
 
-def test_seeded_answers_that_come_out_otherwise_go_on_from_their_tokens() -> None:
-    def script(request: GenerateRequest, life: int) -> Iterator[Step]:
-        if life == 1 and not request.answered:
-            return recite(request, ["Twice ", *POETRY[1:]])
-        return recite(request, POETRY, dies_after=4 if life == 0 else None)
-
-    async def test(supervisor: Supervisor, lives: Lives) -> None:
-        assert text(await ask(supervisor, sampling={"seed": 1})) == "".join(POETRY)
-        assert [len(request.answered) for request in lives.engines[1].requests] == [0, 4]
-
-    supervised(script, test)
-
-
-def test_answers_of_a_grammar_that_come_out_otherwise_fail() -> None:
+def test_an_answer_that_is_told_otherwise_fails() -> None:
     def script(request: GenerateRequest, life: int) -> Iterator[Step]:
         return recite(request, ["Twice ", *POETRY[1:]] if life else POETRY, dies_after=4 if life == 0 else None)
 
     async def test(supervisor: Supervisor, lives: Lives) -> None:
-        with pytest.raises(EngineDeadError, match="did not come out once more as it had begun"):
-            await ask(supervisor, grammar=GrammarSpec(regex="a"))
+        with pytest.raises(EngineDeadError, match="the next one tells the answer otherwise"):
+            await ask(supervisor)
         assert text(await ask(supervisor)).startswith("Twice")
 
     supervised(script, test)

@@ -81,7 +81,7 @@ def run_server(
         engines.append(await ScriptedEngine.load(spec, progress))
         return engines[-1]
 
-    crash_history.ALLOWED = 1_000_000  # the tests of protocols break engines one after the other
+    allowed, crash_history.ALLOWED = crash_history.ALLOWED, 1_000_000  # these tests break engines one after the other
     manager = ModelManager(FakeRegistry(*entries) if registry is None else registry, start, memory)
     settings = settings or Settings(bind="127.0.0.1:0")
     listener = listen(settings.bind)
@@ -95,6 +95,7 @@ def run_server(
         running.wait_until(lambda: server.started)
         yield running
     finally:
+        crash_history.ALLOWED = allowed
         running.http.close()
         server.should_exit = True
         thread.join(10)
