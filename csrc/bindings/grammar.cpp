@@ -47,10 +47,18 @@ GrammarSpec::Kind kind_of(const std::string & name) {
 std::vector<LazyTrigger> triggers_of(const std::vector<std::pair<std::string, std::string>> & pairs) {
     std::vector<LazyTrigger> triggers;
     for (const auto & [kind, value] : pairs) {
-        if (kind != "word" && kind != "token") {
-            throw InvalidRequestError("a trigger is of kind " + kind + ", known are word and token", "triggers");
+        if (kind == "word") {
+            triggers.push_back({LazyTrigger::Kind::Word, value});
+        } else if (kind == "token") {
+            triggers.push_back({LazyTrigger::Kind::Token, value});
+        } else if (kind == "pattern") {
+            triggers.push_back({LazyTrigger::Kind::Pattern, value});
+        } else if (kind == "pattern_full") {
+            triggers.push_back({LazyTrigger::Kind::Pattern, "^(?:" + value + ")$"});
+        } else {
+            throw InvalidRequestError(
+                "a trigger is of kind " + kind + ", known are word, token, pattern and pattern_full", "triggers");
         }
-        triggers.push_back({kind == "word" ? LazyTrigger::Kind::Word : LazyTrigger::Kind::Token, value});
     }
     return triggers;
 }
@@ -107,7 +115,9 @@ void bind_grammar(py::module_ & m) {
              "A grammar from the text of a `json_schema`, `regex`, `lark` or `gbnf`, from the `choices` of a `choice`, "
              "or\nfor any `json_object`. `any_whitespace`: JSON with a blank or an indented line break where it allows "
              "them, else "
-             "none. A `lazy`\none applies from the first of its `triggers` on, (\"word\" | \"token\", value) each. "
+             "none. A `lazy`\none applies from the first of its `triggers` on, (\"word\" | \"token\" | \"pattern\" | "
+             "\"pattern_full\", "
+             "value) each. "
              "`prefill` is text that the\ngrammar begins with and the prompt holds already. `preserved_tokens` names "
              "special tokens that count as their\ntext.\n\n"
              "Blocks for 250 ms of CPU time at most. Raises InvalidRequestError naming the limit, keyword or line.")

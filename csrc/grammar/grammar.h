@@ -2,6 +2,8 @@
 
 #include <memory>
 #include <mutex>
+#include <regex>
+#include <string>
 #include <vector>
 
 #include "grammar/grammar_spec.h"
@@ -21,6 +23,7 @@ struct GrammarStart {
     bool lazy = false;
     std::vector<std::string> words;
     std::vector<int32_t> tokens;
+    std::vector<std::regex> patterns;
     // Tokens that can complete a trigger, ascending: always (those of `tokens`, and whose text holds a word), and only
     // behind the beginning of a word (whose text begins with its rest).
     std::vector<int32_t> completing;

@@ -131,6 +131,15 @@ bool begins_with_rest(std::string_view text, std::string_view word) {
     return false;
 }
 
+std::regex pattern_of(const std::string & text) {
+    try {
+        return std::regex(text, std::regex::ECMAScript | std::regex::optimize);
+    } catch (const std::regex_error & error) {
+        throw InvalidRequestError("the trigger \"" + text.substr(0, 80) + "\" is no pattern: " + error.what(),
+                                  "triggers");
+    }
+}
+
 GrammarStart start_of(const GrammarSpec & spec, const LlgTokenizer & tokenizer) {
     const GrammarVocab & vocab = tokenizer.vocab();
     GrammarStart start;
@@ -138,6 +147,10 @@ GrammarStart start_of(const GrammarSpec & spec, const LlgTokenizer & tokenizer) 
     for (const auto & trigger : spec.triggers) {
         if (trigger.kind == LazyTrigger::Kind::Word) {
             start.words.push_back(trigger.value);
+            continue;
+        }
+        if (trigger.kind == LazyTrigger::Kind::Pattern) {
+            start.patterns.push_back(pattern_of(trigger.value));
             continue;
         }
         const auto found = std::find(vocab.bytes.begin(), vocab.bytes.end(), trigger.value);

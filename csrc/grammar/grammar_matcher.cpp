@@ -2,11 +2,20 @@
 
 #include <algorithm>
 #include <limits>
+#include <regex>
 #include <utility>
 
 #include "errors.h"
 
 namespace shimmy {
+
+namespace {
+
+constexpr size_t pattern_window = 128;  // bytes before a token in which a trigger's match may begin
+constexpr float likely_range = 20;      // logits below the highest
+constexpr size_t most_likely = 4096;
+
+}  // namespace
 
 GrammarMatcher::GrammarMatcher(std::shared_ptr<const Grammar> grammar)
     : grammar_(std::move(grammar)), matcher_(grammar_->matcher()), awaiting_(grammar_->trigger().lazy) {}
@@ -83,10 +92,36 @@ GrammarMatcher::Trigger GrammarMatcher::triggered_by(int32_t token) const {
             text = tail.substr(at);
         }
     }
+    if (const size_t at = matched_by(piece); at < first) {
+        first = at;
+        text = text_.substr(std::min(at, text_.size()));
+        text += piece.substr(at - std::min(at, text_.size()));
+    }
     if (first == std::string::npos) {
         return {};
     }
     return {true, text == piece ? std::vector{static_cast<uint32_t>(token)} : tokenizer().spell(text)};
+}
+
+// Where in the text, this piece included, a pattern's match begins; npos: nowhere.
+size_t GrammarMatcher::matched_by(std::string_view piece) const {
+    const auto & patterns = grammar_->trigger().patterns;
+    if (patterns.empty()) {
+        return std::string::npos;
+    }
+    const size_t begin = text_.size() - std::min(text_.size(), pattern_window);
+    std::string window = text_.substr(begin);
+    window += piece;
+    const auto flags = begin > 0 ? std::regex_constants::match_not_bol : std::regex_constants::match_default;
+    size_t first = std::string::npos;
+    std::smatch match;
+    for (const auto & pattern : patterns) {
+        if (std::regex_search(window, match, pattern, flags)) {
+            const size_t group = match.size() > 1 && match[1].matched ? 1 : 0;
+            first = std::min(first, begin + static_cast<size_t>(match.position(group)));
+        }
+    }
+    return first;
 }
 
 // Whether the text ends with the beginning of a trigger's word.
@@ -186,6 +221,22 @@ void GrammarMatcher::rollback(size_t n_tokens) {
     }
 }
 
+// Which tokens a pattern refuses only trying tells: those that might be chosen are tried.
+void GrammarMatcher::refuse_likely(std::span<float> logits) {
+    const float least = *std::max_element(logits.begin(), logits.end()) - likely_range;
+    std::vector<int32_t> tokens;
+    for (size_t i = 0; i < logits.size() && tokens.size() < most_likely; ++i) {
+        if (logits[i] >= least) {
+            tokens.push_back(static_cast<int32_t>(i));
+        }
+    }
+    for (const int32_t token : tokens) {
+        if (!allows(token)) {
+            logits[static_cast<size_t>(token)] = -std::numeric_limits<float>::infinity();
+        }
+    }
+}
+
 void GrammarMatcher::mask(std::span<float> logits) {
     const size_t n_vocab = tokenizer().vocab().bytes.size();
     if (logits.size() < n_vocab) {
@@ -207,6 +258,9 @@ void GrammarMatcher::mask(std::span<float> logits) {
         refuse(start.completing);
         if (within_word()) {
             refuse(start.continuing);
+        }
+        if (!start.patterns.empty()) {
+            refuse_likely(logits);
         }
         return;
     }

@@ -63,6 +63,8 @@ class GrammarMatcher {
     };
 
     Trigger triggered_by(int32_t token) const;
+    size_t matched_by(std::string_view piece) const;
+    void refuse_likely(std::span<float> logits);
     bool within_word() const;
     size_t validate_in_llg(std::span<const uint32_t> tokens);
     void consume(std::span<const uint32_t> tokens);

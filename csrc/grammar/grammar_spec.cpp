@@ -39,7 +39,7 @@ std::string key_of(const GrammarSpec & spec) {
         append(key += 'c', choice);
     }
     for (const auto & trigger : spec.triggers) {
-        append(key += trigger.kind == LazyTrigger::Kind::Word ? 'w' : 't', trigger.value);
+        append(key += "wtp"[static_cast<int>(trigger.kind)], trigger.value);
     }
     for (const auto & token : spec.preserved_tokens) {
         append(key += 'p', token);

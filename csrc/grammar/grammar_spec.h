@@ -7,10 +7,12 @@ namespace shimmy {
 
 // Where in the output a lazy grammar starts to apply.
 struct LazyTrigger {
-    enum class Kind { Word, Token };
+    enum class Kind { Word, Token, Pattern };
 
     Kind kind = Kind::Word;
-    std::string value;  // the text that the grammar's own text begins with, or the name of a special token
+    // The text that the grammar's own text begins with, the name of a special token, or an ECMAScript pattern that is
+    // searched for whenever a token has come: the grammar's text begins with its first group, or with all it matches.
+    std::string value;
 };
 
 // What the output of one request has to look like.

@@ -1663,7 +1663,7 @@ class GrammarCompiler:
         """
         A grammar from the text of a `json_schema`, `regex`, `lark` or `gbnf`, from the `choices` of a `choice`, or
         for any `json_object`. `any_whitespace`: JSON with a blank or an indented line break where it allows them, else none. A `lazy`
-        one applies from the first of its `triggers` on, ("word" | "token", value) each. `prefill` is text that the
+        one applies from the first of its `triggers` on, ("word" | "token" | "pattern" | "pattern_full", value) each. `prefill` is text that the
         grammar begins with and the prompt holds already. `preserved_tokens` names special tokens that count as their
         text.
 

@@ -22,6 +22,23 @@ _TAKEN = ("call", "calls")
 # What names of rules cannot hold: llama.cpp writes "-" for it.
 _UNWRITABLE = re.compile(r"[^a-zA-Z0-9-]+")
 
+# Triggers of llama.cpp that depend on how a text is cut into tokens, or that match text in front of what the grammar
+# begins with, and those that do neither.
+_WHOLE_TRIGGERS = {
+    r"^\s+to$": r"^(\s+to)(?:=|$)",
+    r"^<\|channel\|>(?:commentary|analysis)\s+to=functions$": (
+        r"^(<\|channel\|>(?:commentary|analysis)\s+to=functions)(?:\.|$)"
+    ),
+    ">>>(?!all)": r"(?:^|>>>)((?!all\n)[^\n>]+\n)",
+}
+
+
+def whole_triggers(triggers: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """A lazy grammar's (kind, value) pairs so that what they match is what the grammar begins with, however the text is
+    cut into tokens.
+    """
+    return [(kind, _WHOLE_TRIGGERS.get(value, value)) for kind, value in triggers]
+
 
 def check_names(tools: Sequence[dict[str, Any]]) -> None:
     """InvalidRequestError for tools that the grammar could not tell from its own rules, whose calls would begin over

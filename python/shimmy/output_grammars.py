@@ -7,7 +7,7 @@ import re
 import threading
 
 from shimmy import _core
-from shimmy.call_grammar import calls_at_once, whole_calls
+from shimmy.call_grammar import calls_at_once, whole_calls, whole_triggers
 from shimmy.errors import InvalidRequestError
 from shimmy.grammar import GrammarSpec, llguidance_library
 
@@ -54,7 +54,11 @@ class OutputGrammars:
             )
         try:
             return self._compiler().compile(
-                "gbnf", calls, lazy=True, triggers=chat.triggers, preserved_tokens=chat.preserved_tokens
+                "gbnf",
+                calls,
+                lazy=True,
+                triggers=whole_triggers(chat.triggers),
+                preserved_tokens=chat.preserved_tokens,
             )
         except InvalidRequestError as error:
             logger.info("calls of the tools are not enforced: %s", error)

@@ -12,11 +12,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from engine_fixtures import tokenizer
 from grammar_walk import compiler, matcher, random_output, takes
 
 from shimmy import _core
+from shimmy.call_grammar import whole_triggers
 from shimmy.errors import InvalidRequestError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -147,7 +149,22 @@ def llama3(name: str, arguments: str) -> str:
     return f'{{"name": "{name}", "parameters": {arguments}}}'
 
 
-FAMILIES = {"demo": hermes, "qwen3": hermes, "mistral": mistral, "llama3": llama3}
+def gpt_oss(name: str, arguments: str) -> str:
+    return f" to=functions.{name}<|channel|>commentary json<|message|>{arguments}"
+
+
+def functionary(name: str, arguments: str) -> str:
+    return f"{name}\n{arguments}"
+
+
+FAMILIES = {
+    "demo": hermes,
+    "qwen3": hermes,
+    "mistral": mistral,
+    "llama3": llama3,
+    "gpt_oss": gpt_oss,
+    "functionary": functionary,
+}
 
 
 @cache
@@ -163,7 +180,7 @@ def tool_matcher(family: str, tool_choice: str) -> _core.GrammarMatcher:
         "gbnf",
         prompt.grammar,
         lazy=prompt.grammar_lazy,
-        triggers=prompt.triggers,
+        triggers=whole_triggers(prompt.triggers) if prompt.grammar_lazy else [],
         prefill="" if prompt.grammar_lazy else prompt.generation_prompt,
         preserved_tokens=prompt.preserved_tokens,
     )
@@ -197,6 +214,49 @@ def test_right_tool_calls_are_taken_and_wrong_ones_are_not(family: str, tool_cho
     ]:
         assert not takes(start, call(name, arguments)), arguments
     assert takes(start, "Just some words.") is (tool_choice == "auto")
+
+
+@pytest.mark.parametrize(
+    ("family", "before"),
+    [
+        ("gpt_oss", "<|channel|>analysis<|message|>Let me look.<|end|><|start|>assistant"),
+        ("gpt_oss", "<|channel|>analysis<|message|>It goes to=functions or to<|end|><|start|>assistant"),
+        ("functionary", "all\nI look > it up.\n>>>"),
+        ("functionary", "all\nall of it>>>"),
+    ],
+)
+def test_calls_behind_other_parts_are_enforced(family: str, before: str) -> None:
+    start = tool_matcher(family, "auto")
+    for bytewise in (False, True):
+        assert takes(start, before + FAMILIES[family]("get_weather", '{"city": "Oslo"}'), bytewise=bytewise)
+        assert not takes(start, before + FAMILIES[family]("get_weather", '{"city": 5}'), bytewise=bytewise)
+        assert not takes(start, before + FAMILIES[family]("get_forecast", '{"city": "Oslo"}'), bytewise=bytewise)
+    in_channel = '<|channel|>commentary to=functions.get_weather json<|message|>{"city": '
+    if family == "gpt_oss":
+        assert takes(start, before + in_channel + '"Oslo"}')
+        assert not takes(start, before + in_channel + "7}")
+        assert takes(start, in_channel + '"Oslo"}')
+        assert not takes(start, in_channel + "7}")
+
+
+def test_a_pattern_that_is_none_is_refused() -> None:
+    with pytest.raises(InvalidRequestError, match="is no pattern") as caught:
+        matcher("gbnf", 'root ::= "a"', lazy=True, triggers=[("pattern", "(a")])
+    assert caught.value.param == "triggers"
+
+
+def test_what_a_pattern_refuses_is_masked() -> None:
+    start = matcher("gbnf", 'root ::= "<" [a-c] ">"', lazy=True, triggers=[("pattern", "<[a-z]+>")])
+    assert takes(start, "2 < 3 and <a>")
+    assert not takes(start, "see <d>")
+    start = matcher("gbnf", 'root ::= "<" [a-c] ">"', lazy=True, triggers=[("pattern", "<[a-z]+>")])
+    for token in tokenizer().encode("see <d", add_special=False):
+        start.accept(token)
+    logits = np.zeros(tokenizer().n_vocab, dtype=np.float32)
+    start.mask(logits)
+    refused = {tokenizer().piece(token) for token in np.flatnonzero(np.isneginf(logits)).tolist()}
+    assert b">" in refused
+    assert b"a" not in refused
 
 
 def test_reasoning_may_come_before_a_required_call() -> None:

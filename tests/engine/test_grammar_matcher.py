@@ -235,7 +235,7 @@ def test_preserved_tokens_count_as_text() -> None:
         ({"kind": "lark", "text": "start: missing"}, "lark cannot be compiled"),
         ({"kind": "regex", "text": "a", "lazy": True}, "needs a trigger"),
         ({"kind": "regex", "text": "a", "triggers": [("word", "x")]}, "need a lazy"),
-        ({"kind": "regex", "text": "a", "lazy": True, "triggers": [("pattern", "x")]}, "of kind pattern"),
+        ({"kind": "regex", "text": "a", "lazy": True, "triggers": [("phrase", "x")]}, "of kind phrase"),
         ({"kind": "regex", "text": "a", "lazy": True, "triggers": [("token", "x y z")]}, "no token of the model"),
         ({"kind": "regex", "text": "a", "prefill": "b"}, "does not begin with its prefill"),
     ],
