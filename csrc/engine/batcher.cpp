@@ -376,7 +376,7 @@ void Batcher::settle(const Share & share, Output output, std::set<size_t> & fini
     const auto n_tokens = static_cast<uint64_t>(share.n_tokens);
     counters_.computed_tokens += n_tokens;
     const bool decoded = !output.tokens.empty() || output.finish_reason != FinishReason::None;
-    ledger_.charge(slot.sequence->tenant(), 0, static_cast<int64_t>(output.tokens.size()));
+    ledger_.charge(slot.sequence->tenant(), 0, static_cast<int64_t>(output.tokens.size() - output.n_answered));
     slot.last_step = step_;
     if (slot.sequence->left_cells()) {
         slots_.rewind(index);
@@ -459,7 +459,7 @@ Output Batcher::ended(Sequence & sequence, FinishReason reason, const std::strin
 }
 
 void Batcher::send(Output output) {
-    counters_.completion_tokens += output.tokens.size();
+    counters_.completion_tokens += output.tokens.size() - output.n_answered;
     if (output.finish_reason != FinishReason::None) {
         ++counters_.requests_finished;
         counters_.prompt_tokens += static_cast<uint64_t>(output.usage.prompt_tokens);

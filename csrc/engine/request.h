@@ -67,6 +67,7 @@ struct Output {
     RequestId id = 0;
     std::string text;  // valid UTF-8; never a stop string or a part of one
     std::vector<Token> tokens;
+    size_t n_answered = 0;                       // of these, that were answered before
     std::vector<TokenLogprobs> logprobs;         // one per token that was chosen here, if asked for
     std::vector<TokenLogprobs> prompt_logprobs;  // of the prompt's tokens from the second on, in order, if asked for
     FinishReason finish_reason = FinishReason::None;

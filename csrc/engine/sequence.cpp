@@ -70,6 +70,7 @@ void Sequence::replay() {
 void Sequence::tell_begun(Output & output) {
     if (begun_) {
         begun_->id = id_;
+        begun_->n_answered = begun_->tokens.size();
         begun_->prompt_logprobs = std::move(output.prompt_logprobs);
         output = std::move(*begun_);
         begun_.reset();

@@ -149,6 +149,7 @@ void EngineStress::collect() {
             told.more_after_last = told.more_after_last || told.n_last > 0;
             told.text += output.text;
             told.n_tokens += output.tokens.size();
+            told.n_answered += output.n_answered;
             told.n_logprobs += output.logprobs.size();
             told.n_prompt_logprobs += output.prompt_logprobs.size();
             if (output.finish_reason != FinishReason::None) {

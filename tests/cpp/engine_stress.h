@@ -39,6 +39,7 @@ class EngineStress {
     struct Told {  // all that came for one request
         std::string text;
         size_t n_tokens = 0;
+        size_t n_answered = 0;
         size_t n_logprobs = 0;
         size_t n_prompt_logprobs = 0;
         int n_last = 0;

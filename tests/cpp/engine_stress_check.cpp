@@ -1,5 +1,6 @@
 // What has to hold after a run.
 
+#include <regex>
 #include <string>
 #include <vector>
 
@@ -17,18 +18,20 @@ void EngineStress::check_told() {
     CHECK(stats.requests_finished == asked_.size());
     CHECK(told_.size() == asked_.size());
     uint64_t n_tokens = 0;
+    uint64_t n_answered = 0;
     for (const auto & [id, request] : asked_) {
         CAPTURE(id);
         const auto & told = told_[id];
         CHECK(told.n_last == 1);
         CHECK_FALSE(told.more_after_last);
         n_tokens += told.n_tokens;
+        n_answered += told.n_answered;
         if (told.reason == FinishReason::Cancelled) {
             CHECK((shut_down_ || cancelled_.count(id) > 0));
         }
         check_answer(request, told);
     }
-    CHECK(stats.completion_tokens == n_tokens);
+    CHECK(stats.completion_tokens == n_tokens - n_answered);
     for (const auto & what : problems_) {
         FAIL_CHECK(what);
     }
@@ -40,12 +43,16 @@ void EngineStress::check_counts() {
     std::map<FinishReason, size_t> reasons;
     size_t n_cached = 0;
     size_t n_adapted = 0;
+    size_t n_constrained = 0;
+    size_t n_resumed = 0;
     int64_t n_shifts = 0;
     for (const auto & [id, request] : asked_) {
         const auto & told = told_[id];
         ++reasons[told.reason];
         n_cached += told.usage.cached_tokens > 0 ? 1 : 0;
         n_shifts += told.usage.context_shifts;
+        n_constrained += request.grammar && told.reason == FinishReason::Stop ? 1 : 0;
+        n_resumed += !request.answered.empty() && told.n_tokens > request.answered.size() ? 1 : 0;
         n_adapted += !request.lora.empty() && told.n_tokens > 0 ? 1 : 0;
     }
     std::string ends;
@@ -56,11 +63,14 @@ void EngineStress::check_counts() {
                           << stats.preemptions << " preemptions, " << stats.forks << " forks, " << n_cached
                           << " cache hits, " << n_adapted << " requests with adapters and " << n_swaps_.load()
                           << " swaps, " << n_prefix_calls_.load() << " calls for prefixes, " << n_shifts
-                          << " context shifts, " << stats.accepted_tokens << " of " << stats.drafted_tokens
+                          << " context shifts, " << n_constrained << " answers of a grammar, " << n_resumed
+                          << " answers gone on with, " << stats.accepted_tokens << " of " << stats.drafted_tokens
                           << " drafted accepted");
     if (!options_.counts) {
         return;
     }
+    CHECK((grammars().empty() || n_constrained > 0));
+    CHECK(n_resumed > 0);
     CHECK(reasons[FinishReason::Cancelled] > 0);
     CHECK(reasons[FinishReason::Stop] > 0);
     CHECK(reasons[FinishReason::Length] > 0);
@@ -91,7 +101,10 @@ void EngineStress::check_answer(const Request & request, const Told & told) {
     if (told.reason != FinishReason::Stop && told.reason != FinishReason::Length) {
         return;
     }
-    CHECK(static_cast<int64_t>(told.n_tokens) >= request.min_tokens);
+    CHECK((static_cast<int64_t>(told.n_tokens) >= request.min_tokens || request.grammar));  // which may end first
+    if (request.grammar && request.stop.empty() && told.reason == FinishReason::Stop) {
+        CHECK_MESSAGE(std::regex_match(told.text, std::regex(grammar_pattern)), told.text);
+    }
     if (!request.token_healing) {
         CHECK(told.n_prompt_logprobs == (request.prompt_logprobs ? request.prompt.size() - 1 : 0));
     }

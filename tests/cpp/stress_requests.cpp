@@ -1,5 +1,13 @@
 #include "stress_requests.h"
 
+#include <dlfcn.h>
+#include <doctest/doctest.h>
+
+#include <cstdlib>
+
+#include "grammar/grammar_compiler.h"
+#include "llama/tokenizer.h"
+
 namespace shimmy {
 
 std::string demo_data() {
@@ -28,6 +36,38 @@ const std::vector<Token> & chat(size_t question, size_t n_turns) {
         return chats;
     }();
     return chats.at(question * max_turns + n_turns);
+}
+
+const std::vector<std::shared_ptr<const Grammar>> & grammars() {
+    static const auto compiled = [] {
+        std::vector<std::shared_ptr<const Grammar>> grammars;
+        const char * library = std::getenv("SHIMMY_LLGUIDANCE");
+        if (!library) {
+            return grammars;
+        }
+        if (const char * python = std::getenv("SHIMMY_LIBPYTHON")) {
+            REQUIRE(dlopen(python, RTLD_NOW | RTLD_GLOBAL) != nullptr);
+        }
+        const auto tokenizer = std::make_shared<const Tokenizer>(demo_model());
+        auto vocab = std::make_shared<GrammarVocab>();
+        for (Token token = 0; token < tokenizer->n_vocab(); ++token) {
+            vocab->bytes.push_back(tokenizer->piece(token, true));
+            vocab->special.push_back(tokenizer->is_control(token));
+        }
+        vocab->eog = tokenizer->eog_tokens();
+        vocab->tokenize = [tokenizer](const std::string & text, bool parse_special) {
+            return tokenizer->encode(text, false, parse_special);
+        };
+        GrammarCompiler compiler(vocab, library, {}, 0);
+        for (const std::string text : {grammar_pattern, "(one|two|three)( (one|two|three)){4,9}[.]"}) {
+            GrammarSpec spec;
+            spec.kind = GrammarSpec::Kind::Regex;
+            spec.text = text;
+            grammars.push_back(compiler.compile(spec));
+        }
+        return grammars;
+    }();
+    return compiled;
 }
 
 std::string some_tenant(Random & random) {
@@ -78,6 +118,14 @@ Request random_request(Random & random) {
     }
     if (one_in(random, 3)) {
         request.lora = {{adapter_names[below(random, 2)], one_in(random, 2) ? 1.0 : 0.5}};
+    }
+    if (!grammars().empty() && one_in(random, 4)) {
+        request.grammar = grammars()[below(random, grammars().size())];
+        request.token_healing = false;
+        request.banned_strings.clear();  // which may leave nothing to choose
+    } else if (one_in(random, 4) && !request.logprobs && request.banned_strings.empty() && *request.max_tokens > 8) {
+        const auto first = request.prompt.end() - 4;
+        request.answered.assign(first, first + static_cast<std::ptrdiff_t>(1 + below(random, 4)));
     }
     return request;
 }
