@@ -189,6 +189,7 @@ def test_models(seen: Seen, client: str) -> None:
     [
         ("badRequest", 400, "BadRequestError", "temperature"),
         ("overflow", 400, "BadRequestError", "context holds 2048"),
+        ("overflowStreamed", 400, "BadRequestError", "context holds 2048"),
         ("noKey", 401, "AuthenticationError", "key"),
         ("unknownModel", 404, "NotFoundError", MODEL),
         ("unknownModelStreamed", 404, "NotFoundError", MODEL),
@@ -198,7 +199,7 @@ def test_errors_are_the_clients_own(seen: Seen, client: str, case: str, status: 
     told = seen(client, case)
     assert (told["status"], told["error"]) == (status, "ResponseError" if client == "ollama" else error)
     assert words in told["message"]
-    if case == "overflow" and client in ("openai", "responses"):
+    if case.startswith("overflow") and client in ("openai", "responses"):
         assert told["code"] == "context_length_exceeded"
 
 

@@ -14,6 +14,7 @@ from ollama import Client
 MODEL = "shimmy-mini"
 QUESTION = [{"role": "user", "content": "What is the capital of France?"}]
 ANSWER = "The capital of France is Paris."
+RESULT = '{"condition": "sunny", "temperature": 21}'
 GREEDY = {"temperature": 0, "repeat_penalty": 1.0}
 SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -82,14 +83,16 @@ def test_a_schema_for_the_output(client: Client) -> None:
 @pytest.mark.parametrize("stream", [False, True])
 def test_tools(client: Client, stream: bool) -> None:
     asked = [{"role": "user", "content": "What is the weather in Paris?"}]
-    answers = chat(client, messages=asked, tools=[WEATHER], stream=stream)
-    calls = [call for part in (answers if stream else [answers]) for call in part.message.tool_calls or []]
-    for call in calls:
-        assert call.function.name == "get_weather"
-        assert isinstance(call.function.arguments, dict)
-    turns = [*asked, {"role": "assistant", "tool_calls": [{"function": {"name": "get_weather", "arguments": {}}}]}]
-    turns.append({"role": "tool", "tool_name": "get_weather", "content": "sunny"})
-    assert chat(client, messages=turns, tools=[WEATHER]).done
+    answer = chat(client, messages=asked, tools=[WEATHER], stream=stream)
+    parts = list(answer) if stream else [answer]
+    (call,) = [call for part in parts for call in part.message.tool_calls or []]
+    assert (call.function.name, call.function.arguments) == ("get_weather", {"city": "Paris"})
+    assert "".join(part.message.content or "" for part in parts) == ""
+    assert (parts[-1].done, parts[-1].done_reason) == (True, "stop")
+    turns = [*asked, {"role": "assistant", "tool_calls": [call]}]
+    turns.append({"role": "tool", "tool_name": call.function.name, "content": RESULT})
+    told = chat(client, messages=turns, tools=[WEATHER]).message.content
+    assert "21" in told or "sunny" in told
 
 
 def test_embeddings(client: Client) -> None:
@@ -124,5 +127,18 @@ def test_errors_are_the_clients_own(client: Client) -> None:
     with pytest.raises(ollama.ResponseError) as missing:
         chat(client, model="nothing")
     assert missing.value.status_code == 404
-    with pytest.raises(ollama.ResponseError, match="context holds"):
+    with pytest.raises(ollama.ResponseError, match="context holds 2048") as long:
         chat(client, messages=[{"role": "user", "content": "word " * 50_000}])
+    assert long.value.status_code == 400
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    "options",
+    [{"temperature": -1}, {"top_p": 2}, {"num_predict": "many"}, {"stop": 5}],
+    ids=lambda options: min(options),
+)
+def test_a_bad_option(client: Client, options: dict[str, Any], stream: bool) -> None:
+    with pytest.raises(ollama.ResponseError, match=min(options)) as refused:
+        list(chat(client, options=options, stream=stream))
+    assert refused.value.status_code == 400

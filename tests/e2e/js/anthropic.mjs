@@ -116,6 +116,7 @@ await report({
   unknownModel: () => ask({ model: "nothing" }),
   unknownModelStreamed: () => client.messages.stream({ ...plain, model: "nothing" }).finalMessage(),
   overflow: () => ask({ messages: TOO_LONG }),
+  overflowStreamed: () => client.messages.stream({ ...plain, messages: TOO_LONG }).finalMessage(),
   noKey: () => keyed("wrong-key").messages.create(plain),
   rightKey: async () => (await keyed(key).messages.create(plain)).content[0].text,
   rightToken: async () => {

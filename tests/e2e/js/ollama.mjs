@@ -84,6 +84,7 @@ await report({
   unknownModel: () => client.chat({ ...plain, model: "nothing" }),
   unknownModelStreamed: () => client.chat({ ...plain, model: "nothing", stream: true }),
   overflow: () => client.chat({ ...plain, messages: TOO_LONG }),
+  overflowStreamed: () => client.chat({ ...plain, messages: TOO_LONG, stream: true }),
   noKey: () => keyed("wrong-key").chat(plain),
   rightKey: async () => (await keyed(key).chat(plain)).message.content,
   crowd: () => crowd(() => keyed(key).chat({ ...plain, options: { ...options, num_predict: 40, ignore_eos: true } })),

@@ -106,6 +106,7 @@ await report({
   unknownModel: () => ask({ model: "nothing" }),
   unknownModelStreamed: () => stream({ model: "nothing" }).finalResponse(),
   overflow: () => ask({ input: TOO_LONG }),
+  overflowStreamed: () => stream({ input: TOO_LONG }).finalResponse(),
   noKey: () => keyed("wrong-key").responses.create(plain),
   rightKey: async () => (await keyed(key).responses.create(plain)).output_text,
   crowd: () => crowd(() => keyed(key).responses.create({ ...plain, max_output_tokens: 40, ignore_eos: true })),
