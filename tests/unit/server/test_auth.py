@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import json
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,21 @@ def test_no_key_or_a_wrong_one(guarded: Any, headers: dict[str, str]) -> None:
     told = guarded.http.post("/v1/messages", json={**BODY, "max_tokens": 9}, headers=raw).json()
     assert told["error"]["type"] == "authentication_error"
     assert not guarded.engines
+
+
+@pytest.mark.parametrize(("key", "status"), [("ann-secret", 200), ("another-key", 401)])
+def test_no_time_tells_how_much_of_a_key_was_right(
+    guarded: Any, monkeypatch: pytest.MonkeyPatch, key: str, status: int
+) -> None:
+    compare, compared = hmac.compare_digest, []
+
+    def spy(given: bytes, known: bytes) -> bool:
+        compared.append((given, known))
+        return compare(given, known)
+
+    monkeypatch.setattr(hmac, "compare_digest", spy)
+    assert guarded.http.post("/v1/chat/completions", json=BODY, headers=bearer(key)).status_code == status
+    assert compared == [(key.encode(), b"ann-secret"), (key.encode(), b"bob-secret")]
 
 
 def test_probes_and_preflights_need_none(guarded: Any) -> None:

@@ -42,7 +42,8 @@ def banner(started):
     print(msgspec.json.encode(started).decode(), flush=True)
 module.DRAIN_SECONDS = {drain}
 try:
-    module.serve(Settings(bind={bind!r}, registry_url={url!r}), registry, preload={preload!r}, banner=banner)
+    settings = Settings(bind={bind!r}, registry_url={url!r}, api_key={key!r})
+    module.serve(settings, registry, preload={preload!r}, banner=banner)
 except BindError as error:
     sys.exit(error.message)
 """
@@ -54,10 +55,11 @@ def serving(
     bind: str = "127.0.0.1:0",
     drain: float = 30,
     url: str = "https://registry.invalid",
+    key: str | None = None,
     folder: Path | None = None,
 ) -> Iterator[Any]:
     child = str(UNIT / "runner" / "scripted_child.py")
-    program = PROGRAM.format(unit=str(UNIT), child=child, preload=preload, bind=bind, drain=drain, url=url)
+    program = PROGRAM.format(unit=str(UNIT), child=child, preload=preload, bind=bind, drain=drain, url=url, key=key)
     process = subprocess.Popen(
         [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=folder
     )
@@ -93,6 +95,20 @@ def test_banner_answer_and_clean_exit() -> None:
         assert process.wait(10) == 0
         assert not Path(f"/proc/{runner}").exists()
         assert process.stdout.read() == ""
+
+
+@pytest.mark.parametrize(
+    ("bind", "key", "warned"),
+    [("0.0.0.0:0", None, True), ("0.0.0.0:0", "a-key-for-tests", False), ("127.0.0.1:0", None, False)],
+)
+def test_an_open_door_is_told_of(bind: str, key: str | None, warned: bool) -> None:
+    with serving(bind=bind, key=key) as process:
+        started(process)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+        told = process.stderr.read()
+    warning = "0.0.0.0 can be reached from other machines and asks for no key: set SHIMMY_API_KEY, or api_keys"
+    assert (warning in told) == warned
 
 
 def test_a_failed_preload_does_not_stop_the_server() -> None:
