@@ -99,10 +99,11 @@ def test_a_batch_and_a_conversation(seen: Seen, client: str) -> None:
     [
         *((client, case) for client in EVERY for case in ("tools", "toolsStreamed")),
         *((client, case) for client in CHOOSING for case in ("required", "named")),
+        *((client, f"{case}Streamed") for client in CHOOSING if client in LANGCHAIN for case in ("required", "named")),
     ],
 )
 def test_a_call(seen: Seen, client: str, case: str) -> None:
-    name = "get_time" if case == "named" else "get_weather"
+    name = "get_time" if case.startswith("named") else "get_weather"
     assert seen(client, case) == [{"name": name, "arguments": {"city": "Paris"}}]
 
 
@@ -148,3 +149,20 @@ def test_errors(seen: Seen, client: str, case: str, status: int, words: str) -> 
 @pytest.mark.parametrize("client", EVERY)
 def test_the_right_key_is_let_in(seen: Seen, client: str) -> None:
     assert seen(client, "rightKey") == ANSWER
+
+
+@pytest.mark.parametrize("client", LANGCHAIN)
+def test_a_full_queue_is_told_as_429(seen: Seen, client: str) -> None:
+    crowd = seen(client, "crowd")
+    assert crowd["answered"] >= 1
+    assert crowd["refused"]
+    assert {told["status"] for told in crowd["refused"]} == {429}
+    assert all("waiting already" in told["message"] for told in crowd["refused"])
+
+
+@pytest.mark.parametrize("client", LANGCHAIN)
+def test_leaving_a_stream_ends_the_work(seen: Seen, client: str) -> None:
+    request = seen(client, "left")
+    assert request["state"] == "cancelled"
+    assert 0 < request["n_tokens"] < 1900
+    assert request["usage"]["completion_tokens"] == request["n_tokens"]

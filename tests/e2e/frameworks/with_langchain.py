@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import reduce
+from functools import partial, reduce
 from operator import add
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from langchain_anthropic import ChatAnthropic
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.tools import tool
 from langchain_ollama import ChatOllama, OllamaEmbeddings
 from langchain_openai import ChatOpenAI, OpenAIEmbeddings
-from pydantic import BaseModel
-from report import ASK_WEATHER, GUARDED, KEY, MODEL, QUESTION, RESULT, SERVER, TOO_LONG, report
+from pydantic import BaseModel, Field
+from report import (
+    ASK_WEATHER,
+    GIVEN,
+    GUARDED,
+    KEY,
+    MODEL,
+    QUESTION,
+    RESULT,
+    SERVER,
+    TOO_LONG,
+    crowd,
+    last_request,
+    report,
+)
 
 
 class City(BaseModel):
@@ -23,35 +36,50 @@ class City(BaseModel):
     capital: bool
 
 
+Name = Annotated[str, Field(max_length=12)]
+
+
 @tool
-def get_weather(city: str) -> str:
+def get_weather(city: Name) -> str:
     """Get the current weather in a city"""
     return RESULT
 
 
 @tool
-def get_time(city: str) -> str:
+def get_time(city: Name) -> str:
     """Get the time in a city"""
     return "12:00"
 
 
-def openai(url: str = SERVER, key: str = "none", **fields: Any) -> Any:
-    given = {"model": MODEL, "temperature": 0, "max_retries": 0, "max_tokens": 200, **fields}
+def fields_of(client: str, **fields: Any) -> dict[str, Any]:
+    return {"model": MODEL, "temperature": 0, **GIVEN.get(client, {}), **fields}
+
+
+def openai(url: str = SERVER, key: str = "none", client: str = "langchain-openai", **fields: Any) -> Any:
+    given = fields_of(client, **{"max_retries": 0, "max_tokens": 200, **fields})
     return ChatOpenAI(base_url=f"{url}/v1", api_key=key, stream_usage=True, **given)
 
 
 def responses(*where: str, **fields: Any) -> Any:
-    return openai(*where, use_responses_api=True, **fields)
+    return openai(*where, client="langchain-openai-responses", use_responses_api=True, **fields)
 
 
 def anthropic(url: str = SERVER, key: str = "none", **fields: Any) -> Any:
-    given = {"model": MODEL, "temperature": 0, "max_retries": 0, "max_tokens": 200, **fields}
+    given = fields_of("langchain-anthropic", **{"max_retries": 0, "max_tokens": 200, **fields})
     return ChatAnthropic(base_url=url, api_key=key, **given)
 
 
 def ollama(url: str = SERVER, key: str = "none", **fields: Any) -> Any:
-    given = {"model": MODEL, "temperature": 0, "repeat_penalty": 1.0, "num_predict": 200, **fields}
+    given = fields_of("langchain-ollama", **{"repeat_penalty": 1.0, "num_predict": 200, **fields})
     return ChatOllama(base_url=url, client_kwargs={"headers": {"Authorization": f"Bearer {key}"}}, **given)
+
+
+def endless(make: Callable[..., Any], n: int) -> tuple[Callable[..., Any], dict[str, Any]]:
+    """A model whose answers end at `n` tokens only, and what its calls need for that."""
+    if make is ollama:
+        return make, {"options": {"temperature": 0, "num_predict": n, "ignore_eos": True}}
+    body = {"extra_body": {"ignore_eos": True}}
+    return partial(make, max_tokens=n, **({"model_kwargs": body} if make is anthropic else body)), {}
 
 
 def told(message: Any) -> dict[str, Any]:
@@ -85,6 +113,20 @@ def conversation(model: Any) -> dict[str, Any]:
     return told(model.invoke([SystemMessage("You are Shimmy."), *turns]))
 
 
+def crowded(make: Callable[..., Any]) -> dict[str, Any]:
+    model, said = endless(make, 40)
+    return crowd(lambda: model(GUARDED, KEY).invoke(QUESTION, **said).text)
+
+
+def left(make: Callable[..., Any]) -> Any:
+    """A stream that its reader leaves after the first text."""
+    model, said = endless(make, 1900)
+    stream = model().stream(QUESTION, **said)
+    next(part for part in stream if part.text)
+    stream.close()
+    return last_request()
+
+
 def cases(make: Callable[..., Any]) -> dict[str, Callable[[], Any]]:
     seen: dict[str, Callable[[], Any]] = {
         "plain": lambda: told(make().invoke(QUESTION)),
@@ -100,12 +142,19 @@ def cases(make: Callable[..., Any]) -> dict[str, Callable[[], Any]]:
         "badRequest": lambda: make(temperature=-1).invoke(QUESTION),
         "noKey": lambda: make(GUARDED, "another-key").invoke(QUESTION),
         "rightKey": lambda: make(GUARDED, KEY).invoke(QUESTION).text,
+        "crowd": lambda: crowded(make),
+        "left": lambda: left(make),
     }
     if make is not ollama:  # which has no tool_choice
-        both = [get_weather, get_time]
+
+        def bound(choice: str) -> Any:
+            return make().bind_tools([get_weather, get_time], tool_choice=choice, parallel_tool_calls=False)
+
         seen |= {
-            "required": lambda: calls(make().bind_tools(both, tool_choice="any").invoke(ASK_WEATHER)),
-            "named": lambda: calls(make().bind_tools(both, tool_choice="get_time").invoke(ASK_WEATHER)),
+            "required": lambda: calls(bound("any").invoke(ASK_WEATHER)),
+            "requiredStreamed": lambda: calls(streamed(bound("any"), ASK_WEATHER)),
+            "named": lambda: calls(bound("get_time").invoke(ASK_WEATHER)),
+            "namedStreamed": lambda: calls(streamed(bound("get_time"), ASK_WEATHER)),
             "structuredByCall": lambda: structured(make(), "function_calling"),
         }
     return seen

@@ -5,20 +5,22 @@ import { betaZodTool } from "@anthropic-ai/sdk/helpers/beta/zod";
 import { zodOutputFormat } from "@anthropic-ai/sdk/helpers/zod";
 import { z } from "zod";
 import {
-  all, ASK_WEATHER, crowd, guarded, key, lastRequest, MODEL, QUESTION, report, SCHEMA, server, TOO_LONG, WEATHER,
+  all, ASK_WEATHER, crowd, GIVEN, guarded, key, lastRequest, MODEL, QUESTION, report, SCHEMA, server, TOO_LONG, WEATHER,
 } from "./report.mjs";
 
 const client = new Anthropic({ baseURL: server, apiKey: "none", maxRetries: 0, timeout: 60_000 });
 const keyed = (apiKey) => new Anthropic({ baseURL: guarded, apiKey, maxRetries: 0, timeout: 60_000 });
 
-const plain = { model: MODEL, messages: QUESTION, max_tokens: 200, temperature: 0 };
+const plain = { messages: QUESTION, max_tokens: 200, temperature: 0, ...GIVEN };
 const tool = { ...WEATHER, input_schema: SCHEMA };
 const other = { ...tool, name: "get_time" };
 const weather = { ...plain, messages: ASK_WEATHER, tools: [tool] };
 const City = z.object({ city: z.enum(["Paris", "Rome"]), capital: z.boolean() });
 
 const ask = (fields) => client.messages.create({ ...plain, ...fields });
-const named = { ...weather, tools: [tool, other], tool_choice: { type: "tool", name: "get_time" } };
+const one = { disable_parallel_tool_use: true };
+const required = { ...weather, tool_choice: { type: "any", ...one } };
+const named = { ...weather, tools: [tool, other], tool_choice: { type: "tool", name: "get_time", ...one } };
 const endless = { ...plain, max_tokens: 100_000, ignore_eos: true };
 
 function calls({ stop_reason, content }) {
@@ -59,8 +61,8 @@ await report({
   tools: async () => calls(await ask(weather)),
   toolsStreamed: async () => streamedCalls({}),
   toolsStreamHelper: async () => calls(await client.messages.stream(weather).finalMessage()),
-  required: async () => calls(await ask({ ...weather, tool_choice: { type: "any" } })),
-  requiredStreamed: async () => streamedCalls({ tool_choice: { type: "any" } }),
+  required: async () => calls(await ask(required)),
+  requiredStreamed: async () => streamedCalls(required),
   named: async () => calls(await ask(named)),
   namedStreamed: async () => streamedCalls(named),
   noTool: async () => (await ask({ ...weather, tool_choice: { type: "none" } })).content.map(({ type }) => type),

@@ -1,15 +1,15 @@
 // The official ollama package.
 import { Ollama } from "ollama";
 import {
-  all, ASK_WEATHER, crowd, guarded, key, lastRequest, MODEL, QUESTION, report, SCHEMA, server, TOO_LONG, WEATHER,
+  all, ASK_WEATHER, crowd, GIVEN, guarded, key, lastRequest, MODEL, QUESTION, report, SCHEMA, server, TOO_LONG, WEATHER,
 } from "./report.mjs";
 
 const client = new Ollama({ host: server });
 const keyed = (key) => new Ollama({ host: guarded, headers: { Authorization: `Bearer ${key}` } });
 
-const options = { temperature: 0, repeat_penalty: 1.0 };
-const plain = { model: MODEL, messages: QUESTION, options };
-const asked = { model: MODEL, prompt: QUESTION[0].content, options };
+const options = { temperature: 0, repeat_penalty: 1.0, ...GIVEN.options };
+const plain = { ...GIVEN, messages: QUESTION, options };
+const asked = { ...GIVEN, prompt: QUESTION[0].content, options };
 const tool = { type: "function", function: { ...WEATHER, parameters: SCHEMA } };
 const weather = { ...plain, messages: ASK_WEATHER, tools: [tool] };
 const endless = { ...plain, options: { ...options, num_predict: -1, ignore_eos: true }, stream: true };

@@ -3,7 +3,7 @@ import OpenAI from "openai";
 import { zodFunction, zodResponseFormat } from "openai/helpers/zod";
 import { z } from "zod";
 import {
-  all, ASK_WEATHER, crowd, guarded, key, lastRequest, MODEL, QUESTION, report, SCHEMA, server, TOO_LONG, WEATHER,
+  all, ASK_WEATHER, crowd, GIVEN, guarded, key, lastRequest, MODEL, QUESTION, report, SCHEMA, server, TOO_LONG, WEATHER,
 } from "./report.mjs";
 
 const client = new OpenAI({ baseURL: `${server}/v1`, apiKey: "none", maxRetries: 0, timeout: 60_000 });
@@ -11,7 +11,7 @@ const keyed = (apiKey, maxRetries = 0) => new OpenAI({ baseURL: `${guarded}/v1`,
 
 const tool = { type: "function", function: { ...WEATHER, parameters: SCHEMA } };
 const other = { type: "function", function: { ...WEATHER, name: "get_time", parameters: SCHEMA } };
-const plain = { model: MODEL, messages: QUESTION, temperature: 0 };
+const plain = { messages: QUESTION, temperature: 0, ...GIVEN };
 const weather = { ...plain, messages: ASK_WEATHER, tools: [tool], max_tokens: 200 };
 const format = { type: "json_schema", json_schema: { name: "answer", schema: SCHEMA, strict: true } };
 const City = z.object({ city: z.enum(["Paris", "Rome"]), capital: z.boolean() });

@@ -1,11 +1,13 @@
 // What every matrix shares: where the servers are, what is asked, and how what was seen is told.
 
-const [, , server, guarded, key] = process.argv;
+const [, , server, guarded, key, fields = "{}", cases = ""] = process.argv;
 
 /** The server without keys; the one with a key and a queue of one; that key. */
 export { server, guarded, key };
 
-export const MODEL = "shimmy-mini";
+/** What every request has: the model, and fields of the protocol that the test wants besides. */
+export const GIVEN = { model: "shimmy-mini", ...JSON.parse(fields) };
+export const MODEL = GIVEN.model;
 export const QUESTION = [{ role: "user", content: "What is the capital of France?" }];
 export const ASK_WEATHER = [{ role: "user", content: "What is the weather in Paris?" }];
 export const TOO_LONG = [{ role: "user", content: "word ".repeat(50_000) }];
@@ -17,10 +19,11 @@ export const SCHEMA = {
 };
 export const WEATHER = { name: "get_weather", description: "Get the current weather in a city" };
 
-/** Runs `looks`, one after the other, and prints {name: what it returned, or the error that it threw}. */
+/** Runs `looks` (of these, the cases asked for), one after the other; prints {name: what it returned, or threw}. */
 export async function report(looks) {
   const seen = {};
-  for (const [name, look] of Object.entries(looks)) {
+  const wanted = cases === "" ? Object.keys(looks) : cases.split(",");
+  for (const [name, look] of wanted.map((name) => [name, looks[name]])) {
     try {
       seen[name] = await look();
     } catch (error) {

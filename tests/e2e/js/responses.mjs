@@ -4,13 +4,13 @@ import { ResponsesToolRunner, runnerFunction } from "openai/helpers/responses-to
 import { zodResponsesFunction, zodTextFormat } from "openai/helpers/zod";
 import { z } from "zod";
 import {
-  all, ASK_WEATHER, crowd, guarded, key, lastRequest, MODEL, QUESTION, report, SCHEMA, server, TOO_LONG, WEATHER,
+  all, ASK_WEATHER, crowd, GIVEN, guarded, key, lastRequest, MODEL, QUESTION, report, SCHEMA, server, TOO_LONG, WEATHER,
 } from "./report.mjs";
 
 const client = new OpenAI({ baseURL: `${server}/v1`, apiKey: "none", maxRetries: 0, timeout: 60_000 });
 const keyed = (apiKey) => new OpenAI({ baseURL: `${guarded}/v1`, apiKey, maxRetries: 0, timeout: 60_000 });
 
-const plain = { model: MODEL, input: QUESTION[0].content, temperature: 0 };
+const plain = { input: QUESTION[0].content, temperature: 0, ...GIVEN };
 const tool = { type: "function", ...WEATHER, parameters: SCHEMA, strict: true };
 const other = { ...tool, name: "get_time" };
 const weather = { ...plain, input: ASK_WEATHER, tools: [tool], max_output_tokens: 200 };
