@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
+from client_scripts import javascript_clients
 from openai import OpenAI
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
@@ -110,6 +111,12 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]
     with serve(home) as process:
         process.key = "a-key-for-tests"
         yield process
+
+
+@pytest.fixture(scope="session")
+def javascript(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the scripts of js/ and the packages that they use."""
+    return javascript_clients(tmp_path_factory.mktemp("js"))
 
 
 @pytest.fixture(scope="session")

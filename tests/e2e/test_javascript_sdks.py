@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
-import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import jsonschema
 import pytest
+from client_scripts import run_node
 
 MODEL = "shimmy-mini"
 ANSWER = "The capital of France is Paris."
@@ -21,50 +19,21 @@ SCHEMA: dict[str, Any] = {
     "required": ["city"],
     "additionalProperties": False,
 }
-SCRIPTS = Path(__file__).parent / "js"
 EVERY = ("openai", "responses", "anthropic", "ollama")
 NAMING = ("openai", "responses", "anthropic")
 """Those whose protocol has tool_choice."""
-OLDEST_NODE = 18
-_OFFLINE = re.compile(r"ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ENETUNREACH|ENOTCACHED")
 
 Seen: TypeAlias = Callable[[str, str], Any]
 
 
 @pytest.fixture(scope="session")
-def clients(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the scripts and the packages that they use."""
-    if shutil.which("node") is None or shutil.which("npm") is None:
-        pytest.skip("node and npm are not installed")
-    version = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout
-    if int(version.removeprefix("v").split(".")[0]) < OLDEST_NODE:
-        pytest.skip(f"node is {version.strip()}, these clients need {OLDEST_NODE} or newer")
-    folder = tmp_path_factory.mktemp("js")
-    shutil.copytree(SCRIPTS, folder, dirs_exist_ok=True)
-    options = ("--no-audit", "--no-fund", "--no-package-lock", "--ignore-scripts")
-    done = subprocess.run(["npm", "install", *options], cwd=folder, capture_output=True, text=True, timeout=110)
-    if done.returncode != 0 and _OFFLINE.search(done.stderr):
-        pytest.skip(f"npm reached no registry: {done.stderr.strip().splitlines()[-1]}")
-    assert done.returncode == 0, done.stderr
-    return folder
-
-
-@pytest.fixture(scope="session")
-def seen(clients: Path, server: Any, guarded: Any) -> Seen:
+def seen(javascript: Path, server: Any, guarded: Any) -> Seen:
     """What a client saw in one of its script's cases; a script runs once."""
     reports: dict[str, dict[str, Any]] = {}
 
     def look(client: str, case: str) -> Any:
         if client not in reports:
-            done = subprocess.run(
-                ["node", f"{client}.mjs", server.url, guarded.url, guarded.key],
-                cwd=clients,
-                capture_output=True,
-                text=True,
-                timeout=110,
-            )
-            assert done.returncode == 0, done.stderr
-            reports[client] = json.loads(done.stdout)
+            reports[client] = run_node(javascript, f"{client}.mjs", server.url, guarded.url, guarded.key)
         return reports[client][case]
 
     return look

@@ -6,26 +6,20 @@ environment, whose python SHIMMY_TEST_CLIENTS names (see the group `clients`).
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import jsonschema
 import pytest
+from client_scripts import run_python
 
 MODEL = "shimmy-mini"
 ANSWER = "The capital of France is Paris."
-SCRIPTS = Path(__file__).parent / "frameworks"
 LANGCHAIN = ("langchain-openai", "langchain-openai-responses", "langchain-anthropic", "langchain-ollama")
 LITELLM = ("litellm-openai", "litellm-anthropic", "litellm-ollama")
 EVERY = (*LANGCHAIN, *LITELLM, "llama-index")
 CHOOSING = tuple(client for client in EVERY if not client.endswith("ollama"))
 """Those whose protocol has tool_choice."""
-PACKAGES = {"with_langchain.py": "langchain_core", "with_litellm.py": "litellm", "with_llama_index.py": "llama_index"}
 CITY = {
     "type": "object",
     "properties": {"city": {"type": "string", "maxLength": 12}, "capital": {"type": "boolean"}},
@@ -44,35 +38,13 @@ def script_of(client: str) -> str:
 
 @pytest.fixture(scope="session")
 def seen(server: Any, guarded: Any) -> Seen:
-    """What a client saw in one of its cases; a script runs once. Skips a client that is not installed."""
+    """What a client saw in one of its cases; a script runs once."""
     reports: dict[str, Any] = {}
-
-    def run(script: str) -> Any:
-        python = (
-            sys.executable if script == "with_langchain.py" else os.environ.get("SHIMMY_TEST_CLIENTS", sys.executable)
-        )
-        package = PACKAGES[script]
-        looked = subprocess.run(
-            [python, "-c", f"import importlib.util, sys; sys.exit(importlib.util.find_spec({package!r}) is None)"],
-            timeout=60,
-        )
-        if looked.returncode != 0:
-            return f"{package} is not installed for {python}"
-        done = subprocess.run(
-            [python, str(SCRIPTS / script), server.url, guarded.url, guarded.key],
-            capture_output=True,
-            text=True,
-            timeout=110,
-        )
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout.splitlines()[-1])
 
     def look(client: str, case: str) -> Any:
         script = script_of(client)
         if script not in reports:
-            reports[script] = run(script)
-        if isinstance(reports[script], str):
-            pytest.skip(reports[script])
+            reports[script] = run_python(script, server.url, guarded.url, guarded.key)
         return reports[script][client][case]
 
     return look
