@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from client_scripts import javascript_clients
@@ -18,6 +19,7 @@ from openai import OpenAI
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
 
+ROOT = Path(__file__).resolve().parents[2]
 MODEL = "shimmy-mini"
 
 
@@ -110,6 +112,20 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]
     (home / ".config" / "shimmy" / "config.toml").write_text('api_key = "a-key-for-tests"\nmax_waiting = 1\n')
     with serve(home) as process:
         process.key = "a-key-for-tests"
+        yield process
+
+
+@pytest.fixture(scope="session", params=["qwen3", "llama3"])
+def random_server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, start: Callable[..., Any]
+) -> Iterator[ServerProcess]:
+    """A server with a model `random`, whose weights are; with a template that has tools, because calls are written as
+    it says."""
+    made = tmp_path_factory.mktemp("random") / "random.gguf"
+    arguments = ["--shape", "tiny", "--type", "q8_0", "--out", str(made)]
+    subprocess.run([sys.executable, str(ROOT / "bench" / "make_model.py"), *arguments], check=True, timeout=100)
+    template = ROOT / "tests" / "data" / "chat_templates" / f"{request.param}.jinja"
+    with start("--model-path", str(made), "--chat-template", str(template), "--ctx", "4096") as process:
         yield process
 
 

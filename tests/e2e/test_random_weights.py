@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import jsonschema
@@ -15,7 +12,6 @@ from anthropic import Anthropic
 from ollama import Client
 from openai import OpenAI
 
-ROOT = Path(__file__).resolve().parents[2]
 MODEL = "random"
 ASKED: list[Any] = [{"role": "user", "content": "What is the weather in Paris?"}]
 SEEDS = range(3)
@@ -60,17 +56,9 @@ TOOLS: list[Any] = [
 ]
 
 
-@pytest.fixture(scope="module", params=["qwen3", "llama3"])
-def url(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, start: Callable[..., Any]
-) -> Iterator[str]:
-    """With a template that has tools, because calls are written as it says."""
-    made = tmp_path_factory.mktemp("random") / f"{MODEL}.gguf"
-    arguments = ["--shape", "tiny", "--type", "q8_0", "--out", str(made)]
-    subprocess.run([sys.executable, str(ROOT / "bench" / "make_model.py"), *arguments], check=True, timeout=100)
-    template = ROOT / "tests" / "data" / "chat_templates" / f"{request.param}.jinja"
-    with start("--model-path", str(made), "--chat-template", str(template), "--ctx", "4096") as process:
-        yield process.url
+@pytest.fixture(scope="module")
+def url(random_server: Any) -> str:
+    return str(random_server.url)
 
 
 @pytest.fixture(scope="module")
@@ -214,10 +202,29 @@ def test_anthropic(url: str, choice: dict[str, Any]) -> None:
         jsonschema.validate(json.loads(said.content[0].text), ORDER)  # type: ignore[union-attr]
 
 
-def test_ollama(url: str) -> None:
+@pytest.fixture(scope="module")
+def ollama(url: str) -> Iterator[Client]:
     client = Client(host=url, timeout=60)
-    for seed in SEEDS:
-        options = {"seed": seed, "temperature": 1.5}
-        said = client.chat(MODEL, ASKED, format=ORDER, options=options).message.content
-        jsonschema.validate(json.loads(said or ""), ORDER)
+    yield client
     client._client.close()
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_ollama(ollama: Client, seed: int, stream: bool) -> None:
+    options = {"seed": seed, "temperature": 1.5}
+    answer: Any = ollama.chat(MODEL, ASKED, format=ORDER, options=options, stream=stream, think=False)
+    said = "".join(part.message.content or "" for part in (answer if stream else [answer]))
+    jsonschema.validate(json.loads(said), ORDER)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_ollama_tells_of_no_call_that_was_not_made(ollama: Client, seed: int) -> None:
+    """This protocol cannot demand one."""
+    options = {"seed": seed, "temperature": 1.5, "num_predict": 50}
+    fields: Any = {"tools": TOOLS, "options": options, "think": False}
+    whole = ollama.chat(MODEL, ASKED, **fields)
+    parts = list(ollama.chat(MODEL, ASKED, stream=True, **fields))
+    assert [part.message.tool_calls for part in (whole, *parts)] == [None] * (len(parts) + 1)
+    assert whole.message.content
+    assert "".join(part.message.content or "" for part in parts)
