@@ -17,7 +17,7 @@ import pytest
 from client_scripts import javascript_clients
 from openai import OpenAI
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
+sys.path[:0] = [str(Path(__file__).parents[1] / "unit"), str(Path(__file__).parents[1])]
 
 ROOT = Path(__file__).resolve().parents[2]
 MODEL = "shimmy-mini"
