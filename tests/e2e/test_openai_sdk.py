@@ -133,6 +133,15 @@ def test_models(client: OpenAI) -> None:
     assert client.models.retrieve(MODEL).owned_by == "shimmy"
 
 
+@pytest.mark.parametrize("content", [ANSWER, [{"type": "text", "text": "The capital of Spain is Madrid."}]])
+def test_a_prediction_changes_no_answer(client: OpenAI, content: Any) -> None:
+    answer = ask(client, prediction={"type": "content", "content": content})
+    assert answer.choices[0].message.content == ANSWER
+    details = answer.usage.completion_tokens_details
+    assert details.accepted_prediction_tokens >= 0
+    assert details.rejected_prediction_tokens >= 0
+
+
 def test_errors_are_the_sdk_s_own_classes(client: OpenAI) -> None:
     with pytest.raises(openai.NotFoundError, match=MODEL) as missing:
         ask(client, model="nope")
