@@ -172,6 +172,11 @@ def test_errors_are_the_clients_own(seen: Seen, client: str, case: str, status: 
         assert told["code"] == "context_length_exceeded"
 
 
+@pytest.mark.parametrize("client", NAMING)
+def test_what_stays_wrong_is_asked_for_once(seen: Seen, client: str) -> None:
+    assert seen(client, "tries") == {"n": 1, "status": 400}
+
+
 @pytest.mark.parametrize("client", EVERY)
 def test_the_right_key_is_let_in(seen: Seen, client: str) -> None:
     assert seen(client, "rightKey") == ANSWER

@@ -5,7 +5,8 @@ import { betaZodTool } from "@anthropic-ai/sdk/helpers/beta/zod";
 import { zodOutputFormat } from "@anthropic-ai/sdk/helpers/zod";
 import { z } from "zod";
 import {
-  all, ASK_WEATHER, crowd, GIVEN, guarded, key, lastRequest, MODEL, QUESTION, report, SCHEMA, server, TOO_LONG, WEATHER,
+  all, ASK_WEATHER, crowd, GIVEN, guarded, key, lastRequest, MODEL, QUESTION, report, SCHEMA, server, TOO_LONG,
+  tries, WEATHER,
 } from "./report.mjs";
 
 const client = new Anthropic({ baseURL: server, apiKey: "none", maxRetries: 0, timeout: 60_000 });
@@ -119,6 +120,11 @@ await report({
   unknownModelStreamed: () => client.messages.stream({ ...plain, model: "nothing" }).finalMessage(),
   overflow: () => ask({ messages: TOO_LONG }),
   overflowStreamed: () => client.messages.stream({ ...plain, messages: TOO_LONG }).finalMessage(),
+  tries: () =>
+    tries((fetch) => {
+      const patient = new Anthropic({ baseURL: server, apiKey: "none", maxRetries: 2, fetch });
+      return patient.messages.create({ ...plain, messages: TOO_LONG });
+    }),
   noKey: () => keyed("wrong-key").messages.create(plain),
   rightKey: async () => (await keyed(key).messages.create(plain)).content[0].text,
   rightToken: async () => {

@@ -3,7 +3,8 @@ import OpenAI from "openai";
 import { zodFunction, zodResponseFormat } from "openai/helpers/zod";
 import { z } from "zod";
 import {
-  all, ASK_WEATHER, crowd, GIVEN, guarded, key, lastRequest, MODEL, QUESTION, report, SCHEMA, server, TOO_LONG, WEATHER,
+  all, ASK_WEATHER, crowd, GIVEN, guarded, key, lastRequest, MODEL, QUESTION, report, SCHEMA, server, TOO_LONG,
+  tries, WEATHER,
 } from "./report.mjs";
 
 const client = new OpenAI({ baseURL: `${server}/v1`, apiKey: "none", maxRetries: 0, timeout: 60_000 });
@@ -126,6 +127,11 @@ await report({
   unknownModelStreamed: () => ask({ model: "nothing", stream: true }),
   overflow: () => ask({ messages: TOO_LONG }),
   overflowStreamed: () => ask({ messages: TOO_LONG, stream: true }),
+  tries: () =>
+    tries((fetch) => {
+      const patient = new OpenAI({ baseURL: `${server}/v1`, apiKey: "none", maxRetries: 2, fetch });
+      return patient.chat.completions.create({ ...plain, temperature: -1 });
+    }),
   noKey: () => keyed("wrong-key").chat.completions.create(plain),
   rightKey: async () => (await keyed(key).chat.completions.create(plain)).choices[0].message.content,
   crowd: () => crowd(() => keyed(key).chat.completions.create({ ...plain, max_tokens: 40, ignore_eos: true })),

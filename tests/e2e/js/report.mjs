@@ -46,6 +46,13 @@ export async function crowd(ask) {
   return { answered: settled.length - refused.length, refused };
 }
 
+/** How often `ask`, which is given a fetch that counts, asks before it gives up. */
+export async function tries(ask) {
+  let n = 0;
+  const failed = await ask((...given) => (n++, fetch(...given))).then(() => null, told);
+  return { n, status: failed?.status };
+}
+
 /** The newest request, as the server tells it once nothing runs any more. */
 export async function lastRequest() {
   for (let tries = 0; tries < 400; tries++) {

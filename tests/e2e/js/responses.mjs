@@ -4,7 +4,8 @@ import { ResponsesToolRunner, runnerFunction } from "openai/helpers/responses-to
 import { zodResponsesFunction, zodTextFormat } from "openai/helpers/zod";
 import { z } from "zod";
 import {
-  all, ASK_WEATHER, crowd, GIVEN, guarded, key, lastRequest, MODEL, QUESTION, report, SCHEMA, server, TOO_LONG, WEATHER,
+  all, ASK_WEATHER, crowd, GIVEN, guarded, key, lastRequest, MODEL, QUESTION, report, SCHEMA, server, TOO_LONG,
+  tries, WEATHER,
 } from "./report.mjs";
 
 const client = new OpenAI({ baseURL: `${server}/v1`, apiKey: "none", maxRetries: 0, timeout: 60_000 });
@@ -107,6 +108,11 @@ await report({
   unknownModelStreamed: () => stream({ model: "nothing" }).finalResponse(),
   overflow: () => ask({ input: TOO_LONG }),
   overflowStreamed: () => stream({ input: TOO_LONG }).finalResponse(),
+  tries: () =>
+    tries((fetch) => {
+      const patient = new OpenAI({ baseURL: `${server}/v1`, apiKey: "none", maxRetries: 2, fetch });
+      return patient.responses.create({ ...plain, input: TOO_LONG });
+    }),
   noKey: () => keyed("wrong-key").responses.create(plain),
   rightKey: async () => (await keyed(key).responses.create(plain)).output_text,
   crowd: () => crowd(() => keyed(key).responses.create({ ...plain, max_output_tokens: 40, ignore_eos: true })),
