@@ -54,6 +54,8 @@ class Placement(msgspec.Struct, frozen=True, kw_only=True):
     """PATTERN=BUFFER: weights whose names match the regular expression go to that device, for example CPU."""
     kv_offload: bool | None = None
     """False: the KV cache stays in the host's memory."""
+    kv_unified: bool | None = None
+    """False: each sequence has its own cells, an equal part of the context, instead of one pool for all."""
     cache_type_k: CacheType | None = None
     """Type of the KV cache's keys; f16 when nothing is said."""
     cache_type_v: CacheType | None = None
@@ -103,6 +105,7 @@ class Placement(msgspec.Struct, frozen=True, kw_only=True):
         """Fields of `_core.ContextParams`, only those that were set."""
         options = {
             "offload_kqv": self.kv_offload,
+            "kv_unified": self.kv_unified,
             "type_k": self.cache_type_k,
             "type_v": self.cache_type_v,
             "flash_attn": self.flash_attn,

@@ -52,6 +52,10 @@ def declare_placement(
         bool,
         typer.Option("--no-kv-offload", help="Keep the KV cache in the host's memory."),
     ] = False,
+    no_kv_unified: Annotated[
+        bool,
+        typer.Option("--no-kv-unified", help="Give each sequence an equal part of the context for its own."),
+    ] = False,
     cache_type_k: Annotated[
         str | None,
         typer.Option("--cache-type-k", metavar="TYPE", help="f16, q8_0, q4_0, ..."),
@@ -79,6 +83,7 @@ def declare_placement(
         "n_cpu_moe": n_cpu_moe,
         "override_tensor": tuple(override_tensor) if override_tensor else None,
         "kv_offload": False if no_kv_offload else None,
+        "kv_unified": False if no_kv_unified else None,
         "cache_type_k": cache_type_k,
         "cache_type_v": cache_type_v,
         "flash_attn": flash_attn,

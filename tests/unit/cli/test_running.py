@@ -26,6 +26,7 @@ def chat(*messages: tuple[str, str]) -> ChatPrompt:
 PLACEMENT = (
     *("--main-gpu", "0", "--split-mode", "row", "--tensor-split", "3,1", "--gpu-layers", "all"),
     *("--gpu-margin", "100", "--override-tensor", "a=CPU", "--override-tensor", "b=CPU", "--no-kv-offload"),
+    "--no-kv-unified",
     *("--cache-type-k", "q8_0", "--cache-type-v", "q4_0", "--flash-attn", "on"),
 )
 
@@ -118,7 +119,13 @@ class TestGenerate:
             "n_cpu_moe": -1,
             "tensor_overrides": ["a=CPU", "b=CPU"],
         }
-        assert spec.context == {"offload_kqv": False, "type_k": "q8_0", "type_v": "q4_0", "flash_attn": "on"}
+        assert spec.context == {
+            "offload_kqv": False,
+            "kv_unified": False,
+            "type_k": "q8_0",
+            "type_v": "q4_0",
+            "flash_attn": "on",
+        }
 
     @pytest.mark.parametrize(
         ("arguments", "words"),

@@ -69,6 +69,7 @@ class TestSettingsFile:
             gpu_layers = 12
             n_cpu_moe = 4
             kv_offload = false
+            kv_unified = false
             cache_type_k = "q8_0"
             rpc = ["host:1"]
         """
@@ -78,7 +79,7 @@ class TestSettingsFile:
         big, small = models.get("big").load_spec(), models.get("small").load_spec()
         assert (big.gpu_backend, small.gpu_backend) == ("vulkan", "cuda")
         assert big.model == {"rpc_servers": ["host:1"], "n_gpu_layers": 12, "n_cpu_moe": 4}
-        assert big.context == {"offload_kqv": False, "type_k": "q8_0", "flash_attn": "on"}
+        assert big.context == {"offload_kqv": False, "kv_unified": False, "type_k": "q8_0", "flash_attn": "on"}
         assert (small.model, small.context) == ({"devices": ["CUDA0"], "n_gpu_layers": -2}, {"flash_attn": "on"})
 
     def test_a_template_beside_it(self, tmp_path: Path, file: Path) -> None:
