@@ -35,6 +35,8 @@ class Batcher {
     // Does nothing when something is cached already. Throws as step() does.
     void probe();
 
+    bool knows_step_costs() const { return speculation_ && speculation_->ready(); }
+
     // One step. False when there is nothing to do. Throws what llama.cpp cannot recover from; end_all is due then.
     bool step();
 

@@ -32,6 +32,8 @@ class Speculation {
     // A step that only decoded took so long.
     void observe(int32_t n_tokens, double seconds) { clock_.observe(n_tokens, seconds); }
 
+    bool ready() const { return clock_.ready(); }  // it is known what steps cost
+
     // A step with prompts came between.
     void interrupted() { clock_.interrupted(); }
 

@@ -174,4 +174,66 @@ TEST_CASE("a step of one adapter set asks for no drafts of another") {
     CHECK(n_changes > 2);
 }
 
+namespace {
+
+// A sequence that has just begun to answer a prompt of one line over and over.
+std::unique_ptr<Sequence> repeating(const SequenceRules & rules) {
+    Request request;
+    std::string line;
+    for (int i = 0; i < 6; ++i) {
+        line += "one two three four five six seven eight nine ten\n";
+    }
+    request.prompt = rules.tokenizer->encode(line, false, true);
+    request.sampling.temperature = 0;
+    const Token next = request.prompt.front();
+    auto sequence = std::make_unique<Sequence>(1, std::move(request), AdapterPlan{}, rules, nullptr);
+    sequence->admitted(0, CacheMiss::None);
+    std::vector<float> logits(static_cast<size_t>(rules.tokenizer->n_vocab()));
+    logits[static_cast<size_t>(next)] = 9;
+    const std::vector<std::span<const float>> rows{logits};
+    Output output;
+    sequence->advance({0, sequence->n_pending(), true, 0, 1}, rows, output);
+    REQUIRE(sequence->decoding());
+    return sequence;
+}
+
+// Tokens drafted for it where a step of 8 tokens takes so many times as long as one of one.
+size_t n_drafted(Sequence & sequence, double ratio, int32_t n_others = 0) {
+    Speculation speculation(8, true, nullptr);
+    for (int i = 0; i < 40; ++i) {
+        speculation.observe(1, 0.010);
+        speculation.observe(8, 0.010 * ratio);
+        speculation.observe(16, 0.020 * ratio);
+    }
+    const std::vector<Speculation::Candidate> candidates{{0, &sequence}};
+    speculation.propose(candidates, 1 + n_others, 1 + n_others, 64);
+    return sequence.drafts()->tokens.size();
+}
+
+}  // namespace
+
+TEST_CASE("drafts are made where steps of several tokens are cheap, and not where they are dear") {
+    const SequenceRules rules{std::make_shared<Tokenizer>(Fixture::target()), 2048, 0, 8};
+    const auto sequence = repeating(rules);
+    CHECK(n_drafted(*sequence, 1.2) >= 4);
+    CHECK(n_drafted(*sequence, 8.5) == 0);
+    CHECK(n_drafted(*sequence, 8.5, 7) == 0);
+}
+
+TEST_CASE("nothing is drafted before it is known what a step costs, which a probe finds out and leaves no trace") {
+    const SequenceRules rules{std::make_shared<Tokenizer>(Fixture::target()), 2048, 0, 8};
+    const auto sequence = repeating(rules);
+    Speculation speculation(8, true, nullptr);
+    const std::vector<Speculation::Candidate> candidates{{0, sequence.get()}};
+    speculation.propose(candidates, 1, 1, 64);
+    CHECK(sequence->drafts()->tokens.empty());
+    CHECK_FALSE(speculation.ready());
+
+    Fixture fixture;
+    fixture.batcher->probe();
+    CHECK(fixture.batcher->knows_step_costs());
+    CHECK(fixture.batcher->stats().kv_cells_used == 0);
+    CHECK(fixture.context.kv_cache().seq_pos_max(0) == -1);
+}
+
 }  // namespace shimmy
