@@ -18,6 +18,7 @@ import uvicorn
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from chromium import Tab, chromium
 from fake_registry import FakeEntry, FakeRegistry
 from scripted_engine import ScriptedEngine
 
@@ -131,3 +132,23 @@ def events_of(response: httpx.Response) -> list[Any]:
 @pytest.fixture
 def events() -> Callable[[httpx.Response], list[Any]]:
     return events_of
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def open_tab(browser: Any, server: RunningServer) -> Iterator[Callable[..., Tab]]:
+    """Opens a page of the shared server, `open_tab("/docs", color_scheme="dark")`, and fails for errors on it."""
+    tabs: list[Tab] = []
+
+    def open_one(path: str = "/", **options: Any) -> Tab:
+        tabs.append(Tab(browser, server.url, **options).open(path))
+        return tabs[-1]
+
+    yield open_one
+    for tab in tabs:
+        tab.close()

@@ -1,254 +1,250 @@
-// The page's one script: talks to /v1/chat/completions and /api/models, keeps nothing but this conversation.
+// The page to chat on: asks, shows what comes, keeps the conversation.
 
-const $ = (id) => document.getElementById(id);
-let conversation = [];
-let running = null;
+import { Answer } from "./answer.js";
+import { Conversation } from "./conversation.js";
+import { $, element } from "./element.js";
+import { Meter } from "./meter.js";
+import { ModelPicker } from "./models.js";
+import { Disconnected, chunks, key, useKey } from "./server.js";
+import { BadField, Settings } from "./settings.js";
+import { question, Talk } from "./talk.js";
 
-function headers() {
-  const key = $("key").value.trim();
-  return { "content-type": "application/json", ...(key ? { authorization: `Bearer ${key}` } : {}) };
-}
+const MOST_SAID = 2000; // characters of an answer that a screen reader is told
+const LOADING_MS = 1000;
+const NARROW = matchMedia("(max-width: 56rem)");
+const TOUCH = matchMedia("(pointer: coarse)");
 
-async function call(path, options = {}) {
-  const response = await fetch(path, { headers: headers(), ...options });
-  if (!response.ok) throw new Error(await reason(response));
-  return response;
-}
+const talk = new Talk();
+const settings = new Settings();
+const models = new ModelPicker(tell, greet);
+let conversation = new Conversation();
+let last = null; // the newest answer
+let running = null; // the AbortController of the one that comes
 
-async function reason(response) {
-  const text = await response.text();
-  try {
-    const { error } = JSON.parse(text);
-    return typeof error === "string" ? error : error.message;
-  } catch {
-    return `HTTP ${response.status}: ${text.slice(0, 200)}`;
+function tell(error) {
+  if (error.status === 401) return askForKey(error.message);
+  const when = error.retryAfter ? `Try again in ${error.retryAfter} s.` : "";
+  talk.tell(error.message, [error.status ? `HTTP ${error.status}.` : "", when].join(" ").trim());
+  if (error instanceof BadField) {
+    openSettings(true);
+    error.field.focus();
   }
 }
 
-async function listModels() {
-  const chosen = $("model").value;
-  const { models } = await (await call("/api/models")).json();
-  const chat = models.filter(({ model_type }) => ["chat", "base", "virtual"].includes(model_type));
-  $("model").replaceChildren(...chat.map(({ name, parameter_count, chooses, state }) => {
-    const option = new Option(`${name} (${chooses ?? parameter_count})`, name);
-    option.dataset.state = state;
-    return option;
-  }));
-  if (chat.some(({ name }) => name === chosen)) $("model").value = chosen;
-  showState();
+function greet() {
+  const none = models.lines?.length === 0;
+  $("greeting").textContent = models.name ? `Ask ${models.name} something.` : none ? "There is no model yet." : "Ask something.";
+  if (none) $("hint").textContent = "Put a GGUF file into a folder that shimmy searches, or fetch one with shimmy pull, and reload this page.";
 }
 
-function showState() {
-  const state = $("model").selectedOptions[0]?.dataset.state ?? "no model";
-  $("model-state").textContent = state;
-  $("load").textContent = state === "loaded" ? "Unload" : "Load";
-}
+// --- asking -----------------------------------------------------------------------------------------------------------
 
-async function toggleLoad() {
-  const name = $("model").value;
-  const what = $("load").textContent === "Unload" ? "unload" : "load";
-  $("load").disabled = true;
-  $("model-state").textContent = `${what}ing`;
-  try {
-    await call(`/api/models/${what}`, { method: "POST", body: JSON.stringify({ model: name }) });
-  } catch (error) {
-    addTurn("error", error.message);
-  } finally {
-    $("load").disabled = false;
-    await listModels().catch(() => {});
-  }
-}
-
-function addTurn(kind, text = "") {
-  const turn = document.createElement("div");
-  turn.className = `turn ${kind}`;
-  turn.textContent = text;
-  $("talk").append(turn);
-  turn.scrollIntoView({ block: "end" });
-  return turn;
-}
-
-function jsonOf(id) {
-  const text = $(id).value.trim();
-  if (!text) return undefined;
-  try {
-    return JSON.parse(text);
-  } catch (error) {
-    throw new Error(`${$(id).parentElement.firstChild.textContent.trim()}: ${error.message}`);
-  }
-}
-
-function request() {
-  const system = $("system").value.trim();
-  const schema = jsonOf("schema");
-  return {
-    model: $("model").value,
-    messages: [...(system ? [{ role: "system", content: system }] : []), ...conversation],
-    stream: true,
-    stream_options: { include_usage: true },
-    temperature: Number($("temperature").value),
-    top_p: Number($("top_p").value),
-    max_tokens: $("max_tokens").value ? Number($("max_tokens").value) : undefined,
-    seed: $("seed").value ? Number($("seed").value) : undefined,
-    tools: jsonOf("tools"),
-    response_format: schema && { type: "json_schema", json_schema: { name: "answer", schema } },
-  };
-}
-
-// The JSON of each event; an event with an error ends it.
-async function* events(response) {
-  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
-  let rest = "";
-  for (;;) {
-    const { done, value } = await reader.read();
-    if (done) return;
-    const parts = (rest + value).split("\n\n");
-    rest = parts.pop();
-    for (const part of parts) {
-      if (!part.startsWith("data: ") || part === "data: [DONE]") continue;
-      const data = JSON.parse(part.slice(6));
-      if (data.error) throw new Error(data.error.message);
-      yield data;
-    }
-  }
-}
-
-class Answer {
-  constructor() {
-    this.turn = addTurn("assistant");
-    this.message = { role: "assistant", content: "" };
-    this.reasoning = null;
-    this.text = document.createElement("span");
-    this.turn.append(this.text);
-    this.calls = [];
-  }
-
-  take(delta) {
-    const stays = $("talk").scrollHeight - $("talk").scrollTop - $("talk").clientHeight < 40;
-    if (delta.reasoning_content) this.think(delta.reasoning_content);
-    if (delta.content) {
-      this.message.content += delta.content;
-      this.text.append(delta.content);
-    }
-    for (const part of delta.tool_calls ?? []) this.call(part);
-    if (stays) $("talk").scrollTop = $("talk").scrollHeight;
-  }
-
-  think(text) {
-    if (!this.reasoning) {
-      const details = document.createElement("details");
-      const summary = document.createElement("summary");
-      summary.textContent = "Reasoning";
-      this.reasoning = document.createElement("span");
-      details.append(summary, this.reasoning);
-      this.turn.prepend(details);
-    }
-    this.reasoning.append(text);
-  }
-
-  call(part) {
-    const known = this.calls[part.index];
-    if (!known) {
-      const box = document.createElement("div");
-      const name = document.createElement("b");
-      name.textContent = part.function.name;
-      const args = document.createElement("span");
-      box.className = "call";
-      box.append(name, " ", args);
-      this.turn.append(box);
-      this.calls[part.index] = { args, call: { id: part.id, type: "function", function: { name: part.function.name, arguments: "" } } };
-    }
-    const { args, call } = this.calls[part.index];
-    call.function.arguments += part.function.arguments ?? "";
-    args.textContent = call.function.arguments;
-  }
-
-  finish(conversation) {
-    const calls = this.calls.map(({ call }) => call);
-    if (calls.length) this.message.tool_calls = calls;
-    if (this.message.content || calls.length) conversation.push(this.message);
-    else this.turn.remove();
-  }
-}
-
-function showNumbers(started, first, count, usage) {
-  const seconds = (performance.now() - first) / 1000;
-  const rate = count > 1 && seconds > 0 ? `${((count - 1) / seconds).toFixed(1)} tok/s` : "";
-  const wait = `first token after ${Math.round(first - started)} ms`;
-  const cached = usage && `${usage.prompt_tokens} prompt tokens, ${usage.prompt_tokens_details.cached_tokens} from the cache`;
-  $("numbers").textContent = [rate, wait, cached].filter(Boolean).join(" · ");
-}
-
-async function ask(event) {
-  event?.preventDefault();
+function send() {
   const text = $("prompt").value.trim();
-  if (!text || running) return;
-  let answer = null;
-  const own = conversation; // a new chat has another one
-  const asked = { role: "user", content: text };
-  try {
-    own.push(asked);
-    const body = JSON.stringify(request());
-    addTurn("user", text);
-    $("prompt").value = "";
-    running = new AbortController();
-    $("send").hidden = true;
-    $("stop").hidden = false;
-    const started = performance.now();
-    const response = await call("/v1/chat/completions", { method: "POST", body, signal: running.signal });
-    answer = new Answer();
-    let first = 0;
-    let count = 0;
-    for await (const { choices, usage } of events(response)) {
-      if (usage) {
-        showNumbers(started, first || performance.now(), usage.completion_tokens, usage);
-      }
-      const delta = choices[0]?.delta;
-      if (!delta || !(delta.content || delta.reasoning_content || delta.tool_calls)) continue;
-      first ||= performance.now();
-      count += 1;
-      answer.take(delta);
-      showNumbers(started, first, count);
-    }
-  } catch (error) {
-    if (error.name !== "AbortError") {
-      addTurn("error", error.message);
-    }
-  } finally {
-    answer?.finish(own);
-    if (own.at(-1) === asked) own.pop(); // nothing was answered: it is not part of the talk
-    running = null;
-    $("send").hidden = false;
-    $("stop").hidden = true;
-    $("prompt").focus();
-    listModels().catch(() => {});
-  }
+  if (running) return;
+  const open = last?.called().filter(({ result }) => !result.readOnly) ?? [];
+  if (!text && !open.some(({ result }) => result.value)) return;
+  const results = open.map((one) => one.answered());
+  ask([...results, ...(text ? [{ role: "user", content: text }] : [])], open);
 }
 
-function clear() {
+// Adds `asked` to the conversation and lets the model answer it. Where no answer began, everything is as it was before.
+async function ask(asked, open = []) {
+  talk.forgive();
+  if (!models.name) return tell(new Error("There is no model to ask."));
+  let body;
+  const own = conversation; // a new chat has another one
+  const text = asked.find(({ role }) => role === "user")?.content;
+  try {
+    const system = settings.system ? [{ role: "system", content: settings.system }] : [];
+    const messages = [...system, ...own.sent(), ...asked];
+    body = { model: models.name, messages, stream: true, stream_options: { include_usage: true }, ...settings.fields() };
+  } catch (error) {
+    return tell(error);
+  }
+  const turn = text && question(text);
+  const before = last;
+  withdrawActions();
+  own.messages.push(...asked);
+  open.forEach((one) => one.settle(one.result.value));
+  if (turn) {
+    talk.add(turn);
+    $("prompt").value = "";
+  }
+  talk.follow();
+  const answer = await listen(body);
+  if (own !== conversation) return;
+  if (answer.empty) {
+    own.messages.splice(own.messages.length - asked.length);
+    open.forEach((one) => one.reopen());
+    turn?.remove();
+    if (text) $("prompt").value = [text, $("prompt").value].filter(Boolean).join("\n");
+    last = before;
+  } else {
+    own.messages.push(answer.message());
+    last = answer;
+    $("said").textContent = answer.content.slice(0, MOST_SAID);
+  }
+  own.save();
+  offerActions();
+  if (answer.error) tell(answer.error);
+  talk.showGreeting();
+}
+
+// One request, shown as it comes, to its end, whatever that is.
+async function listen(body) {
+  const stop = new AbortController();
+  const own = conversation;
+  const answer = new Answer(body.model, { code: Boolean(body.response_format), drawn: () => talk.drawn() });
+  const meter = new Meter($("numbers"));
+  const loading = setInterval(() => models.refresh().catch(() => {}), LOADING_MS);
+  const begun = () => {
+    if (answer.turn.isConnected || own !== conversation) return;
+    clearInterval(loading);
+    talk.add(answer.turn);
+  };
+  running = stop;
+  showRunning(true);
+  let usage;
+  let timings;
+  let finish = "lost";
+  try {
+    for await (const chunk of chunks(body, stop.signal)) {
+      usage = chunk.usage ?? usage;
+      timings = chunk.timings ?? timings;
+      const [choice] = chunk.choices;
+      finish = choice?.finish_reason ?? finish;
+      const { content, reasoning_content: reasoning, tool_calls: calls } = choice?.delta ?? {};
+      if (!content && !reasoning && !calls) continue;
+      meter.piece(chunk.id);
+      answer.take(choice.delta);
+      begun();
+    }
+  } catch (error) {
+    if (error.name === "AbortError") finish = "stopped";
+    else answer.error = error;
+  }
+  clearInterval(loading);
+  answer.end(finish);
+  if (answer.empty && !answer.error && finish !== "stopped") answer.error = new Error("The model ended its answer without a word.");
+  meter.end(usage, timings);
+  if (running === stop) {
+    running = null;
+    showRunning(false);
+  }
+  models.refresh().catch(() => {});
+  return answer;
+}
+
+function showRunning(runs) {
+  const focused = document.activeElement === $(runs ? "send" : "stop");
+  $("send").hidden = runs;
+  $("stop").hidden = !runs;
+  if (focused) $(runs ? "stop" : "prompt").focus();
+}
+
+// The last answer can be made again, and its calls can be answered.
+function offerActions() {
+  if (!last) return;
+  const again = element("button", { type: "button", className: "quiet again", textContent: "Again" });
+  again.addEventListener("click", () => {
+    if (running) return;
+    last.turn.remove();
+    conversation.messages.pop();
+    last = null;
+    ask([]);
+  });
+  last.actions.append(again);
+  last.called().forEach((one) => one.ask());
+  talk.drawn();
+}
+
+function withdrawActions() {
+  last?.actions.querySelector(".again")?.remove();
+}
+
+function newChat() {
   running?.abort();
-  conversation = [];
-  $("talk").replaceChildren();
+  conversation = new Conversation();
+  conversation.save();
+  last = null;
+  talk.clear();
   $("numbers").textContent = "";
+  $("said").textContent = "";
   $("prompt").focus();
 }
 
-for (const range of document.querySelectorAll('input[type="range"]')) {
-  const show = () => { document.querySelector(`output[for="${range.id}"]`).value = range.value; };
-  range.addEventListener("input", show);
-  show();
+function restore() {
+  conversation = Conversation.kept();
+  const turns = [];
+  for (const message of conversation.messages) {
+    if (message.role === "user") turns.push(question(message.content));
+    if (message.role === "assistant") {
+      last = Answer.of(message);
+      turns.push(last.turn);
+    }
+    if (message.role === "tool") last?.called().find(({ id }) => id === message.tool_call_id)?.settle(message.content);
+  }
+  talk.add(...turns);
+  if (conversation.messages.at(-1)?.role !== "assistant") last = null;
+  offerActions();
 }
-$("ask").addEventListener("submit", ask);
-$("stop").addEventListener("click", () => running?.abort());
-$("clear").addEventListener("click", clear);
-$("load").addEventListener("click", toggleLoad);
-$("model").addEventListener("change", showState);
-$("key").addEventListener("change", () => listModels().catch((error) => addTurn("error", error.message)));
+
+// --- settings and the key ---------------------------------------------------------------------------------------------
+
+function openSettings(opens) {
+  document.body.classList.toggle("with-settings", opens);
+  $("open-settings").setAttribute("aria-expanded", String(opens));
+  const covers = opens && NARROW.matches;
+  $("head").inert = covers;
+  $("main").inert = covers;
+  if (covers) $("close-settings").focus();
+}
+
+function closeSettings() {
+  openSettings(false);
+  $("open-settings").focus();
+}
+
+function askForKey(reason) {
+  $("key-reason").textContent = `${reason ? `${reason}. ` : ""}It is kept in this tab until you close it.`;
+  $("key").value = key();
+  if (!$("key-dialog").open) $("key-dialog").showModal();
+}
+
+$("key-dialog").addEventListener("close", () => {
+  if ($("key-dialog").returnValue === "use") {
+    useKey($("key").value.trim());
+    models.refresh().catch(tell);
+  }
+  $("key-dialog").returnValue = "";
+  $("prompt").focus();
+});
+
+// --- keys and buttons -------------------------------------------------------------------------------------------------
+
+$("ask").addEventListener("submit", (event) => {
+  event.preventDefault();
+  send();
+});
 $("prompt").addEventListener("keydown", (event) => {
-  if (event.key === "Enter" && !event.shiftKey && !event.isComposing) ask(event);
+  if (event.key !== "Enter" || event.shiftKey || event.isComposing || TOUCH.matches) return;
+  event.preventDefault();
+  send();
 });
 document.addEventListener("keydown", (event) => {
-  if (event.key === "Escape") running?.abort();
+  if (event.key !== "Escape" || $("key-dialog").open) return;
+  if (running) running.abort();
+  else if (NARROW.matches && document.body.classList.contains("with-settings")) closeSettings();
 });
-if (matchMedia("(max-width: 48rem)").matches) $("settings").open = false;
-listModels().catch((error) => addTurn("error", error.message));
+$("stop").addEventListener("click", () => running?.abort());
+$("clear").addEventListener("click", newChat);
+$("open-settings").addEventListener("click", () => openSettings(!document.body.classList.contains("with-settings")));
+$("close-settings").addEventListener("click", closeSettings);
+$("open-key").addEventListener("click", () => askForKey(""));
+NARROW.addEventListener("change", () => openSettings(!NARROW.matches));
+
+openSettings(!NARROW.matches);
+restore();
+if (!TOUCH.matches) $("prompt").focus();
+models.refresh().catch(tell);

@@ -1,18 +1,13 @@
 // The page about the API: shows /openapi.json, and sends what is asked for. Keeps nothing.
 
-const $ = (id) => document.getElementById(id);
+import { $, element } from "./element.js";
+
 const JSON_TYPE = "application/json";
 const MOST = 200_000; // characters of an answer that are shown
 let api = null;
 let operations = [];
 let models = [];
 let running = null;
-
-function element(name, properties = {}, ...children) {
-  const made = Object.assign(document.createElement(name), properties);
-  made.append(...children);
-  return made;
-}
 
 function resolved(schema) {
   if (!schema?.$ref) return schema ?? {};

@@ -1,0 +1,77 @@
+// The numbers of one answer: speed in tokens, the wait before the first, what came from the prefix cache.
+
+import { call } from "./server.js";
+
+const LOOK_MS = 500;
+const LEAST_MS = 50; // over less time than this a speed says nothing
+
+export class Meter {
+  constructor(place) {
+    this.place = place;
+    this.began = performance.now();
+    this.first = null;
+    this.timer = setInterval(() => this.look(), LOOK_MS);
+    this.show("waiting for the first token");
+  }
+
+  // A piece of the answer came; it may be a part of a token, or many.
+  piece(id) {
+    this.last = performance.now();
+    if (this.first !== null) return;
+    this.first = this.last;
+    this.id = id;
+    this.show("answering");
+  }
+
+  // Asks the server how many tokens it has made: pieces do not tell.
+  async look() {
+    if (this.first === null) {
+      this.show(`waiting for the first token, ${Math.round((performance.now() - this.began) / 1000)} s`);
+      return;
+    }
+    const lines = await call("/v1/requests?state=running").then((response) => response.json()).catch(() => null);
+    const own = lines?.data.find(({ id }) => id === this.id);
+    if (own && this.timer) this.count(own.n_tokens, performance.now());
+  }
+
+  count(tokens, now) {
+    this.counted = true;
+    this.show(speed(tokens, now - this.first), `${tokens} tokens`, this.wait());
+  }
+
+  wait() {
+    return `first after ${told(this.first - this.began)}`;
+  }
+
+  // `usage` and `timings` are the server's, absent for an answer that was stopped.
+  end(usage, timings) {
+    clearInterval(this.timer);
+    this.timer = null;
+    if (!usage) { // what was counted last stays
+      if (this.first === null || !this.counted) this.show();
+      return;
+    }
+    const tokens = usage.completion_tokens;
+    const cached = usage.prompt_tokens_details?.cached_tokens ?? 0;
+    const measured = timings?.predicted_per_second;
+    this.show(
+      measured ? `${measured.toFixed(1)} tok/s` : this.first !== null && speed(tokens, this.last - this.first),
+      `${tokens} tokens`,
+      this.first !== null && this.wait(),
+      `prompt ${usage.prompt_tokens}, ${cached} cached`,
+    );
+  }
+
+  show(...parts) {
+    this.place.textContent = parts.filter(Boolean).join(" · ");
+  }
+}
+
+// The first token's time is the wait, not the speed.
+function speed(tokens, milliseconds) {
+  return tokens > 1 && milliseconds >= LEAST_MS && `${((tokens - 1) / (milliseconds / 1000)).toFixed(1)} tok/s`;
+}
+
+function told(milliseconds) {
+  return milliseconds < 1000 ? `${Math.round(milliseconds)} ms` : `${(milliseconds / 1000).toFixed(1)} s`;
+}
