@@ -19,6 +19,8 @@ from openai import OpenAI
 
 sys.path[:0] = [str(Path(__file__).parents[1] / "unit"), str(Path(__file__).parents[1])]
 
+from chromium import chromium
+
 ROOT = Path(__file__).resolve().parents[2]
 MODEL = "shimmy-mini"
 
@@ -139,3 +141,9 @@ def javascript(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def start(home: Path) -> Callable[..., AbstractContextManager[ServerProcess]]:
     """Starts a server of the test's own: `with start("--ctx", "256") as server`."""
     return lambda *arguments: serve(home, *arguments)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with chromium() as browser:
+        yield browser

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -69,6 +70,12 @@ class Tab:
         self.page.locator(".assistant").nth(before).wait_for()
         self.idle()
         return self.answer
+
+    def until(self, condition: Callable[[], bool]) -> None:
+        end = time.monotonic() + WAIT_MS / 1000
+        while not condition():
+            assert time.monotonic() < end, "the condition did not come true"
+            self.page.wait_for_timeout(20)
 
     def idle(self) -> None:
         self.page.wait_for_selector("#send:visible")

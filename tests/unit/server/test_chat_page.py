@@ -245,8 +245,8 @@ def test_the_last_answer_can_be_made_again(tab: Tab) -> None:
     tab.ask("one")
     tab.ask("two")
     tab.page.get_by_role("button", name="Again").click()
-    tab.page.wait_for_function("document.querySelectorAll('.assistant .again').length === 1")
-    tab.idle()
+    tab.until(lambda: len(tab.asked()) == 3)
+    tab.page.locator(".assistant .again").wait_for()
     assert [one["content"] for one in tab.asked()[-1]["messages"]] == ["one", "one", "two"]
     assert tab.page.locator(".assistant").count() == 2
 
