@@ -45,6 +45,14 @@ def test_stopping_keeps_what_came(tab: Tab, server: Any, way: str) -> None:
     assert [one["role"] for one in tab.asked()[-1]["messages"]] == ["user", "assistant", "user"]
 
 
+def test_a_question_waits_for_the_list_of_models(tab: Tab) -> None:
+    tab.page.route("**/api/models", lambda route: (tab.page.wait_for_timeout(300), route.continue_()))
+    tab.page.reload(wait_until="commit")
+    tab.page.wait_for_selector("#send")
+    tab.ask("early")
+    assert [one["messages"] for one in tab.asked()] == [[{"role": "user", "content": "early"}]]
+
+
 def test_stopping_before_an_answer_gives_the_question_back(tab: Tab) -> None:
     tab.send("hang")
     tab.page.wait_for_selector("#stop:visible")
@@ -108,7 +116,7 @@ def test_what_is_not_set_is_not_sent(tab: Tab) -> None:
 
 
 def test_settings_are_sent_and_kept(tab: Tab) -> None:
-    numbers = {"temperature": 0.3, "top_p": 0.9, "top_k": 20, "min_p": 0.05, "repeat_penalty": 1.1, "seed": 7}
+    numbers = {"temperature": 0.3, "top_p": 0.92, "top_k": 20, "min_p": 0.005, "repeat_penalty": 1.07, "seed": 7}
     for name, value in {**numbers, "max_tokens": 5}.items():
         tab.page.fill(f"#{name}", str(value))
     tab.page.select_option("#reasoning_effort", "low")
@@ -147,6 +155,10 @@ def test_a_setting_that_cannot_be_sent_is_named(tab: Tab, field: str, value: str
     assert tab.problem.startswith(told)
     assert tab.page.input_value("#prompt") == "hello"
     assert tab.page.evaluate("document.activeElement.id") == field
+    beside = tab.page.locator(f"#{field}-wrong")
+    assert beside.inner_text() == tab.problem
+    tab.page.fill(f"#{field}", "")
+    assert beside.count() == 0
     assert not tab.asked()
 
 
@@ -249,6 +261,53 @@ def test_the_last_answer_can_be_made_again(tab: Tab) -> None:
     tab.page.locator(".assistant .again").wait_for()
     assert [one["content"] for one in tab.asked()[-1]["messages"]] == ["one", "one", "two"]
     assert tab.page.locator(".assistant").count() == 2
+
+
+def test_an_answer_that_cannot_be_made_again_stays(tab: Tab) -> None:
+    tab.ask("one")
+    tab.page.route("**/v1/chat/completions", lambda route: route.abort())
+    tab.page.get_by_role("button", name="Again").click()
+    tab.page.locator("[role=alert]").wait_for()
+    tab.idle()
+    assert tab.problem == "The server cannot be reached. Is it still running?"
+    assert tab.answer == "one"
+    tab.page.unroute("**/v1/chat/completions")
+    tab.page.get_by_role("button", name="Again").click()
+    tab.until(lambda: len(tab.asked()) == 3)
+    tab.page.locator(".assistant .again").wait_for()
+    assert tab.asked()[-1]["messages"] == [{"role": "user", "content": "one"}]
+
+
+def test_a_reload_keeps_what_has_come_of_an_answer(tab: Tab) -> None:
+    tab.send("slow 100000")
+    tab.page.get_by_text("0 1 2 3").wait_for()
+    tab.page.reload()
+    tab.page.locator(".assistant", has_text="Broken off.").wait_for()
+    assert tab.answer.startswith("0 1 2 3")
+
+
+def test_a_reload_keeps_a_question_without_an_answer(tab: Tab) -> None:
+    tab.ask("one")
+    tab.send("hang")
+    tab.page.wait_for_selector("#stop:visible")
+    tab.page.reload()
+    tab.page.locator(".assistant").wait_for()
+    assert tab.page.input_value("#prompt") == "hang"
+    assert tab.page.locator(".user").count() == 1
+
+
+def test_timings_of_the_server_are_believed(tab: Tab) -> None:
+    chunks: list[dict[str, Any]] = [
+        {"choices": [{"index": 0, "delta": {"content": "hi"}, "finish_reason": None}]},
+        {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}], "timings": {"predicted_per_second": 123.45}},
+        {"choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": 2}},
+    ]
+    body = "".join(f"data: {json.dumps({'id': 'x', **chunk})}\n\n" for chunk in chunks) + "data: [DONE]\n\n"
+    tab.page.route("**/v1/chat/completions", lambda route: route.fulfill(body=body, content_type="text/event-stream"))
+    assert tab.ask("hello") == "hi"
+    told = tab.page.inner_text("#numbers")
+    assert told.startswith("123.5 tok/s · 2 tokens · first after ")
+    assert told.endswith(" · prompt 9, 0 cached")
 
 
 def test_a_reload_keeps_the_conversation_until_a_new_chat(tab: Tab) -> None:

@@ -101,13 +101,13 @@ export class Answer {
   }
 
   // As the conversation keeps it.
-  message() {
+  message(finish = this.finish) {
     const calls = this.called().map((call) => call.called());
     return {
       role: "assistant",
       content: this.content,
       ...(calls.length ? { tool_calls: calls } : {}),
-      shown: { model: this.model, reasoning: this.reasoning || undefined, finish: this.finish, code: this.isCode || undefined },
+      shown: { model: this.model, reasoning: this.reasoning || undefined, finish, code: this.isCode || undefined },
     };
   }
 }

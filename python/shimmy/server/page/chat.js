@@ -19,7 +19,9 @@ const settings = new Settings();
 const models = new ModelPicker(tell, greet);
 let conversation = new Conversation();
 let last = null; // the newest answer
-let running = null; // the AbortController of the one that comes
+let coming = null; // the answer that is under way
+let running = null; // its AbortController
+let leaving = false; // the page is being left: what is cut off by that is none of the reader's doing
 
 function tell(error) {
   if (error.status === 401) return askForKey(error.message);
@@ -27,6 +29,7 @@ function tell(error) {
   talk.tell(error.message, [error.status ? `HTTP ${error.status}.` : "", when].join(" ").trim());
   if (error instanceof BadField) {
     openSettings(true);
+    if (!error.field.hasAttribute("aria-invalid")) settings.complain(error);
     error.field.focus();
   }
 }
@@ -39,17 +42,19 @@ function greet() {
 
 // --- asking -----------------------------------------------------------------------------------------------------------
 
-function send() {
+async function send() {
+  if (!models.lines) await models.refresh().catch(() => {}); // the page has just been opened; its own try tells of errors
   const text = $("prompt").value.trim();
   if (running) return;
   const open = last?.called().filter(({ result }) => !result.readOnly) ?? [];
   if (!text && !open.some(({ result }) => result.value)) return;
   const results = open.map((one) => one.answered());
-  ask([...results, ...(text ? [{ role: "user", content: text }] : [])], open);
+  ask([...results, ...(text ? [{ role: "user", content: text }] : [])], { open });
 }
 
-// Adds `asked` to the conversation and lets the model answer it. Where no answer began, everything is as it was before.
-async function ask(asked, open = []) {
+// Adds `asked` to the conversation, or takes the last answer out (`again`), and lets the model answer. Where no answer
+// began, everything is as it was before.
+async function ask(asked, { open = [], again = false } = {}) {
   talk.forgive();
   if (!models.name) return tell(new Error("There is no model to ask."));
   let body;
@@ -57,15 +62,18 @@ async function ask(asked, open = []) {
   const text = asked.find(({ role }) => role === "user")?.content;
   try {
     const system = settings.system ? [{ role: "system", content: settings.system }] : [];
-    const messages = [...system, ...own.sent(), ...asked];
+    const messages = [...system, ...own.sent().slice(0, again ? -1 : undefined), ...asked];
     body = { model: models.name, messages, stream: true, stream_options: { include_usage: true }, ...settings.fields() };
   } catch (error) {
     return tell(error);
   }
   const turn = text && question(text);
   const before = last;
-  withdrawActions();
+  const kept = again ? [own.messages.pop()] : [];
+  if (again) before.turn.remove();
+  before?.actions.querySelector(".again")?.remove();
   own.messages.push(...asked);
+  if (asked.length) own.save();
   open.forEach((one) => one.settle(one.result.value));
   if (turn) {
     talk.add(turn);
@@ -73,13 +81,13 @@ async function ask(asked, open = []) {
   }
   talk.follow();
   const answer = await listen(body);
-  if (own !== conversation) return;
+  if (own !== conversation || leaving) return;
   if (answer.empty) {
-    own.messages.splice(own.messages.length - asked.length);
+    own.messages.splice(own.messages.length - asked.length, asked.length, ...kept);
+    if (again) talk.add(before.turn);
     open.forEach((one) => one.reopen());
     turn?.remove();
     if (text) $("prompt").value = [text, $("prompt").value].filter(Boolean).join("\n");
-    last = before;
   } else {
     own.messages.push(answer.message());
     last = answer;
@@ -104,6 +112,7 @@ async function listen(body) {
     talk.add(answer.turn);
   };
   running = stop;
+  coming = answer;
   showRunning(true);
   let usage;
   let timings;
@@ -130,6 +139,7 @@ async function listen(body) {
   meter.end(usage, timings);
   if (running === stop) {
     running = null;
+    coming = null;
     showRunning(false);
   }
   models.refresh().catch(() => {});
@@ -148,19 +158,11 @@ function offerActions() {
   if (!last) return;
   const again = element("button", { type: "button", className: "quiet again", textContent: "Again" });
   again.addEventListener("click", () => {
-    if (running) return;
-    last.turn.remove();
-    conversation.messages.pop();
-    last = null;
-    ask([]);
+    if (!running) ask([], { again: true });
   });
   last.actions.append(again);
   last.called().forEach((one) => one.ask());
   talk.drawn();
-}
-
-function withdrawActions() {
-  last?.actions.querySelector(".again")?.remove();
 }
 
 function newChat() {
@@ -174,20 +176,29 @@ function newChat() {
   $("prompt").focus();
 }
 
+// Shows what an earlier visit left. What was asked and got no answer is not asked yet.
 function restore() {
   conversation = Conversation.kept();
   const turns = [];
+  const asked = conversation.takeUnanswered();
   for (const message of conversation.messages) {
     if (message.role === "user") turns.push(question(message.content));
     if (message.role === "assistant") {
       last = Answer.of(message);
       turns.push(last.turn);
     }
-    if (message.role === "tool") last?.called().find(({ id }) => id === message.tool_call_id)?.settle(message.content);
+    if (message.role === "tool") callOf(message)?.settle(message.content);
   }
   talk.add(...turns);
-  if (conversation.messages.at(-1)?.role !== "assistant") last = null;
+  for (const message of asked) {
+    if (message.role === "user") $("prompt").value = message.content;
+    else if (message.role === "tool" && callOf(message)) callOf(message).result.value = message.content;
+  }
   offerActions();
+}
+
+function callOf({ tool_call_id: wanted }) {
+  return last?.called().find(({ id }) => id === wanted);
 }
 
 // --- settings and the key ---------------------------------------------------------------------------------------------
@@ -242,6 +253,12 @@ $("clear").addEventListener("click", newChat);
 $("open-settings").addEventListener("click", () => openSettings(!document.body.classList.contains("with-settings")));
 $("close-settings").addEventListener("click", closeSettings);
 $("open-key").addEventListener("click", () => askForKey(""));
+addEventListener("pageshow", () => { leaving = false; });
+addEventListener("pagehide", () => {
+  leaving = true;
+  coming?.draw();
+  if (coming && !coming.empty) conversation.save([coming.message("lost")]);
+});
 NARROW.addEventListener("change", () => openSettings(!NARROW.matches));
 
 openSettings(!NARROW.matches);

@@ -23,19 +23,26 @@ export class Conversation {
     return this.messages.map(({ shown, ...message }) => message);
   }
 
+  // Takes out what stands behind the last answer.
+  takeUnanswered() {
+    return this.messages.splice(this.messages.findLastIndex(({ role }) => role === "assistant") + 1);
+  }
+
   // Keeps the newest messages that fit. Where storage is full or turned off, the conversation lives as long as the page.
-  save() {
+  // `coming`: messages that are not complete yet.
+  save(coming = []) {
+    const messages = [...this.messages, ...coming];
     let left = MOST_KEPT;
-    let first = this.messages.length;
+    let first = messages.length;
     const texts = [];
     while (first > 0) {
-      const text = JSON.stringify(this.messages[first - 1]);
+      const text = JSON.stringify(messages[first - 1]);
       left -= text.length + 1;
       if (left < 0) break;
       texts.unshift(text);
       first -= 1;
     }
-    const start = this.messages.slice(first).findIndex(({ role }) => role === "user");
+    const start = messages.slice(first).findIndex(({ role }) => role === "user");
     try {
       if (start < 0) localStorage.removeItem(PLACE);
       else localStorage.setItem(PLACE, `[${texts.slice(start).join(",")}]`);

@@ -1,6 +1,6 @@
 // What of a request the reader chooses. Empty fields are not sent, so the model's own defaults hold.
 
-import { $ } from "./element.js";
+import { $, element } from "./element.js";
 
 const PLACE = "shimmy.settings"; // of localStorage
 const NUMBERS = ["temperature", "top_p", "top_k", "min_p", "repeat_penalty", "seed", "max_tokens"];
@@ -26,9 +26,7 @@ export class Settings {
     $("fields").addEventListener("input", () => this.save());
     $("fields").addEventListener("reset", () => setTimeout(() => this.save()));
     $("fields").addEventListener("submit", (event) => event.preventDefault());
-    for (const name of ["tools", "schema"]) {
-      $(name).addEventListener("change", () => mark($(name)));
-    }
+    for (const name of ["tools", "schema"]) $(name).addEventListener("change", () => this.look($(name)));
   }
 
   restore() {
@@ -51,6 +49,29 @@ export class Settings {
     }
   }
 
+  // Says beside the field what is wrong with it, until it is changed.
+  complain({ field, message }) {
+    const told = element("span", { className: "wrong", id: `${field.id}-wrong`, textContent: message });
+    field.after(told);
+    field.setAttribute("aria-invalid", "true");
+    field.setAttribute("aria-describedby", told.id);
+    const forgive = () => {
+      told.remove();
+      field.removeAttribute("aria-invalid");
+      field.removeAttribute("aria-describedby");
+    };
+    field.addEventListener("input", forgive, { once: true });
+    $("fields").addEventListener("reset", forgive, { once: true });
+  }
+
+  look(field) {
+    try {
+      parsed(field);
+    } catch (error) {
+      if (!field.hasAttribute("aria-invalid")) this.complain(error);
+    }
+  }
+
   get system() {
     return $("system").value.trim();
   }
@@ -59,7 +80,9 @@ export class Settings {
   fields() {
     const fields = {};
     for (const name of NUMBERS) {
-      if (!$(name).checkValidity()) throw new BadField($(name), $(name).validationMessage);
+      const { validity, inputMode, validationMessage } = $(name);
+      const between = validity.stepMismatch && inputMode === "decimal"; // a step is what an arrow key changes, no more
+      if (!validity.valid && !between) throw new BadField($(name), validationMessage);
       if ($(name).value !== "") fields[name] = Number($(name).value);
     }
     for (const name of CHOICES) {
@@ -80,16 +103,5 @@ function parsed(field) {
     return JSON.parse(text);
   } catch (error) {
     throw new BadField(field, error.message);
-  }
-}
-
-function mark(field) {
-  try {
-    parsed(field);
-    field.removeAttribute("aria-invalid");
-    field.title = "";
-  } catch (error) {
-    field.setAttribute("aria-invalid", "true");
-    field.title = error.message;
   }
 }
