@@ -144,6 +144,7 @@ def test_settings_are_sent_and_kept(tab: Tab) -> None:
     ("field", "value", "told"),
     [
         ("temperature", "-1", "Temperature: "),
+        ("top_k", "1.5", "Top k: "),
         ("tools", "[{", "Tools: "),
         ("schema", "{'a': 1}", "Answer's JSON schema: "),
     ],

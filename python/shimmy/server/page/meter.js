@@ -1,5 +1,6 @@
 // The numbers of one answer: speed in tokens, the wait before the first, what came from the prefix cache.
 
+import { element } from "./element.js";
 import { call } from "./server.js";
 
 const LOOK_MS = 500;
@@ -63,7 +64,8 @@ export class Meter {
   }
 
   show(...parts) {
-    this.place.textContent = parts.filter(Boolean).join(" · ");
+    const told = parts.filter(Boolean).map((text) => element("span", { textContent: text }));
+    this.place.replaceChildren(...told.flatMap((one, number) => (number ? [" · ", one] : [one])));
   }
 }
 
