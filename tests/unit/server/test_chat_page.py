@@ -40,6 +40,8 @@ def test_stopping_keeps_what_came(tab: Tab, server: Any, way: str) -> None:
     tab.idle()
     assert tab.answer.startswith("0 1 2 3")
     assert "Stopped." in tab.page.inner_text(".assistant .actions")
+    counted = tab.page.locator("#numbers span", has_text="tokens")
+    tab.until(lambda: counted.count() > 0 and int(counted.inner_text().split()[0]) >= len(tab.answer.split()))
     server.wait_until(lambda: len(server.engine.cancelled) == 1)
     assert tab.ask("and now") == "and now"
     assert [one["role"] for one in tab.asked()[-1]["messages"]] == ["user", "assistant", "user"]

@@ -238,6 +238,9 @@ $("ask").addEventListener("submit", (event) => {
   event.preventDefault();
   send();
 });
+if (!CSS.supports("field-sizing", "content")) { // the field grows with its text all the same
+  $("prompt").addEventListener("input", () => { $("prompt").rows = Math.min($("prompt").value.split("\n").length, 8); });
+}
 $("prompt").addEventListener("keydown", (event) => {
   if (event.key !== "Enter" || event.shiftKey || event.isComposing || TOUCH.matches) return;
   event.preventDefault();

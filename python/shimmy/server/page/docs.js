@@ -1,6 +1,7 @@
-// The page about the API: shows /openapi.json, and sends what is asked for. Keeps nothing.
+// The page about the API: shows /openapi.json, and sends what is asked for. Keeps the API key, in this tab.
 
 import { $, element } from "./element.js";
+import { key, useKey } from "./server.js";
 
 const JSON_TYPE = "application/json";
 const MOST = 200_000; // characters of an answer that are shown
@@ -189,8 +190,7 @@ function formOf(one) {
 function requestOf(one, inputs, media, body, accept) {
   let path = one.path;
   const query = new URLSearchParams();
-  const key = $("key").value.trim();
-  const headers = { accept, ...(key ? { authorization: `Bearer ${key}` } : {}) };
+  const headers = { accept, ...(key() ? { authorization: `Bearer ${key()}` } : {}) };
   for (const { parameter, input } of inputs) {
     if (parameter.in === "path") path = path.replace(`{${parameter.name}}`, encodeURIComponent(input.value));
     else if (input.value && parameter.in === "query") query.set(parameter.name, input.value);
@@ -254,8 +254,7 @@ function pretty(text) {
 }
 
 async function listModels() {
-  const key = $("key").value.trim();
-  const response = await fetch("/v1/models", { headers: key ? { authorization: `Bearer ${key}` } : {} });
+  const response = await fetch("/v1/models", { headers: key() ? { authorization: `Bearer ${key()}` } : {} });
   models = response.ok ? (await response.json()).data.map(({ id }) => id) : [];
 }
 
@@ -263,7 +262,11 @@ $("filter").addEventListener("input", showList);
 $("filter").addEventListener("keydown", (event) => {
   if (event.key === "Enter") $("list").querySelector("a")?.click();
 });
-$("key").addEventListener("change", listModels);
+$("key").value = key();
+$("key").addEventListener("change", () => {
+  useKey($("key").value.trim());
+  listModels();
+});
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape") running?.abort();
   if (event.key === "/" && !event.target.closest("input, textarea, select")) {

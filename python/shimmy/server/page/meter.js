@@ -3,11 +3,15 @@
 import { element } from "./element.js";
 import { call } from "./server.js";
 
-const LOOK_MS = 500;
+const LOOK_MS = 1000;
+const GONE_MS = 300; // after which the server knows that an answer was stopped
 const LEAST_MS = 50; // over less time than this a speed says nothing
+
+let newest = null; // the only one that may write
 
 export class Meter {
   constructor(place) {
+    newest = this;
     this.place = place;
     this.began = performance.now();
     this.first = null;
@@ -30,14 +34,13 @@ export class Meter {
       this.show(`waiting for the first token, ${Math.round((performance.now() - this.began) / 1000)} s`);
       return;
     }
-    const lines = await call("/v1/requests?state=running").then((response) => response.json()).catch(() => null);
-    const own = lines?.data.find(({ id }) => id === this.id);
-    if (own && this.timer) this.count(own.n_tokens, performance.now());
+    const own = await this.line("running");
+    if (own && this.timer) this.show(speed(own.n_tokens, performance.now() - this.first), `${own.n_tokens} tokens`, this.wait());
   }
 
-  count(tokens, now) {
-    this.counted = true;
-    this.show(speed(tokens, now - this.first), `${tokens} tokens`, this.wait());
+  async line(state) {
+    const lines = await call(`/v1/requests?state=${state}`).then((response) => response.json()).catch(() => null);
+    return lines?.data.find(({ id }) => id === this.id);
   }
 
   wait() {
@@ -48,8 +51,9 @@ export class Meter {
   end(usage, timings) {
     clearInterval(this.timer);
     this.timer = null;
-    if (!usage) { // what was counted last stays
-      if (this.first === null || !this.counted) this.show();
+    if (!usage) {
+      if (this.first === null) this.show();
+      else setTimeout(async () => this.settle(await this.line("cancelled")), GONE_MS);
       return;
     }
     const tokens = usage.completion_tokens;
@@ -63,7 +67,13 @@ export class Meter {
     );
   }
 
+  // An answer that was stopped; where the server cannot tell of it, what was counted last stays.
+  settle(line) {
+    if (line) this.show(speed(line.n_tokens, this.last - this.first), `${line.n_tokens} tokens`, this.wait());
+  }
+
   show(...parts) {
+    if (newest !== this) return;
     const told = parts.filter(Boolean).map((text) => element("span", { textContent: text }));
     this.place.replaceChildren(...told.flatMap((one, number) => (number ? [" · ", one] : [one])));
   }
