@@ -87,7 +87,7 @@ class Tab:
 
     @property
     def problem(self) -> str:
-        return self.page.locator("[role=alert]").inner_text()
+        return "\n".join(self.page.locator("[role=alert] p").all_text_contents())
 
     def asked(self) -> list[Any]:
         """The bodies of the chat requests that were sent."""

@@ -159,7 +159,7 @@ def test_a_setting_that_cannot_be_sent_is_named(tab: Tab, field: str, value: str
     assert tab.page.input_value("#prompt") == "hello"
     assert tab.page.evaluate("document.activeElement.id") == field
     beside = tab.page.locator(f"#{field}-wrong")
-    assert beside.inner_text() == tab.problem
+    assert told + beside.inner_text() == tab.problem
     tab.page.fill(f"#{field}", "")
     assert beside.count() == 0
     assert not tab.asked()
@@ -238,7 +238,7 @@ def test_a_refusal_is_shown_and_the_question_kept(tab: Tab, prompt: str, told: s
     tab.ask("first")
     tab.send(prompt)
     tab.page.locator("[role=alert]").wait_for()
-    assert "\n".join(tab.problem.split("\n\n")) == told
+    assert tab.problem == told
     assert tab.page.input_value("#prompt") == prompt
     assert tab.page.locator(".user").count() == 1
     assert tab.ask("better") == "better"

@@ -109,6 +109,15 @@ def test_text_stands_out(open_tab: OpenTab, scheme: str, size: str) -> None:
         assert tab.page.evaluate(FAINT) == []
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_about_the_api_stands_out(open_tab: OpenTab, scheme: str) -> None:
+    tab = open_tab("/docs", color_scheme=scheme, **PHONE)
+    tab.page.get_by_role("link", name="POST /v1/responses", exact=True).click()
+    tab.page.get_by_role("button", name="Send").wait_for()
+    assert tab.page.evaluate(FAINT) == []
+    assert tab.page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
 @pytest.mark.parametrize("width", [320, 390, 768])
 def test_a_phone_scrolls_down_only(open_tab: OpenTab, width: int) -> None:
     tab = open_tab(**{**PHONE, "viewport": {"width": width, "height": 780}})

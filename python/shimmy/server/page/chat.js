@@ -24,7 +24,7 @@ let running = null; // its AbortController
 let leaving = false; // the page is being left: what is cut off by that is none of the reader's doing
 
 function tell(error) {
-  if (error.status === 401) return askForKey(error.message);
+  if (error.status === 401) return askForKey(key() ? `${error.message}.` : "This server asks for an API key.");
   const when = error.retryAfter ? `Try again in ${error.retryAfter} s.` : "";
   talk.tell(error.message, [error.status ? `HTTP ${error.status}.` : "", when].join(" ").trim());
   if (error instanceof BadField) {
@@ -218,7 +218,7 @@ function closeSettings() {
 }
 
 function askForKey(reason) {
-  $("key-reason").textContent = `${reason ? `${reason}. ` : ""}It is kept in this tab until you close it.`;
+  $("key-reason").textContent = `${reason} It is kept in this tab until you close it.`;
   $("key").value = key();
   if (!$("key-dialog").open) $("key-dialog").showModal();
 }
@@ -255,7 +255,8 @@ $("stop").addEventListener("click", () => running?.abort());
 $("clear").addEventListener("click", newChat);
 $("open-settings").addEventListener("click", () => openSettings(!document.body.classList.contains("with-settings")));
 $("close-settings").addEventListener("click", closeSettings);
-$("open-key").addEventListener("click", () => askForKey(""));
+$("key-cancel").addEventListener("click", () => $("key-dialog").close());
+$("open-key").addEventListener("click", () => askForKey("For servers that ask for one."));
 addEventListener("pageshow", () => { leaving = false; });
 addEventListener("pagehide", () => {
   leaving = true;

@@ -35,7 +35,7 @@ export class Meter {
       return;
     }
     const own = await this.line("running");
-    if (own && this.timer) this.show(speed(own.n_tokens, performance.now() - this.first), `${own.n_tokens} tokens`, this.wait());
+    if (own && this.timer) this.show(speed(own.n_tokens, performance.now() - this.first), counted(own.n_tokens), this.wait());
   }
 
   async line(state) {
@@ -61,7 +61,7 @@ export class Meter {
     const measured = timings?.predicted_per_second;
     this.show(
       measured ? `${measured.toFixed(1)} tok/s` : this.first !== null && speed(tokens, this.last - this.first),
-      `${tokens} tokens`,
+      counted(tokens),
       this.first !== null && this.wait(),
       `prompt ${usage.prompt_tokens}, ${cached} cached`,
     );
@@ -69,7 +69,7 @@ export class Meter {
 
   // An answer that was stopped; where the server cannot tell of it, what was counted last stays.
   settle(line) {
-    if (line) this.show(speed(line.n_tokens, this.last - this.first), `${line.n_tokens} tokens`, this.wait());
+    if (line) this.show(speed(line.n_tokens, this.last - this.first), counted(line.n_tokens), this.wait());
   }
 
   show(...parts) {
@@ -77,6 +77,10 @@ export class Meter {
     const told = parts.filter(Boolean).map((text) => element("span", { textContent: text }));
     this.place.replaceChildren(...told.flatMap((one, number) => (number ? [" · ", one] : [one])));
   }
+}
+
+function counted(tokens) {
+  return `${tokens} token${tokens === 1 ? "" : "s"}`;
 }
 
 // The first token's time is the wait, not the speed.

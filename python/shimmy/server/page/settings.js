@@ -13,6 +13,7 @@ export class BadField extends Error {
   constructor(field, message) {
     super(`${nameOf(field)}: ${message}`);
     this.field = field;
+    this.reason = message;
   }
 }
 
@@ -50,8 +51,8 @@ export class Settings {
   }
 
   // Says beside the field what is wrong with it, until it is changed.
-  complain({ field, message }) {
-    const told = element("span", { className: "wrong", id: `${field.id}-wrong`, textContent: message });
+  complain({ field, reason }) {
+    const told = element("span", { className: "wrong", id: `${field.id}-wrong`, textContent: reason });
     field.after(told);
     field.setAttribute("aria-invalid", "true");
     field.setAttribute("aria-describedby", told.id);
