@@ -219,6 +219,15 @@ def test_a_little_markdown(tab: Tab) -> None:
     assert prose.locator("th, td").all_inner_texts() == ["a", "b", "1", "2"]
 
 
+def test_code_and_lists_within_lists(tab: Tab) -> None:
+    tab.ask("1. first\n    ```sh\n    ls *.py\n      # done\n    ```\n2. second\n   - inner\n3. third")
+    prose = tab.page.locator(".assistant > .prose")
+    assert prose.locator("pre").text_content() == "ls *.py\n  # done\n"
+    assert prose.locator("figcaption span").inner_text() == "sh"
+    assert prose.locator("ol li").evaluate_all("(all) => all.map((one) => one.value)") == [1, 2, 3]
+    assert prose.locator("ul li").get_attribute("class") == "deep1"
+
+
 def test_pieces_make_what_the_whole_makes(tab: Tab) -> None:
     """However the text comes in parts, what is shown at the end is the same."""
     same = """async (text) => {
@@ -241,7 +250,7 @@ def test_pieces_make_what_the_whole_makes(tab: Tab) -> None:
         HOSTILE,
         "```\n``\n" + MARKUP,
         long_line,
-        "- a\n\n- b\n\n1) c\n   d\n> e\n> f\n|x|\n~~~\n```\n~~~",
+        "1. x\n   ```\n     y\n  z\n\n   ```\n- a\n\n- b\n\n1) c\n   d\n> e\n> f\n|x|\n~~~\n```\n~~~",
     ):
         assert tab.page.evaluate(same, text) == [True] * 10, text[:40]
 

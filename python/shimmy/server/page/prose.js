@@ -7,8 +7,8 @@ const MOST_LINE = 2000; // characters of a line that are formatted together
 const MOST_BLOCK = 4000; // characters of a paragraph or a part of code: what is laid out together
 const MOST_TABLE = 20_000; // of a table, or of one line of code
 
-const FENCE = /^ {0,3}(`{3,}|~{3,})([^`]*)$/;
-const MAYBE_FENCE = /^ {0,3}(`+|~+)[^`~]*$/;
+const FENCE = /^ {0,8}(`{3,}|~{3,})([^`]*)$/; // in lists they stand further in
+const MAYBE_FENCE = /^ {0,8}(`+|~+)[^`~]*$/;
 const HEADING = /^(#{1,6}) +(.*)$/;
 const ITEM = /^( *)(?:[-*+]|(\d{1,9})[.)]) +(.*)$/;
 const INSIDE_ITEM = /^ {2,}(\S.*)$/;
@@ -58,7 +58,8 @@ export class Prose {
     this.before = [null, 0]; // block and length without the last line
     this.fence = null; // what ends the code
     this.code = null;
-    if (code) this.openCode("", "");
+    this.indent = 0; // of the code
+    if (code) this.openCode("", "", 0);
   }
 
   add(text) {
@@ -92,7 +93,7 @@ export class Prose {
     if (this.fence !== null && !this.within && this.closes(this.line)) {
       this.closeCode();
     } else if (this.code) {
-      this.appendCode(`${this.line}\n`);
+      this.appendCode(`${this.outdented()}\n`);
     } else {
       this.settle();
     }
@@ -108,8 +109,9 @@ export class Prose {
   // Shows the line as it is so far.
   draw() {
     if (this.code) {
-      if (!this.line || (this.fence !== null && !this.within && MAYBE_FENCE.test(this.line))) return;
-      this.appendCode(this.line);
+      const open = this.fence !== null && !this.within; // it may become the end, or lose more of its beginning
+      if (!this.line || (open && (MAYBE_FENCE.test(this.line) || !this.line.trim()))) return;
+      this.appendCode(this.outdented());
       this.line = "";
       this.within = true;
       return;
@@ -125,7 +127,7 @@ export class Prose {
   }
 
   settle() {
-    if (this.code) return this.appendCode(this.line);
+    if (this.code) return this.appendCode(this.outdented());
     this.undo();
     this.render(this.line, true);
     this.drawn = [];
@@ -143,7 +145,7 @@ export class Prose {
     const fence = FENCE.exec(line);
     if (fence || ROW.test(line) || RULE.test(line)) {
       if (!complete) return; // it may still become something else
-      if (fence) this.openCode(fence[2].trim(), fence[1]);
+      if (fence) this.openCode(fence[2].trim(), fence[1], line.indexOf(fence[1]));
       else if (ROW.test(line)) this.row(ROW.exec(line)[1]);
       else this.whole(element("hr"));
       return;
@@ -210,7 +212,14 @@ export class Prose {
     this.block.append(element("tr", {}, ...cells));
   }
 
-  openCode(language, fence) {
+  // The code of a list stands where the list's text does.
+  outdented() {
+    if (this.within) return this.line;
+    const spaces = this.line.length - this.line.trimStart().length;
+    return this.line.slice(Math.min(spaces, this.indent));
+  }
+
+  openCode(language, fence, indent) {
     const code = element("pre");
     const copy = element("button", { type: "button", className: "copy", textContent: "Copy" });
     copy.addEventListener("click", () => copyText(code.textContent, copy));
@@ -218,6 +227,7 @@ export class Prose {
     this.place.append(element("figure", { className: "code" }, title, code));
     this.code = code;
     this.fence = fence || null;
+    this.indent = indent;
     this.block = null;
     this.part = null;
   }
