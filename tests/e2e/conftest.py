@@ -17,7 +17,8 @@ import pytest
 from client_scripts import javascript_clients
 from openai import OpenAI
 
-sys.path[:0] = [str(Path(__file__).parents[1] / "unit"), str(Path(__file__).parents[1])]
+sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
 
 from chromium import chromium
 
