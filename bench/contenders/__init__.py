@@ -28,6 +28,7 @@ CONTENDERS: dict[str, Contender] = {
         ),
         LlamaBench(),
         LlamaCppPython(),
+        LlamaCppPython("llama-cpp-python, in turn", ("--interrupt_requests", "false")),
         Xllamacpp(),
     )
 }

@@ -23,9 +23,14 @@ threading.Event().wait()
 
 
 class LlamaCppPython(Contender):
-    """`python -m llama_cpp.server` at its defaults, but for the context."""
+    """`python -m llama_cpp.server` at its defaults, but for the context, or with more options.
 
-    name = "llama-cpp-python"
+    By default a new request ends the one that runs; `--interrupt_requests false` lets them wait for each other.
+    """
+
+    def __init__(self, name: str = "llama-cpp-python", options: tuple[str, ...] = ()) -> None:
+        self.name = name
+        self._options = options
 
     def missing(self, peer_dir: Path | None) -> str | None:
         for module in ("llama_cpp", "sse_starlette", "starlette_context"):
@@ -37,7 +42,7 @@ class LlamaCppPython(Contender):
     async def open(self, setup: Setup) -> AsyncIterator[HttpTarget]:
         def command(port: int) -> list[str]:
             serve = [sys.executable, "-m", "llama_cpp.server", "--host", "127.0.0.1", "--port", str(port)]
-            return [*serve, "--model", str(setup.model), "--n_ctx", str(setup.n_ctx)]
+            return [*serve, "--model", str(setup.model), "--n_ctx", str(setup.n_ctx), *self._options]
 
         async with open_server(self.name, setup, command, health="/v1/models") as target:
             yield target

@@ -26,7 +26,14 @@ class Metric:
     better: Literal["higher", "lower"]
 
 
-EVERYONE = ("shimmy", "llama-server", "llama-server tuned", "llama-cpp-python", "xllamacpp")
+EVERYONE = (
+    "shimmy",
+    "llama-server",
+    "llama-server tuned",
+    "llama-cpp-python",
+    "llama-cpp-python, in turn",
+    "xllamacpp",
+)
 """The servers."""
 
 
