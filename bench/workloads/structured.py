@@ -30,7 +30,6 @@ class Structured(Workload):
     title = "JSON schema"
     models = ("embedded",)
     contenders = ("shimmy", "shimmy engine", "llama-server", "llama-server tuned", "llama-cpp-python", "xllamacpp")
-    subject = "shimmy engine"
     tiny: ClassVar = {"streams": (1, 2), "documents": 1, "max_tokens": 48}
 
     streams: tuple[int, ...] = (1, 4)
