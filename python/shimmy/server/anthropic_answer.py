@@ -15,6 +15,7 @@ from shimmy.server import sse
 from shimmy.server.chat_answer import arguments_of, calls_of, usage_of
 from shimmy.server.schemas.anthropic import Block, Message, MessageUsage, ModelInfoOut, ModelPage
 from shimmy.server.schemas.models import ModelObject
+from shimmy.server.timings import timings_of
 
 _ENCODER = msgspec.json.Encoder()
 _STOP_REASONS = {"stop": "end_turn", "tool_calls": "tool_use", "deadline": "max_tokens", "cancelled": "end_turn"}
@@ -53,6 +54,7 @@ def message(
             stop_sequence=stopped_by,
             usage=usage,
             session_id=session_id or UNSET,
+            timings=timings_of([output.usage]),
         )
     )
 
@@ -157,7 +159,8 @@ class EventWriter:
     def _end(self, output: RequestOutput) -> list[bytes]:
         reason, stopped_by = stop_reason_of(output, self._max_tokens)
         delta = {"stop_reason": reason, "stop_sequence": stopped_by}
-        end = _event("message_delta", delta=delta, usage=_usage(output.usage))
+        usage, timings = _usage(output.usage), timings_of([output.usage])
+        end = _event("message_delta", delta=delta, usage=usage, timings=timings)
         return [*self._leave(), end, _event("message_stop")]
 
 

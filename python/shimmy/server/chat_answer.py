@@ -27,6 +27,7 @@ from shimmy.server.schemas.chat import (
     TopLogprob,
     UsageOut,
 )
+from shimmy.server.timings import timings_of
 
 _ENCODER = msgspec.json.Encoder()
 
@@ -97,8 +98,9 @@ def logprobs_of(logprobs: Sequence[TokenLogprob]) -> Logprobs:
 def chat_completion(identity: Identity, outputs: Sequence[RequestOutput], *, logprobs: bool) -> bytes:
     """The whole answer as JSON; each output holds all of one choice."""
     choices = [_choice(index, output, logprobs) for index, output in enumerate(outputs)]
-    usage = usage_of([output.usage for output in outputs], len(outputs))
-    return _ENCODER.encode(ChatCompletion(**identity._asdict(), choices=choices, usage=usage))
+    usages = [output.usage for output in outputs]
+    usage, timings = usage_of(usages, len(outputs)), timings_of(usages, len(outputs))
+    return _ENCODER.encode(ChatCompletion(**identity._asdict(), choices=choices, usage=usage, timings=timings))
 
 
 def _choice(index: int, output: RequestOutput, logprobs: bool) -> Choice:
@@ -153,7 +155,8 @@ class ChunkWriter:
         self._begun = [False] * n_choices
         self._around_text = [_around_text(index) for index in range(n_choices)]
         self._logprobs: list[list[TokenLogprob]] = [[] for _ in range(n_choices)]
-        self._last: list[RequestOutput] = []
+        self._usages: list[Usage | None] = []
+        """Of the choices that have ended."""
 
     def write(self, index: int, output: RequestOutput) -> bytes:
         """The chunks of one output of choice `index`; its first call begins with the role, its last one ends with the
@@ -182,9 +185,7 @@ class ChunkWriter:
             self._logprobs[index] = []
         parts = [self._head + _ENCODER.encode(choice) + b"]}\n\n" for choice in choices]
         if output.finished:
-            if not self._include_usage:
-                parts[-1] = parts[-1].removesuffix(b"}\n\n") + context_member(output) + b"}\n\n"
-            parts.append(self._usage_after(output))
+            parts[-1:] = self._ended(parts[-1], output)
         return b"".join(parts)
 
     def _is_text_only(self, index: int, output: RequestOutput) -> bool:
@@ -193,14 +194,17 @@ class ChunkWriter:
             return False
         return not (output.reasoning or output.tool_calls or output.logprobs or self._logprobs[index])
 
-    def _usage_after(self, last: RequestOutput) -> bytes:
-        """Nothing until the last output of every choice was written."""
-        self._last.append(last)
+    def _ended(self, chunk: bytes, last: RequestOutput) -> list[bytes]:
+        """The last chunk of a choice, and what follows the last one of all."""
+        self._usages.append(last.usage)
         n_choices = len(self._begun)
-        if not self._include_usage or len(self._last) < n_choices:
-            return b""
-        usage = usage_of([output.usage for output in self._last], n_choices)
-        return self._head + b'],"usage":' + _ENCODER.encode(usage) + b"}\n\n"
+        timings = b"" if len(self._usages) < n_choices else timings_member(self._usages, n_choices)
+        if not self._include_usage:
+            return [chunk.removesuffix(b"}\n\n"), context_member(last), timings, b"}\n\n"]
+        if not timings:
+            return [chunk]
+        usage = _ENCODER.encode(usage_of(self._usages, n_choices))
+        return [chunk, self._head, b'],"usage":', usage, timings, b"}\n\n"]
 
 
 def _around_text(index: int) -> tuple[bytes, bytes]:
@@ -215,6 +219,11 @@ def context_member(output: RequestOutput) -> bytes:
     """For the last chunk of a choice when no usage follows: what became of the prompt is told all the same."""
     context = output.usage.context if output.usage is not None else None
     return b"" if context is None else b',"context":' + _ENCODER.encode(context)
+
+
+def timings_member(usages: Sequence[Usage | None], choices_per_prompt: int) -> bytes:
+    """For the last chunk of all, where llama-server has it."""
+    return b',"timings":' + _ENCODER.encode(timings_of(usages, choices_per_prompt))
 
 
 def _index_of_text(choices: Sequence[ChunkChoice]) -> int:

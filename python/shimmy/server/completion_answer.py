@@ -8,11 +8,12 @@ from collections.abc import Sequence
 import msgspec
 
 from shimmy.output import RequestOutput, TokenLogprob, Usage
-from shimmy.server.chat_answer import context_member, finish_reason_of, usage_of
+from shimmy.server.chat_answer import context_member, finish_reason_of, timings_member, usage_of
 from shimmy.server.echo import Echo
 from shimmy.server.generation import Identity
 from shimmy.server.schemas.chat import UsageOut
 from shimmy.server.schemas.completion import Completion, CompletionChoice, LegacyLogprobs
+from shimmy.server.schemas.timings import Timings
 
 _ENCODER = msgspec.json.Encoder()
 
@@ -55,6 +56,7 @@ def completion(
     outputs: Sequence[RequestOutput],
     echoes: Sequence[Echo],
     usage: UsageOut,
+    timings: Timings,
     *,
     logprobs: bool,
 ) -> bytes:
@@ -68,7 +70,7 @@ def completion(
         )
         for index, (output, echo) in enumerate(zip(outputs, echoes, strict=True))
     ]
-    return _ENCODER.encode(Completion(**identity._asdict(), choices=choices, usage=usage))
+    return _ENCODER.encode(Completion(**identity._asdict(), choices=choices, usage=usage, timings=timings))
 
 
 def _whole_logprobs(output: RequestOutput, echo: Echo) -> LegacyLogprobs:
@@ -127,15 +129,18 @@ class CompletionChunkWriter:
         choice = CompletionChoice(
             index=index, text=echo.text + output.text, logprobs=scores, finish_reason=finish_reason_of(output)
         )
-        context = context_member(output) if output.finished and not self._include_usage else b""
-        chunk = self._head + _ENCODER.encode(choice) + b"]" + context + b"}\n\n"
-        if output.finished:
-            self._usages[index] = output.usage
-            self._n_open -= 1
-            if self._include_usage and self._n_open == 0:
-                usage = usage_of(self._usages, self._choices_per_prompt)
-                chunk += self._head + b'],"usage":' + _ENCODER.encode(usage) + b"}\n\n"
-        return chunk
+        chunk = self._head + _ENCODER.encode(choice) + b"]"
+        if not output.finished:
+            return chunk + b"}\n\n"
+        self._usages[index] = output.usage
+        self._n_open -= 1
+        timings = b"" if self._n_open else timings_member(self._usages, self._choices_per_prompt)
+        if not self._include_usage:
+            return chunk + context_member(output) + timings + b"}\n\n"
+        if self._n_open == 0:
+            usage = usage_of(self._usages, self._choices_per_prompt)
+            chunk += b"}\n\n" + self._head + b'],"usage":' + _ENCODER.encode(usage) + timings
+        return chunk + b"}\n\n"
 
     def _begin(self, index: int, output: RequestOutput) -> tuple[Echo, LegacyLogprobs | None]:
         """The echo and its scores, once: with the output that completes the scores, before the first token."""

@@ -45,6 +45,7 @@ from shimmy.server.schemas.completion import Completion, CompletionChunk, Comple
 from shimmy.server.schemas.decoding import check_size, decode
 from shimmy.server.schemas.models import ModelList, ModelObject
 from shimmy.server.structure import at_field
+from shimmy.server.timings import timings_of
 
 MAX_PROMPTS = 128
 
@@ -123,11 +124,12 @@ class OpenAiRoutes:
         logprobs = body.logprobs is not None
         if not body.stream:
             outputs = await collect_all(running.streams)
-            usage = usage_of([output.usage for output in outputs], order.best_of)
+            usages = [output.usage for output in outputs]
+            usage, timings = usage_of(usages, order.best_of), timings_of(usages, order.best_of)
             if order.best_of > order.n:
                 groups = range(0, len(outputs), order.best_of)
                 outputs = [one for at in groups for one in best(outputs[at : at + order.best_of], order.n)]
-            return Reply(completion(identity, outputs, echoes, usage, logprobs=logprobs))
+            return Reply(completion(identity, outputs, echoes, usage, timings, logprobs=logprobs))
         include_usage = _include_usage(body.stream_options)
         writer = CompletionChunkWriter(identity, echoes, order.n, logprobs=logprobs, include_usage=include_usage)
         return StreamReply(sse.MEDIA_TYPE, _parts(running.streams, writer), sse.json_event)

@@ -9,7 +9,8 @@ from shimmy.output import RequestOutput, Usage
 from shimmy.server import sse
 from shimmy.server.chat_answer import logprobs_of
 from shimmy.server.native_answer import asked_usage
-from shimmy.server.schemas.llama_server import RawCompletion, Timings, TokenProbability
+from shimmy.server.schemas.llama_server import RawCompletion, TokenProbability
+from shimmy.server.timings import timings_of
 
 _ENCODER = msgspec.json.Encoder()
 
@@ -51,19 +52,6 @@ def _ended(part: RawCompletion, model: str, output: RequestOutput) -> RawComplet
     part.truncated = usage.context is not None and usage.context.dropped + usage.context.shifted > 0
     part.stop_type = "word" if word else "eos" if output.finish_reason == "stop" else "limit"
     part.stopping_word = word
-    part.timings = timings_of(usage)
+    part.timings = timings_of([usage])
     part.usage = asked_usage(usage)
     return part
-
-
-def timings_of(usage: Usage) -> Timings:
-    computed = usage.prompt_tokens - usage.cached_tokens
-    return Timings(
-        cache_n=usage.cached_tokens,
-        prompt_n=computed,
-        prompt_ms=usage.prefill_seconds * 1000,
-        prompt_per_second=computed / usage.prefill_seconds if usage.prefill_seconds else 0.0,
-        predicted_n=usage.completion_tokens,
-        predicted_ms=usage.decode_seconds * 1000,
-        predicted_per_second=usage.completion_tokens / usage.decode_seconds if usage.decode_seconds else 0.0,
-    )

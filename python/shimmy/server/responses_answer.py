@@ -25,6 +25,7 @@ from shimmy.server.schemas.responses import (
     ResponseUsage,
     TextLogprob,
 )
+from shimmy.server.timings import timings_of
 
 _ENCODER = msgspec.json.Encoder()
 
@@ -178,6 +179,7 @@ class ResponseWriter:
         response.status = status
         response.completed_at = int(time.time())
         response.usage = ResponseUsage.of(usage_of([output.usage]), self._n_reasoning)
+        response.timings = timings_of([output.usage])
         if cut:
             response.incomplete_details = IncompleteDetails("max_output_tokens")
         kind = "response.incomplete" if cut else "response.completed"

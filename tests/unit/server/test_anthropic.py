@@ -45,6 +45,7 @@ def error_of(response: httpx.Response) -> tuple[int, str, str]:
 def test_a_whole_message(server: Any) -> None:
     answer = ask(server, "hello there").json()
     assert answer.pop("id").startswith("msg_")
+    assert answer.pop("timings")["predicted_n"] == 2
     assert answer == {
         "type": "message",
         "role": "assistant",

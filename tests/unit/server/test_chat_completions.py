@@ -27,6 +27,7 @@ def test_the_whole_answer_has_openai_s_shape(server: Any) -> None:
     assert answer.pop("id").startswith("chatcmpl-")
     assert abs(answer.pop("created") - time.time()) < 5
     assert answer.pop("system_fingerprint").startswith("shimmy-")
+    assert answer.pop("timings")["predicted_n"] == 3
     assert answer == {
         "object": "chat.completion",
         "model": "m",

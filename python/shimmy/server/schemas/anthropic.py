@@ -12,6 +12,7 @@ from shimmy.output import CacheDiagnosis, ContextUse
 from shimmy.server.schemas.chat import MAX_MESSAGES, MAX_TOOLS, UsageOut
 from shimmy.server.schemas.generation import MAX_STOP, GenerationFields
 from shimmy.server.schemas.sampling import Count
+from shimmy.server.schemas.timings import Timings
 
 
 class Source(msgspec.Struct):
@@ -145,6 +146,8 @@ class Message(msgspec.Struct, kw_only=True):
     stop_sequence: str | None
     usage: MessageUsage
     session_id: str | UnsetType = UNSET
+    timings: Timings | UnsetType = UNSET
+    """shimmy's extension; in a stream, of message_delta."""
 
 
 class TokenCount(msgspec.Struct):

@@ -10,6 +10,7 @@ from msgspec import UNSET, Meta, UnsetType
 from shimmy.output import CacheDiagnosis, ContextUse
 from shimmy.server.schemas.generation import GenerationFields
 from shimmy.server.schemas.sampling import Count
+from shimmy.server.schemas.timings import Timings
 
 MAX_MESSAGES = 2048
 MAX_TOOLS = 512
@@ -173,6 +174,8 @@ class ChatCompletion(msgspec.Struct, kw_only=True):
     system_fingerprint: str
     choices: list[Choice]
     usage: UsageOut
+    timings: Timings
+    """No field of OpenAI's, as everywhere."""
 
 
 class ToolCallDeltaOut(msgspec.Struct, kw_only=True):
@@ -207,3 +210,5 @@ class ChatCompletionChunk(msgspec.Struct, kw_only=True):
     choices: list[ChunkChoice]
     usage: UsageOut | UnsetType = UNSET
     """Of the last chunk, which has no choices, where stream_options.include_usage asks for it."""
+    timings: Timings | UnsetType = UNSET
+    """Of the last chunk, with or without usage."""

@@ -10,6 +10,7 @@ from msgspec import UNSET, Meta, UnsetType
 from shimmy.server.schemas.chat import StreamOptions, UsageOut
 from shimmy.server.schemas.generation import GenerationFields
 from shimmy.server.schemas.sampling import Count
+from shimmy.server.schemas.timings import Timings
 
 
 class CompletionRequest(GenerationFields, kw_only=True):
@@ -50,6 +51,7 @@ class Completion(msgspec.Struct, kw_only=True):
     system_fingerprint: str
     choices: list[CompletionChoice]
     usage: UsageOut
+    timings: Timings
 
 
 class CompletionChunk(msgspec.Struct, kw_only=True):
@@ -63,3 +65,5 @@ class CompletionChunk(msgspec.Struct, kw_only=True):
     choices: list[CompletionChoice]
     usage: UsageOut | UnsetType = UNSET
     """Of the last chunk, which has no choices, where stream_options.include_usage asks for it."""
+    timings: Timings | UnsetType = UNSET
+    """Of the last chunk, with or without usage."""

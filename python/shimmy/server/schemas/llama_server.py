@@ -11,6 +11,7 @@ from shimmy.server.schemas.chat import MAX_MESSAGES, MAX_TOOLS, MessageIn, ToolI
 from shimmy.server.schemas.generation import GenerationFields
 from shimmy.server.schemas.native import NativeUsage
 from shimmy.server.schemas.sampling import Count, Int32
+from shimmy.server.schemas.timings import Timings
 
 
 class TokenizeRequest(msgspec.Struct, kw_only=True):
@@ -69,18 +70,6 @@ class RawCompletionRequest(GenerationFields, kw_only=True):
 class TokenProbability(TopLogprob):
     id: int
     top_logprobs: list[TopLogprob]
-
-
-class Timings(msgspec.Struct, kw_only=True):
-    cache_n: int
-    """Prompt tokens from the cache."""
-    prompt_n: int
-    """Prompt tokens that were computed."""
-    prompt_ms: float
-    prompt_per_second: float
-    predicted_n: int
-    predicted_ms: float
-    predicted_per_second: float
 
 
 class RawCompletion(msgspec.Struct, kw_only=True):

@@ -11,6 +11,7 @@ from shimmy.output import CacheDiagnosis, ContextUse
 from shimmy.server.schemas.chat import MAX_MESSAGES, MAX_TOOLS, TopLogprob, UsageOut
 from shimmy.server.schemas.generation import GenerationFields
 from shimmy.server.schemas.sampling import Count
+from shimmy.server.schemas.timings import Timings
 
 
 class PartIn(msgspec.Struct):
@@ -204,6 +205,8 @@ class ResponseObject(msgspec.Struct, kw_only=True):
     text: dict[str, Any] = {}
     truncation: str = "disabled"
     usage: ResponseUsage | None = None
+    timings: Timings | UnsetType = UNSET
+    """shimmy's extension, once it has ended with usage."""
 
 
 class ResponseDeleted(msgspec.Struct, kw_only=True):
