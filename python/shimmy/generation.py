@@ -10,6 +10,7 @@ from shimmy import _core
 from shimmy.errors import DecodeError, EngineDeadError, OutOfMemoryError
 from shimmy.fitted_prompt import FittedPrompt
 from shimmy.output import CacheDiagnosis, RequestOutput, TokenLogprob, ToolCallDelta, Usage
+from shimmy.reasoning_count import ReasoningCount
 from shimmy.request import GenerateRequest
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ _FINISH_REASONS = {
     _core.FinishReason.DEADLINE.value: "deadline",
 }
 _FAILED = _core.FinishReason.FAILED.value
-_COUNTED = frozenset(Usage.__struct_fields__) - {"cache_miss", "cache_diagnosis", "context"}
+_COUNTED = frozenset(Usage.__struct_fields__) - {"cache_miss", "cache_diagnosis", "context", "reasoning_tokens"}
 
 
 class Generation:
@@ -52,6 +53,7 @@ class Generation:
         self._parser = parser
         self._diagnose = diagnose if request.cache_diagnostics else None
         self._diagnosis: CacheDiagnosis | None = None
+        self._reasoning = ReasoningCount()
         self._n_scored = 1  # the prompt's first token has no log-probability
         self._begun = False
 
@@ -81,6 +83,9 @@ class Generation:
             if finish_reason == "stop" and self._parser.has_tool_calls:
                 finish_reason = "tool_calls"
         tokens = output.tokens
+        if self._parser is not None:
+            n_calls = sum(len(call.arguments) for call in tool_calls) + len(tool_calls) if tool_calls else 0
+            self._reasoning.add(len(tokens), len(reasoning), len(text) + n_calls)
         begins = bool(tokens) and not self._begun
         self._begun = self._begun or begins
         return RequestOutput(
@@ -115,6 +120,7 @@ class Generation:
             self._diagnose = None  # it stays what it is
         return Usage(
             **{name: getattr(usage, name) for name in _COUNTED},
+            reasoning_tokens=self._reasoning.n_tokens,
             cache_miss=miss,
             cache_diagnosis=self._diagnosis,
             context=context,

@@ -62,6 +62,8 @@ class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
     cached_tokens: int = 0
     """Prompt tokens whose KV cells were reused."""
     completion_tokens: int = 0
+    reasoning_tokens: int = 0
+    """Of these, those that are reasoning, in answers to a `ChatPrompt`; counted by `ReasoningCount`."""
     drafted_tokens: int = 0
     """Proposed by speculation; of those, `accepted_tokens` came out."""
     accepted_tokens: int = 0

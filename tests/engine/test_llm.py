@@ -138,10 +138,13 @@ def test_reasoning_is_told_from_the_answer() -> None:
         )
         assert "".join(output.reasoning for output in outputs).strip() == plain.text.strip() != ""
         assert "".join(output.text for output in outputs) == ""
+        usage = outputs[-1].usage
+        assert usage is not None and usage.reasoning_tokens == usage.completion_tokens == 8
         assert llm.generate(prompt, temperature=0.0, max_tokens=8).reasoning.strip() == plain.text.strip()
         closed = ChatPrompt(messages=said(WHO), enable_thinking=False)
         answer = llm.generate(closed, temperature=0.0, max_tokens=8)
         assert answer.reasoning == ""
+        assert answer.usage is not None and answer.usage.reasoning_tokens == 0
         assert answer.text != ""
 
 

@@ -193,7 +193,11 @@ def obey(request: GenerateRequest) -> Iterator[Step]:
             yield 3600.0
         case "think":
             yield RequestOutput(request_id=request.request_id, reasoning="hmm ", token_ids=[1])
-            yield from say(request, ["so", " it is"])
+            for step in say(request, ["so", " it is"]):
+                if isinstance(step, RequestOutput) and step.finished and step.usage is not None:
+                    usage = msgspec.structs.replace(step.usage, reasoning_tokens=1, completion_tokens=3)
+                    step = msgspec.structs.replace(step, usage=usage)
+                yield step
         case "stopped" | "full":
             yield from end_early(request, command, arguments)
         case "guess":

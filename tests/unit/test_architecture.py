@@ -46,6 +46,7 @@ VALUES = {
     "model_info",
     "output",
     "placement",
+    "reasoning_count",
     "request",
     "request_defaults",
     "samples",

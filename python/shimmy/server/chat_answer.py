@@ -34,7 +34,7 @@ _ENCODER = msgspec.json.Encoder()
 
 def usage_of(usages: Sequence[Usage | None], choices_per_prompt: int = 1) -> UsageOut:
     """The sum over all choices of one answer, those to one prompt beside each other: it is counted once for them."""
-    prompt = cached = completion = drafted = accepted = 0
+    prompt = cached = completion = reasoning = drafted = accepted = 0
     missed: Usage | None = None
     groups: list[list[Usage]] = []
     for begin in range(0, len(usages), choices_per_prompt):
@@ -46,6 +46,7 @@ def usage_of(usages: Sequence[Usage | None], choices_per_prompt: int = 1) -> Usa
             missed = missed or (group[0] if group[0].cache_miss != "none" else None)
         groups.append(group)
         completion += sum(usage.completion_tokens for usage in group)
+        reasoning += sum(usage.reasoning_tokens for usage in group)
         drafted += sum(usage.drafted_tokens for usage in group)
         accepted += sum(usage.accepted_tokens for usage in group)
     return UsageOut(
@@ -54,7 +55,9 @@ def usage_of(usages: Sequence[Usage | None], choices_per_prompt: int = 1) -> Usa
         total_tokens=prompt + completion,
         prompt_tokens_details=_cache_details(cached, missed),
         completion_tokens_details=CompletionTokensDetails(
-            accepted_prediction_tokens=accepted, rejected_prediction_tokens=drafted - accepted
+            reasoning_tokens=reasoning,
+            accepted_prediction_tokens=accepted,
+            rejected_prediction_tokens=drafted - accepted,
         ),
         context=total_context(groups) or UNSET,
     )

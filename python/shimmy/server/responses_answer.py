@@ -71,7 +71,6 @@ class ResponseWriter:
         self._number = 0
         self._open: OutputItem | None = None
         self._call = -1  # the number of the call that is open
-        self._n_reasoning = 0
 
     def begin(self) -> bytes:
         self.response.status = "in_progress"
@@ -83,7 +82,6 @@ class ResponseWriter:
         """The events of one output; the last one ends the response."""
         events: list[bytes] = []
         if output.reasoning:
-            self._n_reasoning += len(output.token_ids)
             events += self._reason(output.reasoning)
         if output.text or (output.logprobs and isinstance(self._open, MessageItem)):
             events += self._say(output)
@@ -178,7 +176,7 @@ class ResponseWriter:
         response = self.response
         response.status = status
         response.completed_at = int(time.time())
-        response.usage = ResponseUsage.of(usage_of([output.usage]), self._n_reasoning)
+        response.usage = ResponseUsage.of(usage_of([output.usage]))
         response.timings = timings_of([output.usage])
         if cut:
             response.incomplete_details = IncompleteDetails("max_output_tokens")

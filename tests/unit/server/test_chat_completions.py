@@ -43,8 +43,13 @@ def test_the_whole_answer_has_openai_s_shape(server: Any) -> None:
             "prompt_tokens": 3,
             "completion_tokens": 3,
             "total_tokens": 6,
-            "prompt_tokens_details": {"cached_tokens": 1, "audio_tokens": 0},
-            "completion_tokens_details": {"accepted_prediction_tokens": 0, "rejected_prediction_tokens": 0},
+            "prompt_tokens_details": {"cached_tokens": 1, "audio_tokens": 0, "cache_write_tokens": 0},
+            "completion_tokens_details": {
+                "reasoning_tokens": 0,
+                "audio_tokens": 0,
+                "accepted_prediction_tokens": 0,
+                "rejected_prediction_tokens": 0,
+            },
         },
     }
 
@@ -119,7 +124,9 @@ def test_tool_calls_in_chunks_name_each_call_once(server: Any, events: Any) -> N
 
 
 def test_reasoning_has_its_own_field(server: Any, events: Any) -> None:
-    message = server.chat("think").json()["choices"][0]["message"]
+    answer = server.chat("think").json()
+    assert answer["usage"]["completion_tokens_details"]["reasoning_tokens"] == 1
+    message = answer["choices"][0]["message"]
     assert (message["reasoning_content"], message["content"]) == ("hmm ", "so it is")
     deltas = [chunk["choices"][0]["delta"] for chunk in events(server.chat("think", stream=True))[:-1]]
     assert deltas[1] == {"reasoning_content": "hmm "}
@@ -239,8 +246,13 @@ def test_several_choices_with_seeds_that_count_on(server: Any) -> None:
         "prompt_tokens": 10,
         "completion_tokens": 9,
         "total_tokens": 19,
-        "prompt_tokens_details": {"cached_tokens": 4, "audio_tokens": 0},
-        "completion_tokens_details": {"accepted_prediction_tokens": 6, "rejected_prediction_tokens": 9},
+        "prompt_tokens_details": {"cached_tokens": 4, "audio_tokens": 0, "cache_write_tokens": 0},
+        "completion_tokens_details": {
+            "reasoning_tokens": 0,
+            "audio_tokens": 0,
+            "accepted_prediction_tokens": 6,
+            "rejected_prediction_tokens": 9,
+        },
     }
     assert len({request.request_id for request in server.engine.requests}) == 3
 

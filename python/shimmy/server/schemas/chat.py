@@ -142,6 +142,8 @@ class PromptTokensDetails(msgspec.Struct):
 
     cached_tokens: int
     audio_tokens: int = 0
+    cache_write_tokens: int = 0
+    """Always 0: what is computed is kept anyway, and nothing counts as written apart from that."""
     cache_miss: str | UnsetType = UNSET
     """empty, diverged, adapters, evicted, uncuttable or disabled."""
     cache_diverged_at: int | UnsetType = UNSET
@@ -151,6 +153,8 @@ class PromptTokensDetails(msgspec.Struct):
 
 
 class CompletionTokensDetails(msgspec.Struct, kw_only=True):
+    reasoning_tokens: int
+    audio_tokens: int = 0
     accepted_prediction_tokens: int
     """Tokens of the completion that speculation had drafted."""
     rejected_prediction_tokens: int

@@ -153,7 +153,7 @@ class ResponseUsage(msgspec.Struct, kw_only=True):
     context: ContextUse | UnsetType = UNSET
 
     @classmethod
-    def of(cls, usage: UsageOut, n_reasoning: int) -> ResponseUsage:
+    def of(cls, usage: UsageOut) -> ResponseUsage:
         return cls(
             input_tokens=usage.prompt_tokens,
             input_tokens_details=CachedTokens(
@@ -163,7 +163,7 @@ class ResponseUsage(msgspec.Struct, kw_only=True):
                 usage.prompt_tokens_details.cache_diagnosis,
             ),
             output_tokens=usage.completion_tokens,
-            output_tokens_details=ReasoningTokens(n_reasoning),
+            output_tokens_details=ReasoningTokens(usage.completion_tokens_details.reasoning_tokens),
             total_tokens=usage.total_tokens,
             context=usage.context,
         )
