@@ -35,6 +35,7 @@ class AccessLog:
             "status": record.status,
             "duration_ms": _milliseconds(record.seconds),
             "request_id": record.request_id,
+            "client_request_id": record.client_request_id,
             "client": record.client,
             "key": record.key or None,
             "model": record.model,

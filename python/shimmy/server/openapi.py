@@ -17,6 +17,7 @@ from shimmy.server.errors import ErrorShape, anthropic_error, native_error, open
 from shimmy.server.field_docs import field_docs
 from shimmy.server.limits import is_counted
 from shimmy.server.operation import EVENTS, JSON, LINES, MODEL_HEADER, Family, Operation, operation_of
+from shimmy.server.request_id import ECHOED, OWN
 from shimmy.server.schemas.errors import AnthropicError, NativeError, OpenAiError
 
 _ERRORS: dict[ErrorShape, Any] = {openai_error: OpenAiError, anthropic_error: AnthropicError, native_error: NativeError}
@@ -84,7 +85,12 @@ def document(routes: Iterable[BaseRoute], version: str, *, keyed: bool) -> dict[
 
 
 _HEADERS: dict[str, Any] = {
-    "x-request-id": {"description": "What the server's log calls this request.", "schema": {"type": "string"}},
+    OWN: {"description": "What the server's log calls this request.", "schema": {"type": "string"}},
+    ECHOED: {
+        "description": "The request's own header of that name, where that is 1 to 128 letters, digits, `.`, `_` and "
+        "`-`; else as `request-id`.",
+        "schema": {"type": "string"},
+    },
     context_header.NAME: {
         "description": "What of the prompt was kept; only where context_policy is not error. Of a stream that began "
         "with a keep-alive the last usage alone tells it.",
@@ -138,7 +144,7 @@ class _Schemas:
             return {"description": HTTPStatus(status).phrase}
         kind = _ERRORS[shape_for(one.path)]
         name = f"{kind.__name__}{status}"
-        headers = ["x-request-id", *(["retry-after"] if status in (429, 503) else [])]
+        headers = [OWN, ECHOED, *(["retry-after"] if status in (429, 503) else [])]
         self.responses[name] = {
             "description": HTTPStatus(status).phrase,
             "headers": {header: {"$ref": f"#/components/headers/{header}"} for header in headers},
@@ -151,7 +157,7 @@ def _operation(one: Described, schemas: _Schemas, *, keyed: bool) -> dict[str, A
     operation, path = one.operation, one.path
     success = {
         "description": operation.summary,
-        "headers": {name: {"$ref": f"#/components/headers/{name}"} for name in ("x-request-id", *operation.sends)},
+        "headers": {name: {"$ref": f"#/components/headers/{name}"} for name in (OWN, ECHOED, *operation.sends)},
         "content": {media: _content(media, schemas.of(kind)) for media, kind in operation.answers.items()},
     }
     out: dict[str, Any] = {

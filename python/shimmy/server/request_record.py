@@ -12,6 +12,7 @@ from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shimmy.server.errors import Problem
+from shimmy.server.request_id import clients_id
 from shimmy.server.request_id import current as current_id
 from shimmy.server.request_tracker import TrackedRequest
 
@@ -35,6 +36,8 @@ class RequestRecord:
         self.status = CLIENT_LEFT
         self.began_ns = time.time_ns()
         self.request_id = current_id.get()
+        self.client_request_id = clients_id(scope)
+        """What the client calls it."""
         self.key = ""
         """The name of the API key."""
         self.error: str | None = None

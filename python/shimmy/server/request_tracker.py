@@ -17,6 +17,7 @@ from shimmy.errors import ShimmyError
 from shimmy.models.continuation import Answer
 from shimmy.output import RequestOutput, Usage
 from shimmy.request import GenerateRequest
+from shimmy.server import request_id as http_ids
 from shimmy.server.errors import HttpError
 from shimmy.server.metrics import ModelMetrics
 
@@ -38,6 +39,8 @@ class TrackedRequest:
         self._known = known
         self.model = model
         self.request = request
+        self.http_id = http_ids.current.get()
+        """Of the HTTP request that it is a part of; None on a WebSocket."""
         self.state: State = "queued"
         self.created = time.time()
         self.ended: float | None = None

@@ -44,9 +44,15 @@ class RequestRoutes:
 
     @Operation(Family.SHIMMY, "List requests", query=RequestFilter, answers={JSON: RequestPage})
     async def _list(self, request: Request) -> RequestPage:
-        state = decode_query(request.query_params, RequestFilter).state
-        own = [one for one in self._backend.tracker.all() if one.request.tenant == tenant.get()]
-        return RequestPage(data=[RequestLine(**self._fields(one)) for one in own if state in (None, one.state)])
+        wanted = decode_query(request.query_params, RequestFilter)
+        found = [
+            one
+            for one in self._backend.tracker.all()
+            if one.request.tenant == tenant.get()
+            and wanted.state in (None, one.state)
+            and wanted.request_id in (None, one.http_id)
+        ]
+        return RequestPage(data=[RequestLine(**self._fields(one)) for one in found])
 
     @Operation(Family.SHIMMY, "Tell of one request", answers={JSON: RequestDetail}, errors=(404,))
     async def _get(self, request: Request) -> RequestDetail:
@@ -107,6 +113,7 @@ class RequestRoutes:
     def _fields(self, tracked: TrackedRequest) -> dict[str, Any]:
         return {
             "id": tracked.id,
+            "request_id": tracked.http_id,
             "model": tracked.model,
             "state": tracked.state,
             "queue_position": self._backend.tracker.position(tracked),

@@ -113,6 +113,7 @@ def _attributes_of(record: RequestRecord) -> dict[str, Any]:
         "server.port": server[1],
         "client.address": record.client,
         "shimmy.request_id": record.request_id,
+        "shimmy.client_request_id": record.client_request_id,
         "shimmy.key": record.key or None,
         "error.type": _error_of(record),
     }

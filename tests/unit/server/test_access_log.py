@@ -86,6 +86,12 @@ def test_what_a_generation_came_to(own: Any, lines: Lines) -> None:
     }
 
 
+def test_the_client_s_own_id_stands_beside_ours(own: Any, lines: Lines) -> None:
+    answer = own.http.get("/v1/models", headers={"x-request-id": "theirs-1"})
+    line = after(own, lines)
+    assert (line["request_id"], line["client_request_id"]) == (answer.headers["request-id"], "theirs-1")
+
+
 def test_a_stream_is_told_when_it_has_ended(own: Any, lines: Lines) -> None:
     own.chat("count 5", stream=True, max_tokens=2)
     line = after(own, lines)

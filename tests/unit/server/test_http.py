@@ -178,13 +178,32 @@ def test_loopback_origins_get_cors(server: Any, origin: str) -> None:
     assert "DELETE" in preflight.headers["access-control-allow-methods"]
 
 
-def test_every_answer_has_an_id_of_ours(server: Any) -> None:
-    ids = [
-        server.http.get(path, headers={"x-request-id": "mine"}).headers["x-request-id"]
-        for path in ("/health", "/nowhere", "/v1/models/nope")
-    ]
-    assert len(set(ids)) == 3
+def test_every_answer_has_an_id_of_ours_beside_the_client_s(server: Any) -> None:
+    paths = ("/health", "/nowhere", "/v1/models/nope")
+    answers = [server.http.get(path, headers={"x-request-id": "mine"}) for path in paths]
+    ids = {answer.headers["request-id"] for answer in answers}
+    assert len(ids) == 3
     assert all(one.startswith("req_") for one in ids)
+    assert {answer.headers["x-request-id"] for answer in answers} == {"mine"}
+
+
+@pytest.mark.parametrize("given", [None, "", "a b", 'a"b', "a/b", "x" * 129, "\u00e4".encode("latin-1")])
+def test_an_id_that_is_none_is_not_echoed(server: Any, given: Any) -> None:
+    headers = server.http.get("/health", headers=None if given is None else {"x-request-id": given}).headers
+    assert headers["x-request-id"] == headers["request-id"]
+    twice = server.http.get("/health", headers=[("x-request-id", "a"), ("x-request-id", "b")]).headers
+    assert twice["x-request-id"] == twice["request-id"]
+
+
+def test_two_clients_with_one_id_are_two(server: Any) -> None:
+    headers = {"x-request-id": "same.ID_1-2"}
+    body = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
+    first, second = (server.http.post("/v1/chat/completions", json=body, headers=headers) for _ in range(2))
+    assert first.headers["x-request-id"] == second.headers["x-request-id"] == "same.ID_1-2"
+    (found,) = server.http.get(f"/v1/requests?request_id={first.headers['request-id']}").json()["data"]
+    assert (found["id"], found["request_id"]) == (first.json()["id"], first.headers["request-id"])
+    assert server.http.get("/v1/requests?request_id=same.ID_1-2").json()["data"] == []
+    assert server.http.get("/v1/requests/same.ID_1-2").status_code == 404
 
 
 @pytest.mark.parametrize("path", ["/v1/models", "/models"])

@@ -30,6 +30,8 @@ def test_a_finished_request(own: Any) -> None:
     detail = own.http.get(f"/v1/requests/{one['id']}").json()
     assert (detail["text"], detail["token_ids"]) == ("hello there", [0, 1])
     assert own.http.get("/v1/requests?state=running").json()["data"] == []
+    refused = own.http.get("/v1/requests?state=null")
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "state")
 
 
 def test_cancelling_keeps_what_came(own: Any) -> None:

@@ -48,11 +48,15 @@ def convert(value: Any, kind: type[Body]) -> Body:
 
 
 def decode_query(query: Mapping[str, str], kind: type[Body]) -> Body:
-    """The parameters after the question mark, as `decode`; numbers and true or false may be text."""
+    """The parameters after the question mark, as `decode`; numbers and true or false may be text, null may not."""
     try:
-        return msgspec.convert(dict(query), kind, strict=False)
+        found = msgspec.convert(dict(query), kind, strict=False)
     except msgspec.ValidationError as error:
         raise _invalid_field(str(error)) from error
+    for name, value in query.items():
+        if value.lower() == "null" and getattr(found, name, value) is None:
+            raise InvalidRequestError(f"{name} must not be {value!r}: leave it out instead", name)
+    return found
 
 
 def check_size(value: Any, param: str) -> None:

@@ -16,6 +16,8 @@ class RequestLine(msgspec.Struct, kw_only=True):
 
     id: str
     object: str = "request"
+    request_id: str | None
+    """The header `request-id` of the answer that it is a part of; null on a WebSocket."""
     model: str
     state: str
     """queued, running, finished, cancelled or failed."""
@@ -54,3 +56,4 @@ class RequestFilter(msgspec.Struct, kw_only=True):
     """The parameters of GET /v1/requests."""
 
     state: Literal["queued", "running", "finished", "cancelled", "failed"] | None = None
+    request_id: str | None = None
