@@ -47,7 +47,7 @@ class BlobRoutes:
         return Response(status_code=200 if path.is_file() else 404)
 
     @Operation(
-        Family.OLLAMA, "Send a file", body=bytes, takes=BYTES, may_be_empty=True, statuses=(200, 201), errors=(502,)
+        Family.OLLAMA, "Send a file", body=bytes, takes=BYTES, may_be_empty=True, statuses=(200, 201), errors=(424,)
     )
     async def _take(self, request: Request) -> Response:
         """201 once it is there whole, 200 when it was before. No piece may take longer than `read_body_seconds`."""

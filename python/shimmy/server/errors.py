@@ -57,13 +57,16 @@ TABLE = (
     Row(errors.ModelLoadError, 502, "server_error", "model_load_failed", permanent=True),
     Row(errors.EngineDeadError, 502, "server_error", "engine_dead"),
     Row(errors.OutOfMemoryError, 503, "unavailable_error", "out_of_memory"),
-    Row(SettingsError, 500, "server_error", "bad_settings", permanent=True),
+    Row(SettingsError, 400, "invalid_request_error", "bad_settings"),
     Row(UnreachableError, 503, "unavailable_error", "host_unreachable"),
-    Row(DownloadError, 502, "server_error", "download_failed", permanent=True),
+    Row(DownloadError, 424, "invalid_request_error", "download_failed"),
     Row(errors.ModelNotReadyError, 503, "unavailable_error", "model_not_ready"),
     Row(ShimmyError, 500, "server_error", None),
 )
-"""First match wins, so subclasses stand before their bases."""
+"""First match wins, so subclasses stand before their bases. What cannot be mended by asking again is 4xx, because the
+SDKs of OpenAI and Anthropic ask again after any 5xx. A model that does not load is the exception: shimmy's users know
+its 502 from the tool of that name, so `x-should-retry: false`, which those SDKs obey, says the rest.
+"""
 
 _HTTP_TYPES = {
     401: "authentication_error",

@@ -59,7 +59,7 @@ class ModelRoutes:
     async def _list(self, request: Request) -> msgspec.Struct:
         return ModelLines(self._lines())
 
-    @Operation(Family.SHIMMY, "Search for models again", answers={JSON: Discovered})
+    @Operation(Family.SHIMMY, "Search for models again", answers={JSON: Discovered}, errors=(400,))
     async def _discover(self, request: Request) -> msgspec.Struct:
         await self._manager.rescan()
         lines = self._lines()

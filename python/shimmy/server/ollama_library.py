@@ -72,7 +72,7 @@ class OllamaLibraryRoutes:
         body=PullRequest,
         example={"model": "hf.co/bartowski/Llama-3.2-1B-Instruct-GGUF"},
         answers={JSON: Progress, LINES: Progress},
-        errors=(404, 502, 503),
+        errors=(404, 424, 503),
     )
     async def _pull(self, call: Call) -> Reply | StreamReply:
         body = decode(call.body, PullRequest)
@@ -89,7 +89,7 @@ class OllamaLibraryRoutes:
         body=CreateRequest,
         example={"model": "poet", "from": "shimmy-mini", "system": "You are a poet."},
         answers={JSON: Progress, LINES: Progress},
-        errors=(404, 502),
+        errors=(404, 424),
     )
     async def _create(self, call: Call) -> Reply | StreamReply:
         body = decode(call.body, CreateRequest)
@@ -137,7 +137,7 @@ class OllamaLibraryRoutes:
         body=CopyRequest,
         example={"source": "shimmy-mini", "destination": "mine"},
         answers={},
-        errors=(404, 502),
+        errors=(404, 424),
     )
     async def _copy(self, call: Call) -> Reply:
         body = decode(call.body, CopyRequest)
@@ -155,7 +155,7 @@ class OllamaLibraryRoutes:
         body=OllamaModelName,
         example={"model": "mine"},
         answers={},
-        errors=(404, 502),
+        errors=(404, 424),
     )
     async def _delete(self, call: Call) -> Reply:
         body = decode(call.body, OllamaModelName)

@@ -86,7 +86,7 @@ class Reload:
     def routes(self) -> list[BaseRoute]:
         return [Route("/api/reload", reading(self._reload, native_error), methods=["POST"])]
 
-    @Operation(Family.SHIMMY, "Read the settings again", answers={JSON: Reloaded})
+    @Operation(Family.SHIMMY, "Read the settings again", answers={JSON: Reloaded}, errors=(400,))
     async def _reload(self, request: Request) -> Reloaded:
         """As SIGHUP does. No request is lost; a file that is wrong leaves everything as it was, and is an error that
         names the line.

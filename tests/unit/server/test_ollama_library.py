@@ -166,7 +166,8 @@ class TestPull:
     def test_a_host_that_fails(self, server: Any, host: FakeHost) -> None:
         host.statuses["/v2/library/llama3/manifests/8b"] = 403
         answer = pull(server, "llama3:8b", stream=False)
-        assert (answer.status_code, answer.headers["x-should-retry"]) == (502, "false")
+        assert answer.status_code == 424
+        assert "refuses access (403)" in answer.json()["error"]
         host.statuses["/v2/library/llama3/manifests/8b"] = 500
         answer = pull(server, "llama3:8b", stream=False)
         assert answer.status_code == 503

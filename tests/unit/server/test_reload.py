@@ -128,7 +128,7 @@ def test_a_mistake_changes_nothing(server: Any, files: Files, name: str, text: s
     files.keys(ann="ann-secret")
     files.config('api_keys = "keys.toml"\nrequests_per_minute = 1\nlog_level = "warning"')
     (files.folder / name).write_text(text)
-    told = reload(server, 500)
+    told = reload(server, 400)
     assert words in told["error"]
     assert [chat(server).status_code for _ in range(3)] == [200, 200, 200]
     assert server.http.get("/v1/models/other").status_code == 404
