@@ -84,6 +84,9 @@ class AsyncEngine:
     async def detokenize(self, tokens: list[int]) -> str:
         return self._model.tokenizer.decode(tokens)
 
+    async def pieces(self, tokens: list[int]) -> list[bytes]:
+        return await asyncio.to_thread(lambda: [self._model.tokenizer.piece(token, special=True) for token in tokens])
+
     async def render_chat(self, prompt: ChatPrompt) -> str:
         return (await asyncio.to_thread(self._model.render, prompt)).prompt
 

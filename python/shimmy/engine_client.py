@@ -70,6 +70,10 @@ class EngineClient(Protocol):
 
     async def detokenize(self, tokens: list[int]) -> str: ...
 
+    async def pieces(self, tokens: list[int]) -> list[bytes]:
+        """The bytes of each token, control tokens by their names. InvalidRequestError for one out of the vocabulary."""
+        ...
+
     async def render_chat(self, prompt: ChatPrompt) -> str:
         """The text that the chat template makes of a conversation."""
         ...

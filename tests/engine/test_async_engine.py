@@ -306,6 +306,10 @@ def test_tokens_text_and_templates() -> None:
         async with loaded() as engine:
             tokens = await engine.tokenize("Zürich 🌧")
             assert await engine.detokenize(tokens) == "Zürich 🌧"
+            assert b"".join(await engine.pieces(tokens)).decode() == "Zürich 🌧"
+            assert await engine.pieces([4090]) == [b"<|im_end|>"]
+            with pytest.raises(InvalidRequestError):
+                await engine.pieces([10**6])
             assert await engine.tokenize("<|im_end|>") == [4090]
             assert len(await engine.tokenize("<|im_end|>", parse_special=False)) > 1
             rendered = await engine.render_chat(ChatPrompt(messages=[{"role": "user", "content": WHO}]))

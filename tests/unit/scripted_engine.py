@@ -344,6 +344,9 @@ class ScriptedEngine:
             raise errors.InvalidRequestError(f"token {wrong[0]} is not in the vocabulary", "tokens")
         return bytes(tokens).decode("utf-8", "replace")
 
+    async def pieces(self, tokens: list[int]) -> list[bytes]:
+        return [b"<s>" if token == 1 else bytes([token]) for token in tokens]
+
     async def render_chat(self, prompt: ChatPrompt) -> str:
         if prompt.messages[0]["role"] == "tool":
             raise errors.TemplateError("a conversation cannot begin with a tool message")

@@ -133,6 +133,9 @@ class Supervisor:
     async def detokenize(self, tokens: list[int]) -> str:
         return await self._repeat(lambda client: client.detokenize(tokens))
 
+    async def pieces(self, tokens: list[int]) -> list[bytes]:
+        return await self._repeat(lambda client: client.pieces(tokens))
+
     async def render_chat(self, prompt: ChatPrompt) -> str:
         return await self._repeat(lambda client: client.render_chat(prompt))
 

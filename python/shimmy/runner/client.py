@@ -111,6 +111,12 @@ class RunnerClient:
         assert isinstance(reply, frames.Text)
         return reply.text
 
+    async def pieces(self, tokens: list[int]) -> list[bytes]:
+        call = next(self._numbers)
+        reply = await self._call(call, frames.Split(call, tokens))
+        assert isinstance(reply, frames.Pieces)
+        return reply.pieces
+
     async def render_chat(self, prompt: ChatPrompt) -> str:
         call = next(self._numbers)
         reply = await self._call(call, frames.RenderChat(call, prompt))
@@ -238,6 +244,7 @@ class RunnerClient:
                 self._fail_stream(request_id, failure.exception())
             case (
                 frames.Tokens(call)
+                | frames.Pieces(call)
                 | frames.Text(call)
                 | frames.Embedded(call)
                 | frames.Ranked(call)

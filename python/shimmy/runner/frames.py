@@ -1,8 +1,8 @@
 """What the server and a runner process say to each other: msgpack messages behind a 4-byte little-endian length.
 
 The first frame of either side is `Hello`. The server then sends `Load` and, once it got `Ready`, commands; the runner
-answers each `Start` with `Accepted` or `Rejected`, and each call with `Tokens`, `Text`, `Counters`,
-`Embedded`, `Ranked`, `Adapters` or `CallFailed`. From its `Hello` on it sends a `Pulse` twice a second.
+answers each `Start` with `Accepted` or `Rejected`, and each call with `Tokens`, `Pieces`, `Text`,
+`Counters`, `Embedded`, `Ranked`, `Adapters` or `CallFailed`. From its `Hello` on it sends a `Pulse` twice a second.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from shimmy.model_info import EngineStats, LoadSpec, ModelInfo
 from shimmy.output import RequestOutput
 from shimmy.request import ChatPrompt, GenerateRequest
 
-PROTOCOL = 7
+PROTOCOL = 8
 """Raised with every change of a message; both sides come from one installation, so a difference is a broken one."""
 
 MISMATCH = "shimmy was changed while it ran, or is installed twice: start the server again, or reinstall shimmy"
@@ -88,6 +88,13 @@ class Detokenize(msgspec.Struct, tag=True, frozen=True):
     tokens: list[int]
 
 
+class Split(msgspec.Struct, tag=True, frozen=True):
+    """Tokens into their pieces."""
+
+    call: int
+    tokens: list[int]
+
+
 class RenderChat(msgspec.Struct, tag=True, frozen=True):
     call: int
     prompt: ChatPrompt
@@ -136,6 +143,7 @@ Command: TypeAlias = (
     | Stop
     | Tokenize
     | Detokenize
+    | Split
     | RenderChat
     | Embed
     | Rerank
@@ -199,6 +207,11 @@ class Tokens(msgspec.Struct, tag=True, frozen=True):
     tokens: list[int]
 
 
+class Pieces(msgspec.Struct, tag=True, frozen=True):
+    call: int
+    pieces: list[bytes]
+
+
 class Text(msgspec.Struct, tag=True, frozen=True):
     call: int
     text: str
@@ -243,6 +256,7 @@ Reply: TypeAlias = (
     | Outputs
     | StreamFailed
     | Tokens
+    | Pieces
     | Text
     | Embedded
     | Ranked

@@ -97,6 +97,8 @@ class Service:
                 self._answer(call, self._tokenize(call, prompt, add_special, parse_special))
             case frames.Detokenize(call, tokens):
                 self._answer(call, self._detokenize(call, tokens))
+            case frames.Split(call, tokens):
+                self._answer(call, self._pieces(call, tokens))
             case frames.RenderChat(call, prompt):
                 self._answer(call, self._render(call, prompt))
             case frames.Embed(call, request):
@@ -230,6 +232,9 @@ class Service:
 
     async def _detokenize(self, call: int, tokens: list[int]) -> frames.Reply:
         return frames.Text(call, await self._loaded().detokenize(tokens))
+
+    async def _pieces(self, call: int, tokens: list[int]) -> frames.Reply:
+        return frames.Pieces(call, await self._loaded().pieces(tokens))
 
     async def _render(self, call: int, prompt: ChatPrompt) -> frames.Reply:
         return frames.Text(call, await self._loaded().render_chat(prompt))

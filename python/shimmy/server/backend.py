@@ -107,6 +107,7 @@ class Backend:
         name = self.manager.registry.get(model).name  # not its engine's, which others may share
         request = msgspec.structs.replace(request, tenant=tenant.get())
         tracked = TrackedRequest(name, request, self.metrics.of(name), known)
+        tracked.engine = client.info.name
         self.tracker.add(tracked)
         try:
             stream: OutputStream = await stack.enter_async_context(client.stream(request))

@@ -17,6 +17,7 @@ from shimmy.models.need import Need
 from shimmy.models.virtual_names import answering
 from shimmy.request import ChatPrompt, GenerateRequest
 from shimmy.server import sse
+from shimmy.server.auth import tenant
 from shimmy.server.backend import Backend
 from shimmy.server.conversation import functions_of, messages_of
 from shimmy.server.endpoint import Call, Endpoint, Reply, StreamReply, reading
@@ -43,6 +44,7 @@ from shimmy.server.schemas.llama_server import (
     TemplateRequest,
     TokenizeRequest,
     TokenList,
+    TokenPiece,
 )
 
 
@@ -83,8 +85,6 @@ class LlamaServerRoutes:
     )
     async def _tokenize(self, call: Call) -> Reply:
         body = decode(call.body, TokenizeRequest)
-        if body.with_pieces:
-            raise InvalidRequestError("with_pieces is not supported: /detokenize has the text of tokens", "with_pieces")
         name = self._name(body.model)
         client = await self._use(name, call)
         if body.messages is not None:
@@ -98,7 +98,11 @@ class LlamaServerRoutes:
             )
         else:
             raise InvalidRequestError("content is required (or prompt, or messages)", "content")
-        return _json(TokenList(tokens=tokens, count=len(tokens), max_model_len=client.info.n_ctx))
+        told: list[int | TokenPiece] = list(tokens)
+        if body.with_pieces:
+            pieces = await client.pieces(tokens)
+            told = [TokenPiece(token, _text_or_bytes(piece)) for token, piece in zip(tokens, pieces, strict=True)]
+        return _json(TokenList(tokens=told, count=len(tokens), max_model_len=client.info.n_ctx))
 
     @Operation(
         Family.LLAMA_SERVER,
@@ -215,13 +219,20 @@ class LlamaServerRoutes:
         errors=(400, 404, 502, 503),
     )
     async def _slots(self, request: Request) -> list[SlotState]:
-        """One entry for each sequence of the engine; the first ones are those that run."""
+        """One entry for each request that the engine can run beside others. How many are processing is what the engine
+        says now; which comes first means nothing, as the engine gives a request whatever place is best for its prefix.
+        Those of the caller that have begun to answer stand first, with their ids.
+        """
         client = self._loaded(self._name(decode_query(request.query_params, ModelChoice).model))
         running = (await client.stats()).running
-        return [
+        slots = [
             SlotState(id=index, n_ctx=client.info.n_ctx, is_processing=index < running)
             for index in range(client.info.n_seq_max)
         ]
+        own = [one for one in self._backend.tracker.answering(client.info.name) if one.request.tenant == tenant.get()]
+        for slot, one in zip(slots[:running], own, strict=False):
+            slot.request, slot.n_decoded = one.id, len(one.token_ids)
+        return slots
 
     def _loaded(self, name: str) -> EngineClient:
         """Reading must not load: any web page can make a browser read."""
@@ -242,6 +253,14 @@ def _request(
 ) -> GenerateRequest:
     max_tokens = None if limit is None or limit < 0 else limit
     return generate_request(f"cmpl-{secrets.token_hex(12)}", body, prompt, max_tokens=max_tokens, logprobs=logprobs)
+
+
+def _text_or_bytes(piece: bytes) -> str | list[int]:
+    """As llama-server tells a piece: bytes where they are no text by themselves, as parts of a character are not."""
+    try:
+        return piece.decode()
+    except UnicodeDecodeError:
+        return list(piece)
 
 
 def _json(value: msgspec.Struct) -> Reply:

@@ -45,7 +45,6 @@ def _ended(part: RawCompletion, model: str, output: RequestOutput) -> RawComplet
     usage = output.usage or Usage()
     word = output.stop_reason if isinstance(output.stop_reason, str) else ""
     part.model = model
-    part.id_slot = 0
     part.tokens_predicted = usage.completion_tokens
     part.tokens_evaluated = usage.prompt_tokens
     part.tokens_cached = usage.cached_tokens

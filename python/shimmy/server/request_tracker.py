@@ -39,6 +39,8 @@ class TrackedRequest:
         self._known = known
         self.model = model
         self.request = request
+        self.engine: str | None = None
+        """The name of the one that answers, which other models may share."""
         self.http_id = http_ids.current.get()
         """Of the HTTP request that it is a part of; None on a WebSocket."""
         self.state: State = "queued"
@@ -229,6 +231,10 @@ class RequestTracker:
         if request_id not in self._requests:
             raise self.unknown(request_id)
         return self._requests[request_id]
+
+    def answering(self, engine: str) -> list[TrackedRequest]:
+        """Those whose answers have begun there and have not ended, the oldest first."""
+        return [one for one in self._requests.values() if one.state == "running" and one.engine == engine]
 
     @staticmethod
     def unknown(request_id: str) -> HttpError:

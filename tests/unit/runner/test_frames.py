@@ -31,6 +31,7 @@ def test_commands_come_back_equal() -> None:
         frames.Cancel("r"),
         frames.Tokenize(1, "t", True, False),
         frames.Detokenize(2, [1]),
+        frames.Split(2, [1]),
         frames.RenderChat(3, chat),
         frames.Embed(5, EmbedRequest(input=["a", [1, 2]], dimensions=8, normalize=False)),
         frames.Rerank(6, RerankRequest(query="q", documents=["d"], top_n=1, raw_scores=True)),
@@ -62,6 +63,7 @@ def test_replies_come_back_equal() -> None:
 
     replies: list[frames.Reply] = [
         frames.Outputs([output, RequestOutput(request_id="s")]),
+        frames.Pieces(2, [b"\xc3"]),
         frames.Embedded(1, Embeddings(data=[bytes(range(8))], dimensions=2, pooling="cls", prompt_tokens=3)),
         frames.Ranked(2, Ranking(results=[RankedDocument(1, 0.5), RankedDocument(0, -1e30)], prompt_tokens=4)),
     ]

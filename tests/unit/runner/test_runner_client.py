@@ -74,6 +74,7 @@ def test_calls_answer() -> None:
         assert await client.tokenize("ab") == [1, 97, 98]
         assert await client.tokenize("ab", add_special=False) == [97, 98]
         assert await client.detokenize([104, 105]) == "hi"
+        assert await client.pieces([1, 104, 195]) == [b"<s>", b"h", b"\xc3"]
         assert await client.render_chat(ChatPrompt(messages=[{"role": "user", "content": "x"}])) == "<user>x"
         assert (await client.stats()).running == 0
         with pytest.raises(errors.TemplateError, match="begin with a tool"):

@@ -32,6 +32,17 @@ def test_tokens_of_content_prompt_and_messages(server: Any) -> None:
     assert post(server, "/tokenize", model="m").status_code == 400
 
 
+def test_pieces_are_text_or_bytes(server: Any) -> None:
+    answer = post(server, "/tokenize", model="m", content="aä", add_special=True, with_pieces=True).json()
+    assert answer["tokens"] == [
+        {"id": 1, "piece": "<s>"},
+        {"id": 97, "piece": "a"},
+        {"id": 0xC3, "piece": [0xC3]},
+        {"id": 0xA4, "piece": [0xA4]},
+    ]
+    assert answer["count"] == 4
+
+
 def test_text_of_tokens_and_templates(server: Any) -> None:
     assert post(server, "/detokenize", model="m", tokens=[97, 98]).json() == {"content": "ab", "prompt": "ab"}
     messages = [{"role": "user", "content": "a"}]
@@ -43,6 +54,7 @@ def test_a_completion(server: Any) -> None:
     assert (answer["content"], answer["tokens"], answer["stop"]) == ("hello there", [0, 1], True)
     assert (answer["stop_type"], answer["tokens_predicted"], answer["tokens_evaluated"]) == ("eos", 2, 2)
     assert answer["timings"]["predicted_n"] == 2
+    assert "id_slot" not in answer
     scored = post(server, "/completion", model="m", prompt="hello", n_probs=2).json()
     (one,) = scored["completion_probabilities"]
     assert (one["token"], one["id"], len(one["top_logprobs"])) == ("hello", 0, 2)
@@ -83,6 +95,21 @@ def test_the_model_may_be_left_out_where_one_is_meant(start_server: Any) -> None
         assert server.http.get("/slots?model=none").status_code == 404
         assert server.http.get("/slots?model=org/chat:8b").status_code == 503  # reading loads nothing
         assert len(server.engines) == 1
+
+
+def test_slots_tell_what_runs(start_server: Any) -> None:
+    with start_server() as server:
+        post(server, "/tokenize", model="m", content="a")
+        assert [slot["is_processing"] for slot in server.http.get("/slots?model=m").json()] == [False] * 4
+        body = {"model": "m", "prompt": "slow 500", "stream": True}
+        with server.http.stream("POST", "/completion", json=body) as answer:
+            lines = answer.iter_lines()
+            next(lines)
+            first, *others = server.http.get("/slots?model=m").json()
+            (running,) = server.http.get("/v1/requests?state=running").json()["data"]
+        assert (first["is_processing"], first["request"]) == (True, running["id"])
+        assert first["n_decoded"] >= 1
+        assert others == [{"id": index, "n_ctx": 256, "is_processing": False} for index in (1, 2, 3)]
 
 
 @pytest.mark.parametrize(

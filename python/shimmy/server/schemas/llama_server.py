@@ -31,8 +31,15 @@ class TokenizeRequest(msgspec.Struct, kw_only=True):
     tools: Annotated[list[ToolIn], Meta(max_length=MAX_TOOLS)] | None = None
 
 
+class TokenPiece(msgspec.Struct):
+    id: int
+    piece: str | list[int]
+    """Its text, or its bytes where these are none by themselves."""
+
+
 class TokenList(msgspec.Struct, kw_only=True):
-    tokens: list[int]
+    tokens: list[int | TokenPiece]
+    """Pieces where with_pieces asked for them."""
     count: int
     max_model_len: int
 
@@ -81,7 +88,6 @@ class RawCompletion(msgspec.Struct, kw_only=True):
     stop: bool
     completion_probabilities: list[TokenProbability] | UnsetType = UNSET
     model: str | UnsetType = UNSET
-    id_slot: int | UnsetType = UNSET
     tokens_predicted: int | UnsetType = UNSET
     tokens_evaluated: int | UnsetType = UNSET
     tokens_cached: int | UnsetType = UNSET
@@ -96,9 +102,14 @@ class RawCompletion(msgspec.Struct, kw_only=True):
 
 
 class SlotState(msgspec.Struct, kw_only=True):
+    """No answer tells an `id_slot`: which place a request gets is the engine's choice, and may change."""
+
     id: int
     n_ctx: int
     is_processing: bool
+    request: str | UnsetType = UNSET
+    """Of the caller's own requests, whose answer has begun: its id in /v1/requests, and its tokens so far."""
+    n_decoded: int | UnsetType = UNSET
 
 
 class ExtraFile(msgspec.Struct, kw_only=True):
