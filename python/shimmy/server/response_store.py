@@ -10,11 +10,12 @@ import msgspec
 
 from shimmy.server.auth import tenant
 from shimmy.server.errors import HttpError
+from shimmy.server.response_events import ResponseEvents
 from shimmy.server.schemas.responses import ResponseObject
 
 MAX_RESPONSES = 1000
 MAX_BYTES = 256 * 1024 * 1024
-"""Of all inputs and answers as JSON."""
+"""Of all inputs and answers as JSON, and of the events that are kept."""
 
 
 class StoredResponse:
@@ -28,6 +29,8 @@ class StoredResponse:
         """Messages of its own input."""
         self.tenant = tenant.get()
         self.answer: list[dict[str, Any]] = []
+        self.events: ResponseEvents | None = None
+        """Of one that was created with `background` and `stream`."""
         self.task: asyncio.Task[None] | None = None
         self.deleted = False
 
@@ -51,7 +54,8 @@ class ResponseStore:
         if stored.deleted:
             return
         self._stored[name] = stored
-        self._sizes[name] = len(msgspec.json.encode([stored.conversation, stored.response]))
+        n_events = 0 if stored.events is None else stored.events.n_bytes
+        self._sizes[name] = len(msgspec.json.encode([stored.conversation, stored.response])) + n_events
         self._n_bytes += self._sizes[name]
         for oldest in list(self._stored):
             if len(self._stored) <= MAX_RESPONSES and self._n_bytes <= MAX_BYTES:

@@ -24,17 +24,19 @@ from shimmy.server.generation import interleave, parts_of
 from shimmy.server.limits import Hold
 from shimmy.server.operation import ANSWER_HEADERS, EVENTS, JSON, MODEL_ERRORS, MODEL_HEADER, Family, Operation
 from shimmy.server.request_record import current_record
+from shimmy.server.response_events import ResponseEvents
 from shimmy.server.response_store import ResponseStore, StoredResponse
 from shimmy.server.responses_answer import ResponseWriter, messages_of_answer, new_id, new_response
 from shimmy.server.responses_conversation import messages_of, prompt_of, response_request
 from shimmy.server.responses_items import input_items
-from shimmy.server.schemas.decoding import decode
+from shimmy.server.schemas.decoding import decode, decode_query
 from shimmy.server.schemas.responses import (
     InputItems,
     InputTokens,
     ResponseDeleted,
     ResponseEvent,
     ResponseObject,
+    ResponseQuery,
     ResponsesRequest,
 )
 
@@ -57,7 +59,7 @@ class ResponsesRoutes:
             Route("/v1/responses", create, methods=["POST"]),
             Route("/responses", create, methods=["POST"]),
             Route("/v1/responses/input_tokens", count, methods=["POST"]),
-            Route("/v1/responses/{id}", reading(self._get, openai_error), methods=["GET"]),
+            Route("/v1/responses/{id}", Endpoint(self._get, openai_error, self._max_body_bytes), methods=["GET"]),
             Route("/v1/responses/{id}", reading(self._delete, openai_error), methods=["DELETE"]),
             Route("/v1/responses/{id}/cancel", reading(self._cancel, openai_error), methods=["POST"]),
             Route("/v1/responses/{id}/input_items", reading(self._input_items, openai_error), methods=["GET"]),
@@ -78,22 +80,27 @@ class ResponsesRoutes:
     )
     async def _create(self, call: Call) -> Reply | StreamReply:
         body = decode(call.body, ResponsesRequest)
-        if body.background and (body.stream or body.store is False):
-            raise InvalidRequestError("background needs store, and cannot be streamed: ask for it by id", "background")
+        if body.background and body.store is False:
+            raise InvalidRequestError("background needs store: the answer is asked for by its id", "background")
         earlier = self._earlier(body)
         given = messages_of(body.input)
         response = new_response(new_id("resp"), body)
         request = response_request(response.id, body, earlier, given)
-        writer = ResponseWriter(response)
         stored = StoredResponse(response, earlier, given)
         if body.background:
             self._backend.settle(body.model, request)
             await self._manager.get(body.model)  # an unknown model is an error now
             response.model = answering(body.model)
+            stored.events = ResponseEvents() if body.stream else None
+            writer = ResponseWriter(response, stored.events)
+            writer.queue()
             stored.task = asyncio.ensure_future(self._run(request, body.model, stored, writer))
             _keep_open(stored.task, self._backend.limiter.share())
             self._store.add(stored)
+            if stored.events is not None:
+                return _following(stored.events.follow())
             return Reply(msgspec.json.encode(response))
+        writer = ResponseWriter(response)
         (stream,) = (await self._backend.open(body.model, [request], call.stack)).streams
         response.model = answering(body.model)
         if body.stream:
@@ -158,11 +165,12 @@ class ResponsesRoutes:
         try:
             async with AsyncExitStack() as stack:
                 (stream,) = (await self._backend.open(model, [request], stack)).streams
-                stored.response.status = "in_progress"
+                writer.begin()
                 async for _, output in interleave([stream]):
                     writer.write(output)
         except asyncio.CancelledError:
-            stored.response.status = "cancelled"
+            if stored.response.status in ("queued", "in_progress"):
+                writer.cancel()
         except ShimmyError as error:
             problem = problem_of(error)
             writer.fail(problem.code or problem.type, problem.message)
@@ -172,10 +180,29 @@ class ResponsesRoutes:
         finally:
             stored.task = None
             self._keep(stored)
+            if stored.events is not None:
+                stored.events.end()
 
-    @Operation(Family.OPENAI, "Read a response", answers={JSON: ResponseObject}, errors=(404,))
-    async def _get(self, request: Request) -> msgspec.Struct:
-        return self._store.get(request.path_params["id"]).response
+    @Operation(
+        Family.OPENAI,
+        "Read a response",
+        query=ResponseQuery,
+        answers={JSON: ResponseObject, EVENTS: ResponseEvent},
+        errors=(404,),
+    )
+    async def _get(self, call: Call) -> Reply | StreamReply:
+        """The events of a response are there once more, and go on, where `background` and `stream` created it."""
+        stored, query = self._store.get(call.params["id"]), decode_query(call.query, ResponseQuery)
+        if not query.stream:
+            if query.starting_after is not None:
+                raise InvalidRequestError("starting_after counts events: it needs stream=true", "starting_after")
+            return Reply(msgspec.json.encode(stored.response))
+        if stored.events is None:
+            raise InvalidRequestError(
+                "the events of this response were not kept: they are where it is created with background and stream",
+                "stream",
+            )
+        return _following(stored.events.follow(-1 if query.starting_after is None else query.starting_after))
 
     @Operation(Family.OPENAI, "Forget a response", answers={JSON: ResponseDeleted}, errors=(404,))
     async def _delete(self, request: Request) -> msgspec.Struct:
@@ -210,6 +237,10 @@ def _keep_open(task: asyncio.Task[None], hold: Hold) -> None:
             record.let_go()
 
     task.add_done_callback(end)
+
+
+def _following(events: AsyncGenerator[bytes, None]) -> StreamReply:
+    return StreamReply(sse.MEDIA_TYPE, events, sse.json_event)
 
 
 def _failed(writer: ResponseWriter, error: bytes) -> bytes:

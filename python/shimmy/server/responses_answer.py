@@ -11,6 +11,7 @@ import msgspec
 from shimmy.output import RequestOutput, ToolCallDelta
 from shimmy.server import sse
 from shimmy.server.chat_answer import logprobs_of, usage_of
+from shimmy.server.response_events import ResponseEvents
 from shimmy.server.schemas.responses import (
     CallItem,
     IncompleteDetails,
@@ -66,17 +67,24 @@ class ResponseWriter:
     Items follow each other: one is done before the next is added.
     """
 
-    def __init__(self, response: ResponseObject) -> None:
+    def __init__(self, response: ResponseObject, kept: ResponseEvents | None = None) -> None:
+        """`kept` gets every event, too."""
         self.response = response
+        self._kept = kept
         self._number = 0
         self._open: OutputItem | None = None
         self._call = -1  # the number of the call that is open
 
+    def queue(self) -> bytes:
+        """It waits, in the background."""
+        return self._event("response.created", response=self.response) + self._event(
+            "response.queued", response=self.response
+        )
+
     def begin(self) -> bytes:
         self.response.status = "in_progress"
-        return self._event("response.created", response=self.response) + self._event(
-            "response.in_progress", response=self.response
-        )
+        created = self._event("response.created", response=self.response) if self._number == 0 else b""
+        return created + self._event("response.in_progress", response=self.response)
 
     def write(self, output: RequestOutput) -> bytes:
         """The events of one output; the last one ends the response."""
@@ -97,6 +105,10 @@ class ResponseWriter:
         self.response.status = "failed"
         self.response.error = ResponseError(code, message)
         return begin + self._event("response.failed", response=self.response)
+
+    def cancel(self) -> bytes:
+        """End it before its last output."""
+        return b"".join(self._leave("incomplete")) + self._cancelled()
 
     def _reason(self, text: str) -> list[bytes]:
         events: list[bytes] = []
@@ -172,16 +184,22 @@ class ResponseWriter:
     def _end(self, output: RequestOutput) -> list[bytes]:
         cut = output.finish_reason in ("length", "deadline", "cancelled")
         status = "incomplete" if cut else "completed"
-        events = self._leave("incomplete" if cut else "completed")
+        events = self._leave(status)
         response = self.response
-        response.status = status
-        response.completed_at = int(time.time())
         response.usage = ResponseUsage.of(usage_of([output.usage]))
         response.timings = timings_of([output.usage])
+        if output.finish_reason == "cancelled":
+            return [*events, self._cancelled()]
+        response.status = status
+        response.completed_at = int(time.time())
         if cut:
             response.incomplete_details = IncompleteDetails("max_output_tokens")
-        kind = "response.incomplete" if cut else "response.completed"
-        return [*events, self._event(kind, response=response)]
+        return [*events, self._event(f"response.{status}", response=response)]
+
+    def _cancelled(self) -> bytes:
+        """There is no event for it, so its status says what `response.incomplete` means here."""
+        self.response.status = "cancelled"
+        return self._event("response.incomplete", response=self.response)
 
     def _index(self) -> int:
         return len(self.response.output) - 1
@@ -194,7 +212,10 @@ class ResponseWriter:
 
     def _event(self, kind: str, **fields: Any) -> bytes:
         number, self._number = self._number, self._number + 1
-        return sse.named_event(kind, _ENCODER.encode({"type": kind, "sequence_number": number, **fields}))
+        event = sse.named_event(kind, _ENCODER.encode({"type": kind, "sequence_number": number, **fields}))
+        if self._kept is not None:
+            self._kept.add(event)
+        return event
 
 
 def messages_of_answer(response: ResponseObject) -> list[dict[str, Any]]:

@@ -232,7 +232,6 @@ def test_counting_input_tokens(server: Any) -> None:
         ({"tool_choice": "required"}, "tool_choice"),
         ({"text": {"format": {"type": "xml"}}}, "response_format.type"),
         ({"reasoning": {"effort": "huge"}}, "reasoning.effort"),
-        ({"background": True, "stream": True}, "background"),
         ({"truncation": "sometimes"}, "truncation"),
         ({"conversation": "conv_1"}, "conversation"),
         ({"background": True, "store": False}, "background"),

@@ -209,6 +209,14 @@ class ResponseObject(msgspec.Struct, kw_only=True):
     """shimmy's extension, once it has ended with usage."""
 
 
+class ResponseQuery(msgspec.Struct, kw_only=True):
+    """The parameters of GET /v1/responses/{id}."""
+
+    stream: bool | None = None
+    starting_after: Count | None = None
+    """With `stream`: the `sequence_number` of the last event that is known."""
+
+
 class ResponseDeleted(msgspec.Struct, kw_only=True):
     id: str
     object: str = "response"
