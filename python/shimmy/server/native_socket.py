@@ -12,6 +12,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from shimmy.errors import EngineDeadError, InvalidRequestError, ShimmyError
 from shimmy.models.virtual_names import begin_choices
+from shimmy.output import Usage
 from shimmy.request import GenerateRequest
 from shimmy.server.backend import Backend
 from shimmy.server.endpoint import unexpected
@@ -28,6 +29,8 @@ Translate: TypeAlias = Callable[[NativeRequest], GenerateRequest]
 INTERNAL_ERROR = 1011
 SERVICE_RESTART = 1012
 
+_END_SECONDS = 5.0
+
 logger = logging.getLogger("shimmy.server")
 
 _ENCODER = msgspec.json.Encoder()
@@ -42,13 +45,22 @@ class _Running:
         self.ending = False
         """Its last frame is on its way."""
         self.temperature: float | None = None
+        self.answer: SteeredAnswer | None = None
+        """Once its engine has accepted it."""
 
     @property
     def done(self) -> bool:
         return self.task is None or self.task.done()
 
+    async def end(self) -> None:
+        """As its client asks for it: the engine counts what it did. It has sent its last frame then."""
+        if self.task is not None and self.answer is not None:
+            self.answer.stop()
+            await asyncio.wait([self.task], timeout=_END_SECONDS)
+        await self.stop()
+
     async def stop(self) -> None:
-        """It has sent its last frame then."""
+        """At once. It has sent its last frame then, unless nobody is there to read it."""
         if self.task is None:
             return
         await self.begun.wait()  # a task that is cancelled before that never runs
@@ -94,7 +106,7 @@ class NativeSocket:
         try:
             control = decode(frame, Control)
             if control.stop:
-                await running.stop()
+                await running.end()
             elif control.temperature is not None and not control.is_request:
                 running.temperature = control.temperature
             else:
@@ -122,12 +134,12 @@ class NativeSocket:
             await _send_failure(socket, unexpected())
 
     async def _answer(self, socket: WebSocket, frame: bytes, running: _Running) -> None:
-        answer: SteeredAnswer | None = None
         choices = begin_choices()
         try:
             body = decode(frame, NativeRequest)
             with self._backend.limiter.admit():
                 async with SteeredAnswer(self._backend, body.model, self._translate(body)) as answer:
+                    running.answer = answer
                     async for output in answer:
                         if output.reasoning:
                             await _send(socket, {"thinking": output.reasoning})
@@ -140,10 +152,10 @@ class NativeSocket:
         except asyncio.CancelledError:
             if socket.client_state is WebSocketState.DISCONNECTED:
                 raise
-            # The engine was left before it could count the prompt, so only what came is told.
+            # It was left before its engine could end it, or accept it, so what came is all that is counted.
             running.ending = True
-            usage = {"completion_tokens": answer.n_tokens if answer else 0}
-            await _send(socket, _last("cancelled", usage, answer, choices))
+            usage = Usage() if running.answer is None else running.answer.usage
+            await _send(socket, _last("cancelled", usage_of(usage), running.answer, choices))
 
 
 def _last(

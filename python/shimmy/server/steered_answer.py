@@ -8,7 +8,7 @@ from types import TracebackType
 import msgspec
 
 from shimmy.errors import InvalidRequestError
-from shimmy.output import RequestOutput
+from shimmy.output import RequestOutput, Usage
 from shimmy.request import GenerateRequest
 from shimmy.server.backend import Backend
 from shimmy.server.schemas.native import NATIVE_DEFAULTS
@@ -31,8 +31,13 @@ class SteeredAnswer:
         """After how many tokens the temperature became which."""
 
     @property
-    def n_tokens(self) -> int:
-        return len(self._tracked.token_ids)
+    def usage(self) -> Usage:
+        """What is counted so far."""
+        return self._tracked.usage
+
+    def stop(self) -> None:
+        """End it within one step, by an output that says so."""
+        self._tracked.cancel()
 
     async def __aenter__(self) -> SteeredAnswer:
         try:

@@ -54,8 +54,11 @@ def test_stop_ends_the_generation_and_keeps_the_socket(server: Any, socket: Clie
     socket.send('{"stop": true}')
     texts, last = frames(socket)
     assert last["done_reason"] == "cancelled"
-    assert last["usage"]["completion_tokens"] == len(texts) + 1
-    assert len(server.engine.cancelled) == 1
+    usage = last["usage"]
+    assert usage["completion_tokens"] == len(texts) + 1
+    assert usage["total_tokens"] == usage["prompt_tokens"] + usage["completion_tokens"] > usage["completion_tokens"]
+    assert {"cached_tokens", "queue_seconds", "prefill_seconds", "decode_seconds"} <= usage.keys()
+    assert server.engine.cancelled == []  # it ended, rather than being left
     ask(socket, "again")
     assert frames(socket)[0] == ["again"]
 
@@ -185,7 +188,8 @@ def test_a_stop_right_behind_its_request_is_answered(socket: ClientConnection) -
     for _ in range(20):
         ask(socket, "slow 100000")
         socket.send('{"stop": true}')
-        assert frames(socket)[1]["done_reason"] == "cancelled"
+        last = frames(socket)[1]
+        assert (last["done_reason"], "total_tokens" in last["usage"]) == ("cancelled", True)
 
 
 def test_control_frames_are_ignored_when_nothing_runs(socket: ClientConnection) -> None:
