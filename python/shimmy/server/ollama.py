@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from functools import partial
 
 import msgspec
 from starlette.requests import Request
@@ -17,7 +18,7 @@ from shimmy.keep_alive import keep_alive_seconds
 from shimmy.models.adapter_names import refuse_adapter
 from shimmy.models.need import Need, need_of
 from shimmy.models.virtual_names import answering
-from shimmy.request import ChatPrompt, GenerateRequest
+from shimmy.request import GenerateRequest
 from shimmy.server.auth import check_scope
 from shimmy.server.backend import Backend
 from shimmy.server.endpoint import Call, Endpoint, Reply, StreamReply
@@ -27,13 +28,15 @@ from shimmy.server.generation import OutputParts, collect
 from shimmy.server.ollama_answer import (
     MEDIA_TYPE,
     LineWriter,
+    Remembering,
     Shape,
     chat_shape,
     generate_shape,
     loaded,
     remembering,
+    remembering_text,
 )
-from shimmy.server.ollama_conversation import chat_request, conversation_of, engine_request, options_of
+from shimmy.server.ollama_conversation import chat_request, conversation_of, engine_request, options_of, templated
 from shimmy.server.ollama_embeddings import Embedded, embed, embeddings_answer
 from shimmy.server.ollama_models import described, process_of, shown, stand_in
 from shimmy.server.operation import ANSWER_HEADERS, JSON, LINES, MODEL_ERRORS, MODEL_HEADER, Family, Operation
@@ -95,8 +98,16 @@ class OllamaRoutes:
         if conversation is not None:
             request = engine_request(body, conversation)
             remembered = conversation if body.context else self._backend.conversation(model, conversation)
-            return await self._answer(model, request, writer, body.stream, call, remember=(client, remembered))
+            return await self._answer(
+                model, request, writer, body.stream, call, partial(remembering, client, remembered)
+            )
         text: str | list[int] = body.prompt or ""
+        if body.template:
+            prompt = templated(body, self._manager.registry.get(model).defaults)
+            text = [*(body.context or []), *await client.tokenize(prompt, add_special=not body.context)]
+            return await self._answer(
+                model, engine_request(body, text), writer, body.stream, call, partial(remembering_text, client, text)
+            )
         if body.suffix:
             text = await fill_in_prompt(client, body.prompt or "", body.suffix, "suffix", options_of(body))
         return await self._answer(model, engine_request(body, text), writer, body.stream, call)
@@ -128,12 +139,12 @@ class OllamaRoutes:
         writer: LineWriter,
         stream: bool | None,
         call: Call,
-        remember: tuple[EngineClient, ChatPrompt] | None = None,
+        remember: Remembering | None = None,
     ) -> Reply | StreamReply:
-        """`remember`: the last line tells the tokens of this conversation, with the answer in it."""
+        """`remember`: the last line tells the tokens of the conversation, with the answer in it."""
         (outputs,) = (await self._backend.open(model, [request], call.stack, OLLAMA_DEFAULTS)).streams
         if remember is not None:
-            outputs = remembering(outputs, *remember, writer)
+            outputs = remember(outputs, writer)
         if stream is False:
             return Reply(writer.whole(await collect(outputs)))
         return StreamReply(MEDIA_TYPE, OutputParts(outputs, writer.write), lambda error: error + b"\n")

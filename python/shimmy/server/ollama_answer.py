@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from datetime import datetime, timezone
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import msgspec
 from msgspec import UNSET
@@ -116,10 +116,26 @@ class LineWriter:
             line.context = self.context
 
 
-async def remembering(
-    outputs: AsyncIterator[RequestOutput], client: EngineClient, conversation: ChatPrompt, writer: LineWriter
+Remembering: TypeAlias = Callable[[AsyncIterator[RequestOutput], LineWriter], AsyncGenerator[RequestOutput, None]]
+"""The same outputs; before the last one the writer gets the tokens to go on from."""
+
+
+async def remembering_text(
+    client: EngineClient, prompt: list[int], outputs: AsyncIterator[RequestOutput], writer: LineWriter
 ) -> AsyncGenerator[RequestOutput, None]:
-    """The same outputs; before the last one `writer` gets the tokens of the conversation with the answer in it.
+    """Those of `prompt` with the answer behind it."""
+    parts: list[str] = []
+    async for output in outputs:
+        parts.append(output.text)
+        if output.finished:
+            writer.context = [*prompt, *await client.tokenize("".join(parts), add_special=False)]
+        yield output
+
+
+async def remembering(
+    client: EngineClient, conversation: ChatPrompt, outputs: AsyncIterator[RequestOutput], writer: LineWriter
+) -> AsyncGenerator[RequestOutput, None]:
+    """Those of the conversation with the answer in it.
 
     It is without the reasoning, as any conversation that goes on. A template that takes no answer as the last message
     leaves it out.

@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from shimmy.context_policy import policy_of
 from shimmy.errors import InvalidRequestError
 from shimmy.request import ChatPrompt, GenerateRequest
+from shimmy.request_defaults import RequestDefaults
 from shimmy.server.conversation import effort_kwargs, functions_of, messages_of
 from shimmy.server.generation import generate_request
+from shimmy.server.prompt_template import PromptTemplate
 from shimmy.server.schemas.chat import FunctionCallIn, MessageIn, ToolCallIn
 from shimmy.server.schemas.decoding import check_size
 from shimmy.server.schemas.ollama import (
@@ -38,15 +40,15 @@ def chat_request(body: OllamaChatRequest) -> GenerateRequest:
 
 
 def conversation_of(body: OllamaGenerateRequest) -> ChatPrompt | None:
-    """The prompt of /api/generate as a conversation; None when it goes to the model as it is."""
-    if body.template:
-        raise InvalidRequestError("template is not supported: the model's own is used, or raw: true", "template")
+    """The prompt of /api/generate as a conversation; None when it goes to the model as it is, or in a `template`."""
     _refuse_images(body.images, "images")
     for name in ("suffix", "raw"):
         if getattr(body, name):
-            if body.system or body.context:
-                raise InvalidRequestError(f"{name} takes the prompt alone, without system and context", name)
+            if body.system or body.context or body.template:
+                raise InvalidRequestError(f"{name} takes the prompt alone, without system, context and template", name)
             return None
+    if body.template:
+        return None
     messages = [{"role": "system", "content": body.system}] if body.system else []
     messages.append({"role": "user", "content": body.prompt or ""})
     thinks, effort = _thinking(body)
@@ -56,6 +58,33 @@ def conversation_of(body: OllamaGenerateRequest) -> ChatPrompt | None:
         template_kwargs=effort_kwargs(effort),
         context=body.context or [],
     )
+
+
+def templated(body: OllamaGenerateRequest, defaults: RequestDefaults) -> str:
+    """The prompt of /api/generate in the request's own `template`, behind the messages that the model begins with.
+
+    InvalidRequestError for a template that cannot be read, and for one that would drop what the request says.
+    """
+    template = PromptTemplate(body.template or "")
+    if body.think:
+        raise InvalidRequestError("think is for the model's own template, not for one of the request", "think")
+    for name, said in ((".Prompt", body.prompt), (".System", body.system)):
+        if said and not template.says(name):
+            raise InvalidRequestError(f"the template has no {{{{ {name} }}}}, so that would be lost", "template")
+    messages = [{"role": "system", "content": body.system}] if body.system else []
+    messages.append({"role": "user", "content": body.prompt or ""})
+    whole = defaults.conversation(ChatPrompt(messages=messages, context=body.context or [])).messages
+    parts: list[str] = []
+    turn = dict.fromkeys(("system", "user", "assistant"), "")
+    for message in whole:
+        role, content = message["role"], message.get("content")
+        if role not in turn or not isinstance(content, str):
+            raise InvalidRequestError(f"the model begins with a message of {role}, which no template has", "template")
+        if turn["assistant"] if role == "user" else role == "system" and turn["user"]:
+            parts.append(template.turn(turn["system"], turn["user"], turn["assistant"]))
+            turn = dict.fromkeys(turn, "")
+        turn[role] = f"{turn[role]}\n\n{content}" if turn[role] else content
+    return "".join([*parts, template.opening(turn["system"], turn["user"])])
 
 
 def engine_request(body: OllamaRequest, prompt: str | list[int] | ChatPrompt) -> GenerateRequest:

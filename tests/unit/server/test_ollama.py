@@ -7,8 +7,10 @@ from datetime import datetime, timezone
 from typing import Any
 
 import pytest
+from fake_registry import FakeEntry
 
 from shimmy.request import ChatPrompt
+from shimmy.request_defaults import RequestDefaults
 
 TOOL = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}
 CLIENT = {"user-agent": "ollama-python/0.6.3 (x86_64 linux) Python/3.11"}
@@ -253,7 +255,12 @@ def test_errors_are_one_text(server: Any, fields: dict[str, Any], status: int, n
 @pytest.mark.parametrize(
     "fields",
     [
-        {"template": "{{ .Prompt }}"},
+        {"template": "{{ .Messages }}"},
+        {"template": "no prompt in it"},
+        {"template": "{{ .Prompt }}", "system": "Be brief."},
+        {"template": "{{ .Prompt }}", "raw": True},
+        {"template": "{{ .Prompt }}", "suffix": "s"},
+        {"template": "{{ .Prompt }}", "think": True},
         {"images": ["aGk="]},
         {"raw": True, "system": "x"},
         {"suffix": "y", "context": [1]},
@@ -263,6 +270,36 @@ def test_what_generate_cannot_do_is_refused(server: Any, fields: dict[str, Any])
     answer = generate(server, prompt="hi", **fields)
     assert answer.status_code == 400
     assert next(iter(fields)) in answer.json()["error"]
+
+
+CHATML = (
+    "{{- if .System }}<|im_start|>system\n{{ .System }}<|im_end|>\n{{ end }}"
+    "<|im_start|>user\n{{ .Prompt }}<|im_end|>\n<|im_start|>assistant\n{{ .Response }}<|im_end|>\n"
+)
+
+
+def prompt_text(server: Any) -> str:
+    return bytes(last_request(server).prompt[1:]).decode()
+
+
+def test_a_template_of_the_request_s_own(server: Any) -> None:
+    answer = generate(server, prompt="hello", system="Be brief.", template=CHATML, stream=False)
+    assert answer.status_code == 200, answer.text
+    asked = "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nhello<|im_end|>\n<|im_start|>assistant\n"
+    assert prompt_text(server) == asked
+    context = answer.json()["context"]
+    assert context == [*last_request(server).prompt, *answer.json()["response"].encode()]
+    generate(server, prompt="more", template=CHATML, context=context)
+    assert last_request(server).prompt[: len(context)] == context
+    assert last_request(server).prompt[len(context)] == ord("<")  # and no second beginning
+
+
+def test_a_template_takes_what_the_model_begins_with(start_server: Any) -> None:
+    shots = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "ho"}]
+    entry = FakeEntry("m", "m.gguf", defaults=RequestDefaults(system="Sing.", messages=shots))
+    with start_server(entries=[entry]) as server:
+        generate(server, prompt="hello", template="[{{ .System }}|{{ .Prompt }}|{{ .Response }}]\n", stream=False)
+        assert prompt_text(server) == "[Sing.|hi|ho]\n[|hello|"
 
 
 def test_a_late_error_is_a_line(server: Any) -> None:
