@@ -106,6 +106,13 @@ def message_request(request_id: str, body: MessagesRequest, history: Sequence[di
     """What the engine gets, with the messages of the session before. InvalidRequestError for what it cannot do."""
     if body.max_tokens == 0:
         raise InvalidRequestError("max_tokens must be at least 1", "max_tokens")
+    budget = body.thinking.budget_tokens if body.thinking else None
+    # With tools it may count several thoughts, as in Anthropic's interleaved thinking.
+    if budget is not None and budget >= body.max_tokens and not body.tools:
+        raise InvalidRequestError(
+            f"thinking.budget_tokens is {budget}, it must be less than max_tokens, {body.max_tokens}",
+            "thinking.budget_tokens",
+        )
     prompt = prompt_of(body, history)
     if (schema := schema_of(body)) is not None:
         if body.json_schema is not None:

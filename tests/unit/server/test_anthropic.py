@@ -82,7 +82,7 @@ def test_the_events_of_a_text(server: Any) -> None:
 
 
 def test_thinking_comes_before_the_text_in_a_block_of_its_own(server: Any) -> None:
-    answer = ask(server, "think", thinking={"type": "enabled", "budget_tokens": 1024}).json()
+    answer = ask(server, "think", max_tokens=2000, thinking={"type": "enabled", "budget_tokens": 1024}).json()
     assert answer["content"] == [
         {"type": "thinking", "thinking": "hmm ", "signature": ""},
         {"type": "text", "text": "so it is"},
@@ -188,6 +188,19 @@ def test_thinking_and_effort(server: Any) -> None:
         ask(server, "hi", thinking={"type": kind}, output_config={"effort": "max"})
         assert prompt_of(server).enable_thinking is expected
         assert prompt_of(server).template_kwargs == {"reasoning_effort": "high"}
+
+
+@pytest.mark.parametrize("budget", [1023, 0, -1, 2000, 1e9, 1024.5, "many"])
+def test_a_budget_that_cannot_be_meant_is_refused(server: Any, budget: Any) -> None:
+    answer = ask(server, "hi", max_tokens=2000, thinking={"type": "enabled", "budget_tokens": budget})
+    assert answer.status_code == 400
+    assert "budget_tokens" in answer.json()["error"]["message"]
+
+
+def test_a_budget_may_be_more_than_one_turn_s_with_tools(server: Any) -> None:
+    tools = [{"name": "weather", "input_schema": {"type": "object"}}]
+    thinking = {"type": "enabled", "budget_tokens": 4096}
+    assert ask(server, "hi", max_tokens=100, thinking=thinking, tools=tools).status_code == 200
 
 
 def test_a_schema_for_the_output(server: Any) -> None:

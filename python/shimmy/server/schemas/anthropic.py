@@ -59,6 +59,8 @@ class ToolChoiceIn(msgspec.Struct):
 
 class Thinking(msgspec.Struct):
     type: str
+    budget_tokens: Annotated[int, Meta(ge=1024)] | None = None
+    """Checked as Anthropic does, and not kept to: the engine does not end a thought. `max_tokens` bounds both."""
 
 
 class OutputFormat(msgspec.Struct):
