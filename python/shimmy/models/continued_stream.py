@@ -9,6 +9,8 @@ from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from shimmy.engine_client import EngineClient, OutputStream, PouringStream
 from shimmy.errors import (
     EngineDeadError,
@@ -20,6 +22,7 @@ from shimmy.errors import (
 from shimmy.models.continuation import Answer, DivergedError, Retelling
 from shimmy.output import RequestOutput, Usage
 from shimmy.request import GenerateRequest
+from shimmy.runner.backlog import PausedError
 
 if TYPE_CHECKING:
     from shimmy.models.supervisor import Supervisor
@@ -35,7 +38,8 @@ logger = logging.getLogger("shimmy.models")
 
 class ContinuedStream:
     """Implements `OutputStream`. Where its engine dies the request is sent to the next one, and what its reader gets
-    goes on where it was, behind the tokens of before. Entering and iterating raise what a stream of the engine does.
+    goes on where it was, behind the tokens of before. So it does at the same engine when its reader was too slow for
+    it. Entering and iterating raise what a stream of the engine does.
 
     EngineDeadError after `MAX_CRASHES`.
     """
@@ -49,6 +53,8 @@ class ContinuedStream:
         self._stream: OutputStream | None = None
         self._retelling: Retelling | None = None
         self._n_crashes = 0
+        self._n_pauses = 0
+        self._paused = False
         self._cancelled = asyncio.Event()
         self._finished = False
 
@@ -83,6 +89,10 @@ class ContinuedStream:
                 output = told if self._retelling is None else self._retelling.new_in(told)
             except EngineDeadError as error:
                 await self._leave(error)
+                continue
+            except PausedError:
+                await self._engine.aclose()
+                self._stream, self._paused = None, True
                 continue
             except DivergedError:
                 raise EngineDeadError("the engine died, and the next one tells the answer otherwise") from None
@@ -135,7 +145,7 @@ class ContinuedStream:
 
     async def _resumed(self) -> RequestOutput:
         """The first output of the next engine, or the last one of all when it is cancelled meanwhile."""
-        resuming = asyncio.ensure_future(self._resume())
+        resuming = asyncio.ensure_future(self._unpause() if self._paused else self._resume())
         cancelled = asyncio.ensure_future(self._cancelled.wait())
         try:
             await asyncio.wait({resuming, cancelled}, return_when=asyncio.FIRST_COMPLETED)
@@ -147,6 +157,23 @@ class ContinuedStream:
             return resuming.result()
         usage = self._answer.usage(Usage(completion_tokens=len(self._answer.token_ids)))
         return RequestOutput(request_id=self._request.request_id, finish_reason="cancelled", usage=usage)
+
+    async def _unpause(self) -> RequestOutput:
+        """Its reader has all that there was. The request has another id, so that no late output of the one before is
+        taken for one of its own.
+        """
+        self._paused, self._n_pauses = False, self._n_pauses + 1
+        request = self._answer.rest()
+        request = msgspec.structs.replace(request, request_id=f"{request.request_id}~{self._n_pauses}")
+        self._retelling = Retelling(self._answer)
+        while True:
+            try:
+                await self._enter(await self._supervisor.ready(), request)
+            except QueueFullError as error:
+                await asyncio.sleep(error.retry_after)
+            else:
+                assert self._stream is not None
+                return await self._stream.__anext__()
 
     async def _resume(self) -> RequestOutput:
         async with self._supervisor.one_by_one:

@@ -7,16 +7,22 @@ from collections.abc import Callable
 
 from shimmy.errors import ShimmyError
 from shimmy.output import RequestOutput
-from shimmy.runner.merge import merge_outputs
+from shimmy.runner.pile import Pile
+
+
+class PausedError(ShimmyError):
+    """The reader was too slow: what it has read is all there is, and the engine has let the request go. The answer goes
+    on when that is sent again behind its tokens.
+    """
 
 
 class Backlog:
-    """Never blocks the writer and stays small: what piles up is merged, so memory grows with the text only."""
+    """Never blocks the writer. What piles up is merged; its writer is to end when it `is_full`."""
 
-    MAX_OUTPUTS = 64
+    MAX_BYTES = 1024 * 1024
 
     def __init__(self) -> None:
-        self._outputs: list[RequestOutput] = []
+        self._waiting = Pile()
         self._error: ShimmyError | None = None
         self._wake: asyncio.Future[None] | None = None
         self._pour: Callable[[RequestOutput], bool] | None = None
@@ -25,10 +31,18 @@ class Backlog:
     def put(self, output: RequestOutput) -> None:
         if self._pour is not None and self._poured(output):
             return
-        self._outputs.append(output)
-        if len(self._outputs) >= self.MAX_OUTPUTS:
-            self._outputs = [merge_outputs(self._outputs)]
+        self._waiting.add(output)
         self._notify()
+
+    @property
+    def waits(self) -> bool:
+        """Whether the reader has not taken everything."""
+        return bool(self._waiting)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether about `MAX_BYTES` wait for the reader."""
+        return self._waiting.n_bytes >= self.MAX_BYTES
 
     def fail(self, error: ShimmyError) -> None:
         """Raised by `take` once the outputs before it were taken. The first error stays."""
@@ -38,7 +52,7 @@ class Backlog:
 
     async def take(self) -> RequestOutput:
         """Everything since the last call, merged; waits until there is something."""
-        while not self._outputs:
+        while not self._waiting:
             if self._error is not None:
                 raise self._error
             self._wake = asyncio.get_running_loop().create_future()
@@ -46,8 +60,7 @@ class Backlog:
                 await self._wake
             finally:
                 self._wake = None
-        outputs, self._outputs = self._outputs, []
-        return merge_outputs(outputs)
+        return self._waiting.take()
 
     async def pour(self, take: Callable[[RequestOutput], bool]) -> None:
         """Call `take` with everything since the last call, merged, and from then on with each output as it is put,
@@ -56,11 +69,10 @@ class Backlog:
         """
         if self._error is not None:
             return
-        outputs, self._outputs = self._outputs, []
-        if outputs:
-            merged = merge_outputs(outputs)
+        if self._waiting:
+            merged = self._waiting.take()
             if not take(merged):
-                self._outputs = [merged]
+                self._waiting.add(merged)
                 return
             if merged.finished:
                 return

@@ -20,7 +20,7 @@ from shimmy.model_info import EngineStats, LoadSpec, ModelInfo
 from shimmy.output import RequestOutput
 from shimmy.request import ChatPrompt, GenerateRequest
 from shimmy.runner import frames
-from shimmy.runner.backlog import Backlog
+from shimmy.runner.backlog import Backlog, PausedError
 from shimmy.runner.process import COMMAND, RunnerProcess
 from shimmy.runner.watchdog import Watchdog
 
@@ -288,13 +288,16 @@ class RunnerClient:
 
 
 class RunnerStream:
-    """One request at a runner: entering waits until it is accepted, leaving cancels it."""
+    """One request at a runner: entering waits until it is accepted, leaving cancels it. When too much waits for its
+    reader it is left too, and raises PausedError behind that.
+    """
 
     def __init__(self, client: RunnerClient, request: GenerateRequest) -> None:
         self.request = request
         self.finished = False
         self._client = client
         self._backlog = Backlog()
+        self._begun = False
         self._accepted: asyncio.Future[None] | None = None
 
     async def __aenter__(self) -> RunnerStream:
@@ -342,7 +345,18 @@ class RunnerStream:
             self._accepted.set_result(None)
 
     def put(self, output: RequestOutput) -> None:
+        self._begun = self._begun or bool(output.token_ids)
+        is_late = self._backlog.waits
         self._backlog.put(output)
+        # Not before the first token: without one it would have to begin anew.
+        if is_late and self._backlog.is_full and self._begun and not output.finished:
+            self._pause()
+
+    def _pause(self) -> None:
+        """The engine lets it go, so that it computes nothing that nobody reads."""
+        with contextlib.suppress(EngineDeadError):
+            self._client._leave(self)
+        self._backlog.fail(PausedError("the reader of the answer is too slow"))
 
     def fail(self, error: ShimmyError) -> None:
         if self._accepted is not None and not self._accepted.done():

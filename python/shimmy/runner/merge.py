@@ -11,7 +11,6 @@ def merge_outputs(outputs: Sequence[RequestOutput]) -> RequestOutput:
     """`outputs` (at least one, in order, of one request) joined; reading it says the same as reading them all."""
     if len(outputs) == 1:
         return outputs[0]
-    tool_calls: list[ToolCallDelta] = []
     token_ids: list[int] = []
     logprobs: list[TokenLogprob] = []
     prompt_logprobs: list[TokenLogprob] = []
@@ -19,14 +18,12 @@ def merge_outputs(outputs: Sequence[RequestOutput]) -> RequestOutput:
         token_ids += output.token_ids
         logprobs += output.logprobs
         prompt_logprobs += output.prompt_logprobs
-        for delta in output.tool_calls:
-            _append_delta(tool_calls, delta)
     last = outputs[-1]
     return RequestOutput(
         request_id=last.request_id,
         text="".join(output.text for output in outputs),
         reasoning="".join(output.reasoning for output in outputs),
-        tool_calls=tool_calls,
+        tool_calls=_joined([delta for output in outputs for delta in output.tool_calls]),
         token_ids=token_ids,
         logprobs=logprobs,
         prompt_logprobs=prompt_logprobs,
@@ -36,9 +33,14 @@ def merge_outputs(outputs: Sequence[RequestOutput]) -> RequestOutput:
     )
 
 
-def _append_delta(deltas: list[ToolCallDelta], delta: ToolCallDelta) -> None:
-    if deltas and deltas[-1].index == delta.index and delta.id is None and delta.name is None:
-        first = deltas[-1]
-        deltas[-1] = ToolCallDelta(first.index, first.arguments + delta.arguments, first.id, first.name)
-    else:
-        deltas.append(delta)
+def _joined(deltas: Sequence[ToolCallDelta]) -> list[ToolCallDelta]:
+    """Parts of one call that follow each other become one."""
+    runs: list[list[ToolCallDelta]] = []
+    for delta in deltas:
+        if runs and runs[-1][0].index == delta.index and delta.id is None and delta.name is None:
+            runs[-1].append(delta)
+        else:
+            runs.append([delta])
+    return [
+        ToolCallDelta(run[0].index, "".join(delta.arguments for delta in run), run[0].id, run[0].name) for run in runs
+    ]

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from shimmy.output import RequestOutput
 from shimmy.runner.frames import Failure, FrameError, Outputs, Pulse, Reply, StreamFailed, encode
-from shimmy.runner.merge import merge_outputs
+from shimmy.runner.pile import Pile
 
 
 class ReplyPipe:
@@ -19,7 +19,6 @@ class ReplyPipe:
     While the server does not read, outputs are merged here, so memory grows with the text only.
     """
 
-    MAX_OUTPUTS = 64
     CLOSE_SECONDS = 5.0
 
     def __init__(self, fd: int) -> None:
@@ -30,7 +29,7 @@ class ReplyPipe:
         self._lock = threading.Lock()  # of all below
         self._open = True
         self._unwritten = bytearray()
-        self._outputs: dict[str, list[RequestOutput]] = {}
+        self._outputs: dict[str, Pile] = {}
         self._written = asyncio.Event()  # the loop's
 
     def send(self, reply: Reply) -> None:
@@ -50,10 +49,7 @@ class ReplyPipe:
         """Write outputs, in their order; several of one request become one."""
         with self._lock:
             for output in outputs:
-                waiting = self._outputs.setdefault(output.request_id, [])
-                waiting.append(output)
-                if len(waiting) >= self.MAX_OUTPUTS:
-                    self._outputs[output.request_id] = [merge_outputs(waiting)]
+                self._outputs.setdefault(output.request_id, Pile()).add(output)
             if not self._unwritten:
                 self._flush()
 
@@ -61,7 +57,7 @@ class ReplyPipe:
         """End a request with an error, after the outputs that it still has here."""
         with self._lock:
             if waiting := self._outputs.pop(request_id, None):
-                self._write_outputs([merge_outputs(waiting)])
+                self._write_outputs([waiting.take()])
             self._write(encode(StreamFailed(request_id, failure)))
 
     def drop(self, request_id: str) -> None:
@@ -85,7 +81,7 @@ class ReplyPipe:
 
     def _flush(self) -> None:
         if self._outputs:
-            outputs = [merge_outputs(waiting) for waiting in self._outputs.values()]
+            outputs = [waiting.take() for waiting in self._outputs.values()]
             self._outputs.clear()
             self._write_outputs(outputs)
 

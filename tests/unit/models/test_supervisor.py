@@ -22,6 +22,7 @@ from shimmy.models import crash_history
 from shimmy.models.supervisor import Progress, Supervisor
 from shimmy.output import RequestOutput, TokenLogprob, ToolCallDelta, Usage
 from shimmy.request import GenerateRequest
+from shimmy.runner.backlog import PausedError
 
 POETRY = ["Once ", "upon ", "a ", "time ", "there ", "was ", "a ", "fox."]
 
@@ -110,6 +111,63 @@ def test_an_answer_goes_on_where_it_was(dies_after: int, fields: dict[str, Any])
         assert supervisor.trouble is None
 
     supervised(script, test)
+
+
+@pytest.mark.parametrize("fields", [{}, {"sampling": {"seed": 1}}, {"grammar": GrammarSpec(regex="a")}])
+def test_an_answer_whose_reader_was_too_slow_goes_on_at_the_same_engine(fields: dict[str, Any]) -> None:
+    def script(request: GenerateRequest, life: int) -> Iterator[Step]:
+        for step in recite(request, POETRY):
+            yield step
+            new = step.token_ids if isinstance(step, RequestOutput) and len(step.token_ids) == 1 else [0]
+            if new[0] in (2, 5):
+                yield PausedError("too slow")
+
+    async def test(supervisor: Supervisor, lives: Lives) -> None:
+        outputs = await ask(supervisor, logprobs=0, **fields)
+        assert text(outputs) == "".join(POETRY)
+        assert tokens(outputs) == list(range(len(POETRY)))
+        assert [one.token for output in outputs for one in output.logprobs] == tokens(outputs)
+        (engine,) = lives.engines
+        assert [len(request.answered) for request in engine.requests] == [0, 3, 6]
+        assert len({request.request_id for request in engine.requests}) == 3
+        assert (supervisor.health, supervisor.trouble) == ("loaded", None)
+
+    supervised(script, test)
+
+
+def test_a_paused_answer_waits_for_room_and_can_be_cancelled() -> None:
+    refusals = [QueueFullError("full", 0.01), QueueFullError("full", 0.01)]
+
+    def script(request: GenerateRequest, life: int) -> Iterator[Step]:
+        if request.answered and text_of(request) == "hang":
+            yield 3600.0
+        yield from list(recite(request, POETRY))[: None if request.answered else 3]
+        yield PausedError("too slow")
+
+    async def test(supervisor: Supervisor, lives: Lives) -> None:
+        lives.engines[0].stream, accept = refusing(lives.engines[0].stream, refusals), lives.engines[0].stream
+        assert text(await ask(supervisor)) == "".join(POETRY)
+        assert not refusals
+        lives.engines[0].stream = accept
+        async with supervisor.stream(GenerateRequest(request_id="r", prompt="hang")) as outputs:
+            told = [await anext(outputs) for _ in range(3)]
+            asyncio.get_running_loop().call_later(0.05, outputs.cancel)
+            last = await anext(outputs)
+        assert (last.finish_reason, last.usage and last.usage.completion_tokens) == ("cancelled", 3)
+        assert text(told) == "".join(POETRY[:3])
+
+    supervised(script, test)
+
+
+def refusing(stream: Any, errors: list[QueueFullError]) -> Any:
+    """Requests that go on are refused with these, one after the other."""
+
+    def refuse(request: GenerateRequest) -> Any:
+        if request.answered and errors:
+            raise errors.pop()
+        return stream(request)
+
+    return refuse
 
 
 def test_an_answer_that_is_told_otherwise_fails() -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import tracemalloc
 from collections.abc import Awaitable, Callable
 
 import pytest
 
 from shimmy.errors import EngineDeadError
-from shimmy.output import RequestOutput
+from shimmy.output import RequestOutput, TokenLogprob
+from shimmy.runner import frames
 from shimmy.runner.backlog import Backlog
 
 
@@ -96,6 +98,36 @@ def test_an_error_of_who_takes_is_raised_by_pour_and_not_by_put() -> None:
         backlog.put(output("b"))
         with pytest.raises(KeyError, match="a"):
             await task
+
+    run(test)
+
+
+def test_what_waits_for_a_reader_is_bounded_in_memory() -> None:
+    """Of tokens with 20 alternatives each, as they come out of the pipe."""
+    top = [(token, b"alternative", -0.5 - token) for token in range(1000, 1020)]
+    one = frames.encode(
+        frames.Outputs(
+            [RequestOutput(request_id="r", text="word ", token_ids=[5], logprobs=[TokenLogprob(5, b"w", -0.5, top)])]
+        )
+    )
+
+    async def test(backlog: Backlog) -> None:
+        reader = asyncio.StreamReader()
+        tracemalloc.start()
+        n = 0
+        try:
+            while not backlog.is_full:
+                reader.feed_data(one)
+                reply = await frames.read_reply(reader)
+                assert isinstance(reply, frames.Outputs)
+                backlog.put(reply.outputs[0])
+                n += 1
+            taken, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert Backlog.MAX_BYTES / 2 < taken < Backlog.MAX_BYTES * 2
+        assert len((await backlog.take()).logprobs) == n > 200
+        assert not backlog.is_full
 
     run(test)
 

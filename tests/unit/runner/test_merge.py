@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
@@ -12,6 +13,7 @@ from shimmy.errors import EngineDeadError
 from shimmy.output import RequestOutput, ToolCallDelta, Usage
 from shimmy.runner.backlog import Backlog
 from shimmy.runner.merge import merge_outputs
+from shimmy.runner.pile import Pile
 
 OUTPUTS = st.lists(
     st.builds(
@@ -52,6 +54,26 @@ def test_a_call_s_id_and_name_stay_in_front() -> None:
     assert merged.tool_calls == [ToolCallDelta(0, "{}", "a", "f"), ToolCallDelta(1, "", "b", "g")]
 
 
+@given(OUTPUTS, st.integers(1, 4))
+def test_a_pile_is_what_was_added(outputs: list[RequestOutput], at_once: int) -> None:
+    copied: list[int] = []
+
+    def counting(some: Sequence[RequestOutput]) -> RequestOutput:
+        copied.append(len(some))
+        return merge_outputs(some)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("shimmy.runner.pile.merge_outputs", counting)
+        patch.setattr(Pile, "MAX_OUTPUTS", at_once)
+        pile = Pile()
+        for output in outputs:
+            pile.add(output)
+            assert pile.n_bytes > 0
+        assert pile.take() == merge_outputs([merge_outputs([output]) for output in outputs])
+    assert sum(copied) <= 2 * len(outputs)
+    assert (bool(pile), pile.n_bytes) == (False, 0)
+
+
 def test_the_end_is_the_last_one_s() -> None:
     last = RequestOutput(request_id="r", finish_reason="length", stop_reason="x", usage=Usage(completion_tokens=2))
     merged = merge_outputs([RequestOutput(request_id="r", text="a"), last])
@@ -64,7 +86,6 @@ def test_a_backlog_stays_short() -> None:
         backlog = Backlog()
         for i in range(10_000):
             backlog.put(RequestOutput(request_id="r", text=str(i % 10)))
-            assert len(backlog._outputs) <= Backlog.MAX_OUTPUTS
         backlog.fail(EngineDeadError("gone"))
         assert (await backlog.take()).text == "0123456789" * 1000
         with pytest.raises(EngineDeadError, match="gone"):

@@ -21,6 +21,7 @@ from shimmy.model_info import LoadSpec
 from shimmy.output import RequestOutput
 from shimmy.request import ChatPrompt, GenerateRequest
 from shimmy.runner import RunnerClient, frames
+from shimmy.runner.backlog import Backlog, PausedError
 
 CHILD = (sys.executable, str(Path(__file__).with_name("scripted_child.py")))
 T = TypeVar("T")
@@ -67,6 +68,23 @@ def test_start_reports_progress_and_info() -> None:
             await client.stats()
 
     asyncio.run(body())
+
+
+def test_a_reader_that_does_not_read_pauses_its_request_and_no_other() -> None:
+    async def body(client: RunnerClient) -> None:
+        async with client.stream(GenerateRequest(request_id="slow", prompt="flood")) as outputs:
+            while (await client.stats()).running:  # noqa: ASYNC110 - the engine is another process
+                await asyncio.sleep(0.005)
+            read = []
+            with pytest.raises(PausedError):
+                async for output in outputs:
+                    read.append(output)
+            text = "".join(output.text for output in read)
+            assert Backlog.MAX_BYTES / 2 < len(text) < Backlog.MAX_BYTES * 8  # it merges what the pipe does not take
+            assert sum(len(output.token_ids) for output in read) == len(text) // 50_000
+            assert await generate(client, "another one") == "another one"
+
+    with_runner(body)
 
 
 def test_calls_answer() -> None:
