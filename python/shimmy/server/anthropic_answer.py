@@ -117,7 +117,7 @@ class EventWriter:
 
     def _start(self, output: RequestOutput) -> bytes:
         usage = _usage(output.usage)
-        usage.output_tokens = 0
+        usage.output_tokens = usage.output_tokens_details.thinking_tokens = 0
         empty = Message(
             id=self._id,
             model=self._model,

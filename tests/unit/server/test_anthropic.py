@@ -58,6 +58,7 @@ def test_a_whole_message(server: Any) -> None:
             "cache_creation_input_tokens": 0,
             "cache_read_input_tokens": 1,
             "output_tokens": 2,
+            "output_tokens_details": {"thinking_tokens": 0},
         },
     }
 
@@ -87,6 +88,7 @@ def test_thinking_comes_before_the_text_in_a_block_of_its_own(server: Any) -> No
         {"type": "thinking", "thinking": "hmm ", "signature": ""},
         {"type": "text", "text": "so it is"},
     ]
+    assert answer["usage"]["output_tokens_details"] == {"thinking_tokens": 1}
     events = named_events(ask(server, "think", stream=True))
     kinds = [(event["type"], event.get("index"), event.get("delta", {}).get("type")) for event in events[1:-2]]
     assert kinds == [

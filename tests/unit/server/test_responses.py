@@ -48,7 +48,7 @@ def test_a_whole_response(server: Any) -> None:
     assert item == {"type": "message", "role": "assistant", "status": "completed", "content": [text]}
     assert answer["usage"] == {
         "input_tokens": 2,
-        "input_tokens_details": {"cached_tokens": 1},
+        "input_tokens_details": {"cached_tokens": 1, "cache_write_tokens": 0},
         "output_tokens": 2,
         "output_tokens_details": {"reasoning_tokens": 0},
         "total_tokens": 4,

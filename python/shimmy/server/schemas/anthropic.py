@@ -100,12 +100,17 @@ class MessagesRequest(Conversation, kw_only=True):
         return super().stop_strings() + (self.stop_sequences or [])
 
 
+class ThinkingTokens(msgspec.Struct):
+    thinking_tokens: int
+
+
 class MessageUsage(msgspec.Struct, kw_only=True):
     input_tokens: int
     """Those that were computed; the prompt is the sum of the three."""
     cache_creation_input_tokens: int = 0
     cache_read_input_tokens: int
     output_tokens: int
+    output_tokens_details: ThinkingTokens
     cache_miss: str | UnsetType = UNSET
     """As `PromptTokensDetails`, and no field of Anthropic's: its `diagnostics` compare two requests by their ids."""
     cache_diverged_at: int | UnsetType = UNSET
@@ -119,6 +124,7 @@ class MessageUsage(msgspec.Struct, kw_only=True):
             input_tokens=usage.prompt_tokens - cached,
             cache_read_input_tokens=cached,
             output_tokens=usage.completion_tokens,
+            output_tokens_details=ThinkingTokens(usage.completion_tokens_details.reasoning_tokens),
             cache_miss=usage.prompt_tokens_details.cache_miss,
             cache_diverged_at=usage.prompt_tokens_details.cache_diverged_at,
             cache_diagnosis=usage.prompt_tokens_details.cache_diagnosis,

@@ -135,6 +135,7 @@ class CachedTokens(msgspec.Struct):
     """As `PromptTokensDetails` of chat completions."""
 
     cached_tokens: int
+    cache_write_tokens: int
     cache_miss: str | UnsetType = UNSET
     cache_diverged_at: int | UnsetType = UNSET
     cache_diagnosis: CacheDiagnosis | UnsetType = UNSET
@@ -158,6 +159,7 @@ class ResponseUsage(msgspec.Struct, kw_only=True):
             input_tokens=usage.prompt_tokens,
             input_tokens_details=CachedTokens(
                 usage.prompt_tokens_details.cached_tokens,
+                usage.prompt_tokens_details.cache_write_tokens,
                 usage.prompt_tokens_details.cache_miss,
                 usage.prompt_tokens_details.cache_diverged_at,
                 usage.prompt_tokens_details.cache_diagnosis,
