@@ -1,0 +1,31 @@
+# Has ggml-cpu's attention pass masked cells by in blocks: in a copy of ops.cpp one loop goes from cell to cell as
+# cmake/masked_cells.h says. A llama.cpp whose loop reads otherwise is compiled as it is, with a warning.
+set(ops "${LLAMA_CPP_DIR}/ggml/src/ggml-cpu/ops.cpp")
+set(own_ops "${CMAKE_CURRENT_BINARY_DIR}/ggml-cpu/ops.cpp")
+set(loop "for (int64_t ic = ic_start; ic < ic_end; ++ic) {")
+set(own_loop "for (int64_t ic = shimmy_next_cell(mp, ic_start, ic_end); ic < ic_end; \
+ic = shimmy_next_cell(mp, ic + 1, ic_end)) {")
+
+set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${ops}")
+file(READ "${ops}" text)
+string(FIND "${text}" "${loop}" first)
+string(FIND "${text}" "${loop}" last REVERSE)
+if (first EQUAL -1 OR NOT first EQUAL last)
+    message(WARNING "ggml-cpu/ops.cpp is not the one that cmake/masked_cells.cmake knows: masked cells cost more time")
+else()
+    string(REPLACE "${loop}" "${own_loop}" text "${text}")
+    file(CONFIGURE OUTPUT "${own_ops}" CONTENT "${text}" @ONLY NEWLINE_STYLE UNIX)
+    targets_below("${LLAMA_CPP_DIR}/ggml/src" "STATIC_LIBRARY|SHARED_LIBRARY|MODULE_LIBRARY|OBJECT_LIBRARY" targets)
+    foreach (target IN LISTS targets)
+        get_target_property(sources ${target} SOURCES)
+        if (sources MATCHES "ggml-cpu/ops\\.cpp")
+            list(FILTER sources EXCLUDE REGEX "(^|/)ggml-cpu/ops\\.cpp$")
+            set_target_properties(${target} PROPERTIES SOURCES "${sources}")
+            target_sources(${target} PRIVATE "${own_ops}")
+            target_include_directories(${target} PRIVATE "${LLAMA_CPP_DIR}/ggml/src/ggml-cpu")
+        endif()
+    endforeach()
+    set_property(SOURCE "${own_ops}" DIRECTORY "${LLAMA_CPP_DIR}/ggml/src"
+                 APPEND PROPERTY COMPILE_OPTIONS -include "${PROJECT_SOURCE_DIR}/cmake/masked_cells.h")
+    set_property(SOURCE "${own_ops}" DIRECTORY "${LLAMA_CPP_DIR}/ggml/src" PROPERTY GENERATED ON)
+endif()
