@@ -56,11 +56,14 @@ class Answer:
         self.n_prompt_logprobs += len(output.prompt_logprobs)
         self._usage = self._usage or output.usage
 
+    def seconds_left(self) -> float | None:
+        """Until its deadline, at least a millisecond; None when it has none."""
+        deadline = self.request.deadline
+        return None if deadline is None else max(_LEAST_DEADLINE, deadline - (time.monotonic() - self._began))
+
     def rest(self) -> GenerateRequest:
         """What to ask another engine for: the answer behind its tokens."""
-        request, deadline = self.request, self.request.deadline
-        if deadline is not None:
-            deadline = max(_LEAST_DEADLINE, deadline - (time.monotonic() - self._began))
+        request, deadline = self.request, self.seconds_left()
         if not self.token_ids:
             return msgspec.structs.replace(request, deadline=deadline)
         return msgspec.structs.replace(request, deadline=deadline, answered=list(self.token_ids), prompt_logprobs=None)

@@ -41,7 +41,7 @@ class ContinuedStream:
     goes on where it was, behind the tokens of before. So it does at the same engine when its reader was too slow for
     it. Entering and iterating raise what a stream of the engine does.
 
-    EngineDeadError after `MAX_CRASHES`.
+    An answer under way waits while the model is put aside. EngineDeadError after `MAX_CRASHES` without a new token.
     """
 
     def __init__(self, supervisor: Supervisor, request: GenerateRequest) -> None:
@@ -117,7 +117,8 @@ class ContinuedStream:
             self._n_crashes = 0
         if output.finished:
             self._finished = True
-            self._supervisor.went_well()
+            if output.finish_reason not in ("cancelled", "deadline"):  # which say nothing of the engine
+                self._supervisor.went_well()
         return output
 
     async def _enter(self, client: EngineClient, request: GenerateRequest) -> None:
@@ -144,11 +145,12 @@ class ContinuedStream:
             raise error
 
     async def _resumed(self) -> RequestOutput:
-        """The first output of the next engine, or the last one of all when it is cancelled meanwhile."""
+        """The first output of the next engine, or the last one of all when it is cancelled or out of time meanwhile."""
         resuming = asyncio.ensure_future(self._unpause() if self._paused else self._resume())
         cancelled = asyncio.ensure_future(self._cancelled.wait())
+        left = self._answer.seconds_left()
         try:
-            await asyncio.wait({resuming, cancelled}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({resuming, cancelled}, timeout=left, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for task in (resuming, cancelled):
                 task.cancel()
@@ -156,7 +158,8 @@ class ContinuedStream:
         if not resuming.cancelled():
             return resuming.result()
         usage = self._answer.usage(Usage(completion_tokens=len(self._answer.token_ids)))
-        return RequestOutput(request_id=self._request.request_id, finish_reason="cancelled", usage=usage)
+        reason = "cancelled" if self._cancelled.is_set() else "deadline"
+        return RequestOutput(request_id=self._request.request_id, finish_reason=reason, usage=usage)
 
     async def _unpause(self) -> RequestOutput:
         """Its reader has all that there was. The request has another id, so that no late output of the one before is
@@ -168,7 +171,7 @@ class ContinuedStream:
         self._retelling = Retelling(self._answer)
         while True:
             try:
-                await self._enter(await self._supervisor.ready(), request)
+                await self._enter(await self._supervisor.ready_at_last(), request)
             except QueueFullError as error:
                 await asyncio.sleep(error.retry_after)
             else:
@@ -177,7 +180,7 @@ class ContinuedStream:
 
     async def _resume(self) -> RequestOutput:
         async with self._supervisor.one_by_one:
-            client = await self._supervisor.ready()
+            client = await self._supervisor.ready_at_last()
             request = self._answer.rest()
             logger.info("request %s goes on after %d tokens", request.request_id, len(self._answer.token_ids))
             self._retelling = Retelling(self._answer)

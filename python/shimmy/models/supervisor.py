@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Literal, TypeAlias, TypeVar
 
 import msgspec
@@ -32,7 +33,7 @@ class Supervisor:
 
     A dead client is replaced when somebody wants it, by one start for all who do. Answers under way go on (see
     `ContinuedStream`); embeddings and rankings raise EngineDeadError. A model that crashes again and again is put aside
-    for a while, in which every call raises ModelNotReadyError (see `CrashHistory`).
+    for a while (see `CrashHistory`), which answers under way wait for; every new call raises ModelNotReadyError.
     """
 
     def __init__(self, spec: LoadSpec, start: Starter, client: EngineClient, adapters: LiveAdapters) -> None:
@@ -42,7 +43,7 @@ class Supervisor:
         self._crashes = CrashHistory()
         self._counted: EngineClient | None = None  # the last one whose death is in the history
         self._starting: asyncio.Task[EngineClient] | None = None
-        self._closed = False
+        self._closed = asyncio.Event()
         self.progress = 1.0
         """Of the load, 0 to 1."""
         self.one_by_one = asyncio.Lock()
@@ -76,7 +77,7 @@ class Supervisor:
     @property
     def alive(self) -> bool:
         """Whether it may be used: not closed."""
-        return not self._closed
+        return not self._closed.is_set()
 
     @property
     def health(self) -> Health:
@@ -99,7 +100,7 @@ class Supervisor:
 
         Raises ModelNotReadyError while the model is put aside and after `close`, EngineDeadError when the start fails.
         """
-        if self._closed:
+        if self._closed.is_set():
             raise ModelNotReadyError(f"model {self._spec.name!r} is being unloaded")
         if self._client.alive:
             return self._client
@@ -109,9 +110,18 @@ class Supervisor:
         # Others wait for it too, and the next caller can use it.
         return await asyncio.shield(self._starting)
 
+    async def ready_at_last(self) -> EngineClient:
+        """As `ready`, for what is under way: waits while the model is put aside, so ModelNotReadyError means `close`."""
+        while not self._closed.is_set():
+            with suppress(ModelNotReadyError):
+                return await self.ready()
+            with suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._closed.wait(), self._crashes.rest(time.monotonic()))
+        return await self.ready()
+
     def crashed(self, client: EngineClient, reason: str) -> None:
         """Count the death of `client`, once, whoever notices."""
-        if client is self._counted or client.alive or self._closed:
+        if client is self._counted or client.alive or self._closed.is_set():
             return
         self._counted = client
         self._crashes.record(time.monotonic(), reason)
@@ -162,7 +172,7 @@ class Supervisor:
 
     async def close(self) -> None:
         """End the model and what runs on it. Idempotent."""
-        self._closed = True
+        self._closed.set()
         if self._starting is not None:
             self._starting.cancel()
             await asyncio.wait({self._starting})
@@ -184,7 +194,7 @@ class Supervisor:
         try:
             return await call(client)
         except EngineDeadError as error:
-            if self._closed:
+            if self._closed.is_set():
                 raise
             self.crashed(client, error.message)
             return await call(await self.ready())

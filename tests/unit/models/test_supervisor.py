@@ -19,6 +19,7 @@ from shimmy.errors import EngineDeadError, ModelLoadError, ModelNotReadyError, Q
 from shimmy.grammar import GrammarSpec
 from shimmy.model_info import LoadSpec
 from shimmy.models import crash_history
+from shimmy.models.continued_stream import ContinuedStream
 from shimmy.models.supervisor import Progress, Supervisor
 from shimmy.output import RequestOutput, TokenLogprob, ToolCallDelta, Usage
 from shimmy.request import GenerateRequest
@@ -254,6 +255,8 @@ def test_a_model_that_keeps_crashing_is_put_aside(monkeypatch: pytest.MonkeyPatc
     async def test(supervisor: Supervisor, lives: Lives) -> None:
         with pytest.raises(EngineDeadError):
             await ask(supervisor)
+        under_way = asyncio.ensure_future(ask(supervisor, "first"))
+        await asyncio.sleep(0.1)
         with pytest.raises(ModelNotReadyError, match=r"'m' is put aside: it crashed 3 times in a row.* was killed"):
             await ask(supervisor)
         with pytest.raises(ModelNotReadyError) as caught:
@@ -262,12 +265,64 @@ def test_a_model_that_keeps_crashing_is_put_aside(monkeypatch: pytest.MonkeyPatc
         assert supervisor.health == "failed"
         assert "3 times in a row" in (supervisor.trouble or "")
         assert len(lives.engines) == 3
-        await asyncio.sleep(0.25)
+        with pytest.raises(EngineDeadError):  # it waited, and died under the next engine too
+            await under_way
         with pytest.raises(ModelNotReadyError, match="4 times in a row"):
             await ask(supervisor)
         await asyncio.sleep(0.45)
         assert text(await ask(supervisor, "well again")) == "well again"
         assert supervisor.health == "loaded"
+
+    supervised(script, test)
+
+
+@pytest.mark.parametrize("fields", [{}, {"sampling": {"seed": 1}}])
+def test_answers_that_make_progress_outlive_any_number_of_crashes(
+    monkeypatch: pytest.MonkeyPatch, fields: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(crash_history, "FIRST_SECONDS", 0.01)
+
+    def script(request: GenerateRequest, life: int) -> Iterator[Step]:
+        """Both have a new token in each life, and the first kills it."""
+        for step in recite(request, POETRY, dies_after=life + 1 if life < 5 and text_of(request) == "a" else None):
+            yield 0.2 if isinstance(step, EngineDeadError) else 0.01
+            yield step
+
+    async def test(supervisor: Supervisor, lives: Lives) -> None:
+        for outputs in await asyncio.gather(*(ask(supervisor, name, **fields) for name in "ab")):
+            assert text(outputs) == "".join(POETRY)
+            assert tokens(outputs) == list(range(len(POETRY)))
+        assert len(lives.engines) == 6
+        assert supervisor.health == "loaded"
+
+    supervised(script, test)
+
+
+def test_what_waits_for_a_model_that_is_put_aside_can_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(crash_history, "ALLOWED", 1)
+
+    def script(request: GenerateRequest, life: int) -> Iterator[Step]:
+        return recite(request, POETRY, dies_after=3)
+
+    async def test(supervisor: Supervisor, lives: Lives) -> None:
+        async def begun(**fields: Any) -> tuple[str | None, int]:
+            async with supervisor.stream(GenerateRequest(request_id="r", prompt="poem", **fields)) as outputs:
+                streams.append(outputs)
+                seen = [output async for output in outputs]
+            assert seen[-1].usage is not None
+            return seen[-1].finish_reason, seen[-1].usage.completion_tokens
+
+        streams: list[ContinuedStream] = []
+        cancelled, late, lost = (asyncio.ensure_future(begun(**fields)) for fields in ({}, {"deadline": 0.2}, {}))
+        await asyncio.sleep(0.1)
+        assert supervisor.health == "failed"
+        streams[0].cancel()
+        assert await cancelled == ("cancelled", 3)
+        assert await late == ("deadline", 3)
+        await supervisor.close()
+        with pytest.raises(ModelNotReadyError, match="is being unloaded"):
+            await lost
+        assert len(lives.engines) == 1
 
     supervised(script, test)
 
