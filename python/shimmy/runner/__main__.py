@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from shimmy.engine_client import EngineClient
 from shimmy.model_info import LoadSpec
@@ -17,6 +18,7 @@ from shimmy.runner.reply_pipe import ReplyPipe
 from shimmy.runner.service import Loader, Service
 
 _PR_SET_PDEATHSIG = 1
+_OOM_SCORE = "500"  # of 1000; raising it needs no rights
 
 
 def claim_pipes() -> tuple[int, int]:
@@ -41,6 +43,12 @@ def die_with_parent() -> None:
             ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
+def die_before_parent() -> None:
+    """When memory runs out, Linux is to kill this process and not the server, which starts it again."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(_OOM_SCORE)
+
+
 async def serve(load: Loader, commands_fd: int, replies_fd: int) -> int:
     """Run a `Service` over two pipes; returns the exit code."""
     loop = asyncio.get_running_loop()
@@ -62,6 +70,7 @@ def run(load: Loader) -> None:
     """The whole life of a runner process; does not return."""
     commands_fd, replies_fd = claim_pipes()
     die_with_parent()
+    die_before_parent()
     # Ctrl-C reaches the whole process group, a service manager's SIGTERM all processes of the service: when to stop is
     # the server's decision, which lets answers end first.
     for stop in (signal.SIGINT, signal.SIGTERM):

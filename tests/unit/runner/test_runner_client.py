@@ -456,34 +456,6 @@ def test_a_runner_ignores_the_signals_that_end_its_server() -> None:
     with_runner(body)
 
 
-def test_the_runner_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
-    async def body() -> int:
-        script = tmp_path / "parent.py"
-        script.write_text(
-            "import asyncio\n"
-            "from shimmy.model_info import LoadSpec\n"
-            "from shimmy.runner import RunnerClient\n"
-            "async def main():\n"
-            f"    client = await RunnerClient.start(LoadSpec(name='m', path='x'), command={CHILD!r})\n"
-            "    print(client.pid, flush=True)\n"
-            "    await asyncio.sleep(60)\n"
-            "asyncio.run(main())\n"
-        )
-        parent = await asyncio.create_subprocess_exec(sys.executable, str(script), stdout=asyncio.subprocess.PIPE)
-        assert parent.stdout is not None
-        pid = int(await parent.stdout.readline())
-        assert running(pid)
-        parent.kill()
-        await parent.wait()
-        for _ in range(200):
-            if not running(pid):
-                break
-            await asyncio.sleep(0.01)
-        return pid
-
-    assert not running(asyncio.run(body()))
-
-
 def children() -> set[str]:
     mine = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
     return {pid for pid in mine if running(int(pid))}
