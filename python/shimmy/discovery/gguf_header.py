@@ -1,8 +1,8 @@
 """What a GGUF file says about itself, read with bounded time and memory.
 
-Only the header is read (metadata and tensor list), a window at a time. Long arrays and strings are stepped over, so
-neither a large vocabulary nor a hostile length costs memory. The reader is stricter than llama.cpp on purpose: what it
-refuses is never handed to native code.
+Only the header is read (metadata and tensor list), a window at a time. Long arrays and strings are stepped over, and
+what is kept of the others is bounded, so neither a large vocabulary nor a hostile file costs more than some MB and 50 ms
+or so. The reader is stricter than llama.cpp on purpose: what it refuses is never handed to native code.
 """
 
 from __future__ import annotations
@@ -19,12 +19,22 @@ from shimmy.errors import ModelLoadError
 MAX_METADATA = 4096
 MAX_TENSORS = 16_384
 MAX_KEY_BYTES = 65_535
+MAX_KEYS_BYTES = 256 * 1024
+"""Of all metadata keys together; those of known models take 4 KiB."""
+MAX_TENSOR_NAME_BYTES = 1024
 MAX_STRING_BYTES = 16 * 1024 * 1024
-MAX_ARRAY_STRINGS = 1_000_000
-"""Strings in all arrays of a file together; the largest vocabularies known hold 780,000 with their merges."""
-MAX_HEADER_BYTES = 64 * 1024 * 1024
+MAX_STEPS = 850_000
+"""Work in units of one string that is stepped over, some 60 ns. The largest vocabularies known hold 780,000 strings with
+their merges, and their models take 50,000 for tensors.
+"""
+MAX_HEADER_BYTES = 32 * 1024 * 1024
+KEPT_BYTES = 1024 * 1024
+"""Of the file, in all values together. In memory a character takes up to four bytes."""
 KEPT_STRING_BYTES = 64 * 1024
 KEPT_ARRAY_LENGTH = 64
+
+_ENTRY_STEPS, _TENSOR_STEPS, _KEPT_STEPS = 32, 28, 16
+_KEPT_ELEMENT = 40  # bytes in memory of a number or a string without its characters
 
 _FIRST_WINDOW = 8 * 1024
 _WINDOW = 256 * 1024
@@ -52,7 +62,9 @@ class GgufError(ModelLoadError):
 
 @dataclass(frozen=True)
 class Omitted:
-    """Stands for a string or an array that was stepped over: `length` in bytes or elements."""
+    """Stands for a string or an array that was stepped over, because it is long or much was kept before it: `length` in
+    bytes or elements.
+    """
 
     length: int
 
@@ -67,7 +79,7 @@ class GgufHeader:
 
     version: int
     metadata: dict[str, Value]
-    """Strings over 64 KiB and arrays over 64 elements are `Omitted`."""
+    """Strings over 64 KiB and arrays over 64 elements are `Omitted`, and what comes after 1 MiB of values."""
     n_tensors: int
     n_params: int
     """Elements of all tensors in this file; a split model's other files hold more."""
@@ -111,6 +123,7 @@ def _read(cursor: _Cursor) -> GgufHeader:
         raise GgufError(f"it claims {n_metadata} metadata entries; at most {MAX_METADATA} are accepted")
     if n_tensors > MAX_TENSORS:
         raise GgufError(f"it claims {n_tensors} tensors; at most {MAX_TENSORS} are accepted")
+    cursor.work(n_metadata * _ENTRY_STEPS + n_tensors * _TENSOR_STEPS)
     metadata: dict[str, Value] = {}
     for _ in range(n_metadata):
         key = _key(cursor)
@@ -130,6 +143,9 @@ def _key(cursor: _Cursor) -> str:
         raise GgufError(
             f"a metadata key of {length} bytes at offset {cursor.offset - 8}; 1 to {MAX_KEY_BYTES} are allowed"
         )
+    cursor.key_bytes += length
+    if cursor.key_bytes > MAX_KEYS_BYTES:
+        raise GgufError(f"metadata keys of more than {MAX_KEYS_BYTES} bytes together")
     try:
         return cursor.take(length).decode()
     except UnicodeDecodeError:
@@ -150,7 +166,7 @@ def _string(cursor: _Cursor) -> str | Omitted:
     length = cursor.number(_U64)
     if length > MAX_STRING_BYTES:
         raise GgufError(f"a string of {length} bytes; at most {MAX_STRING_BYTES} are accepted")
-    if length > KEPT_STRING_BYTES:
+    if length > KEPT_STRING_BYTES or not cursor.keeps(length):
         cursor.skip(length)
         return Omitted(length)
     return cursor.take(length).decode(errors="replace")
@@ -160,21 +176,21 @@ def _array(cursor: _Cursor) -> Value:
     kind = cursor.number(_U32)
     length = cursor.number(_U64)
     if kind == _STRING:
-        if length > MAX_ARRAY_STRINGS - cursor.strings_skipped:
-            raise GgufError(f"an array of {length} strings; at most {MAX_ARRAY_STRINGS} are accepted in one file")
-        if length > KEPT_ARRAY_LENGTH:
+        kept = length <= KEPT_ARRAY_LENGTH and cursor.keeps(length * _KEPT_ELEMENT)
+        cursor.work(length * _KEPT_STEPS if kept else length)
+        if not kept:
             cursor.skip_strings(length)
             return Omitted(length)
         strings = [_string(cursor) for _ in range(length)]
-        kept = tuple(item for item in strings if isinstance(item, str))
-        return kept if len(kept) == length else Omitted(length)
+        whole = tuple(item for item in strings if isinstance(item, str))
+        return whole if len(whole) == length else Omitted(length)
     if kind not in _SCALARS:
         raise GgufError(f"an array of unknown value type {kind}" if kind != _ARRAY else "an array of arrays")
     number = _SCALARS[kind]
-    if length > KEPT_ARRAY_LENGTH:
+    if length > KEPT_ARRAY_LENGTH or not cursor.keeps(length * _KEPT_ELEMENT):
         cursor.skip(length * number.size)
         return Omitted(length)
-    return tuple(cursor.number(number) for _ in range(length))
+    return tuple(value for (value,) in number.iter_unpack(cursor.take(length * number.size)))
 
 
 def _alignment(metadata: dict[str, Value]) -> int:
@@ -193,8 +209,8 @@ def _tensors(cursor: _Cursor, count: int, alignment: int) -> tuple[int, dict[int
     last, last_name, end = -1, "", 0
     for _ in range(count):
         length = cursor.number(_U64)
-        if length > MAX_KEY_BYTES:
-            raise GgufError(f"a tensor name of {length} bytes; at most {MAX_KEY_BYTES} are accepted")
+        if length > MAX_TENSOR_NAME_BYTES:
+            raise GgufError(f"a tensor name of {length} bytes; at most {MAX_TENSOR_NAME_BYTES} are accepted")
         name = cursor.take(length).decode(errors="replace")
         n_dims = cursor.number(_U32)
         if not 1 <= n_dims <= 4:
@@ -239,12 +255,30 @@ class _Cursor:
         self._position = 0
         self._start = 0
         self.size = os.fstat(file.fileno()).st_size
-        self.strings_skipped = 0
+        self.key_bytes = 0
+        self._steps = 0
+        self._kept = 0
 
     @property
     def offset(self) -> int:
         """Bytes from the start of the file."""
         return self._start + self._position
+
+    def work(self, steps: int) -> None:
+        """Count what is about to be done. GgufError when that is more than any known header takes."""
+        self._steps += steps
+        if self._steps > MAX_STEPS:
+            raise GgufError(
+                "it has more strings, values and tensors than any known model: its header would take "
+                f"{self._steps} steps to read, and at most {MAX_STEPS} are accepted"
+            )
+
+    def keeps(self, n_bytes: int) -> bool:
+        """Whether a value of so many bytes can be kept beside those before it."""
+        kept = self._kept + n_bytes <= KEPT_BYTES
+        if kept:
+            self._kept += n_bytes
+        return kept
 
     def take(self, n: int) -> bytes:
         """The next `n` bytes."""
@@ -279,7 +313,6 @@ class _Cursor:
     def skip_strings(self, count: int) -> None:
         """Step over `count` length-prefixed strings."""
         self._require(count * 8)
-        self.strings_skipped += count
         read_length = _U64.unpack_from
         window, position = self._window, self._position
         done = 0

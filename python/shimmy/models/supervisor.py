@@ -111,7 +111,7 @@ class Supervisor:
         return await asyncio.shield(self._starting)
 
     async def ready_at_last(self) -> EngineClient:
-        """As `ready`, for what is under way: waits while the model is put aside, so ModelNotReadyError means `close`."""
+        """As `ready`, for what is under way: waits while the model is put aside. ModelNotReadyError: closed."""
         while not self._closed.is_set():
             with suppress(ModelNotReadyError):
                 return await self.ready()
