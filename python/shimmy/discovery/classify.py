@@ -29,12 +29,24 @@ _ENCODERS = frozenset(
     }
 )
 _DRAFTS = frozenset({"dflash", "eagle3", "gemma4-assistant"})
-# Codecs and speech models: nothing that answers a prompt with text on its own.
+# Codecs, speech, images and video: nothing that answers a prompt with text on its own.
 _NOT_TEXT = frozenset(
     {
+        "aura",
+        "cosmos",
+        "flux",
+        "hidream",
+        "hyvid",
+        "ltxv",
+        "lumina2",
         "pockettts",
         "qwen3tts",
+        "qwen_image",
+        "sd1",
+        "sd3",
+        "sdxl",
         "vae",
+        "wan",
         "wav2vec2",
         "wavtokenizer-dec",
         "whisper",
@@ -45,8 +57,9 @@ _CHAT_WORDS = re.compile(r"(?:^|[^a-z0-9])(?:chat|instruct|it|assistant)(?:$|[^a
 
 
 def classify(header: GgufHeader) -> Kind:
-    """The kind of model in a file. "draft" is a head that proposes tokens for another model and is none by itself;
-    "unknown" is a GGUF that shimmy has no use for, such as a bare tokenizer.
+    """The kind of model in a file. "draft" is a head that proposes tokens for another model and is none by itself: by
+    its architecture, or because all its blocks are such heads (MTP; a whole model may have some too). "unknown" is a
+    GGUF that shimmy has no use for, such as a bare tokenizer.
     """
     architecture = (header.text("general.architecture") or "").lower()
     file_type = (header.text("general.type") or "model").lower()
@@ -56,7 +69,7 @@ def classify(header: GgufHeader) -> Kind:
         return "projector"
     if file_type != "model" or not architecture or architecture in _NOT_TEXT or header.n_tensors == 0:
         return "unknown"
-    if architecture in _DRAFTS:
+    if architecture in _DRAFTS or (header.nextn_blocks and header.nextn_blocks == header.blocks):
         return "draft"
     pooling = header.integer(f"{architecture}.pooling_type") or 0
     if pooling == _POOLING_RANK:

@@ -9,7 +9,7 @@ from shimmy.discovery.classify import Kind, classify
 from shimmy.discovery.gguf_header import GgufHeader
 from shimmy.discovery.quantization import quantization
 
-FACTS_VERSION = 2
+FACTS_VERSION = 3
 """To be raised when the fields here, or the rules by which they are told from a header, change."""
 
 _MOST = 2**63 - 1

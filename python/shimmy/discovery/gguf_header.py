@@ -1,15 +1,15 @@
 """What a GGUF file says about itself, read with bounded time and memory.
 
 Only the header is read (metadata and tensor list), a window at a time. Long arrays and strings are stepped over, and
-what is kept of the others is bounded, so neither a large vocabulary nor a hostile file costs more than some MB and 50 ms
-or so. The reader is stricter than llama.cpp on purpose: what it refuses is never handed to native code.
+what is kept of the others is bounded, so neither a large vocabulary nor a hostile file costs more than some MB and some
+50 ms. The reader is stricter than llama.cpp on purpose: what it refuses is never handed to native code.
 """
 
 from __future__ import annotations
 
 import os
 import struct
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -24,8 +24,8 @@ MAX_KEYS_BYTES = 256 * 1024
 MAX_TENSOR_NAME_BYTES = 1024
 MAX_STRING_BYTES = 16 * 1024 * 1024
 MAX_STEPS = 850_000
-"""Work in units of one string that is stepped over, some 60 ns. The largest vocabularies known hold 780,000 strings with
-their merges, and their models take 50,000 for tensors.
+"""Work in units of one string that is stepped over, some 60 ns. The largest vocabularies known hold 780,000 strings
+with their merges, and their models take 50,000 for tensors.
 """
 MAX_HEADER_BYTES = 32 * 1024 * 1024
 KEPT_BYTES = 1024 * 1024
@@ -52,6 +52,7 @@ _SCALARS = {
     11: struct.Struct("<q"),
     12: struct.Struct("<d"),
 }
+_MAX_DIGITS = 6  # of a block's number
 _UNKNOWN_BLOCK = (1, 0)  # a type newer than this table: only where the tensor begins is checked
 _U32, _U64 = _SCALARS[4], _SCALARS[10]
 
@@ -85,6 +86,10 @@ class GgufHeader:
     """Elements of all tensors in this file; a split model's other files hold more."""
     matrix_bytes: dict[int, int] = field(default_factory=dict)
     """Of the matrices that are multiplied with, by type number: all of two dimensions but the embedding of tokens."""
+    blocks: frozenset[int] = frozenset()
+    """Numbers of the blocks ("blk.7.attn_norm.weight") that have tensors in this file."""
+    nextn_blocks: frozenset[int] = frozenset()
+    """Those of `blocks` that are heads for the tokens after the next one ("blk.61.nextn.eh_proj.weight")."""
 
     def text(self, key: str) -> str | None:
         """The string at `key`; None when there is none."""
@@ -133,8 +138,7 @@ def _read(cursor: _Cursor) -> GgufHeader:
             metadata[key] = _value(cursor, cursor.number(_U32))
         except GgufError as error:
             raise GgufError(f"metadata {key!r}: {error.message}") from None
-    n_params, matrix_bytes = _tensors(cursor, n_tensors, _alignment(metadata))
-    return GgufHeader(version, metadata, n_tensors, n_params, matrix_bytes)
+    return _with_tensors(GgufHeader(version, metadata, n_tensors, 0), cursor, _alignment(metadata))
 
 
 def _key(cursor: _Cursor) -> str:
@@ -200,12 +204,13 @@ def _alignment(metadata: dict[str, Value]) -> int:
     return alignment
 
 
-def _tensors(cursor: _Cursor, count: int, alignment: int) -> tuple[int, dict[int, int]]:
-    """Check the tensor list against the file's size; returns the number of elements of all tensors, and the bytes of
-    matrices by type.
-    """
+def _with_tensors(header: GgufHeader, cursor: _Cursor, alignment: int) -> GgufHeader:
+    """What the tensor list adds, which is checked against the file's size."""
+    count = header.n_tensors
     n_params = 0
     matrices: dict[int, int] = {}
+    blocks: set[int] = set()
+    nextn_blocks: set[int] = set()
     last, last_name, end = -1, "", 0
     for _ in range(count):
         length = cursor.number(_U64)
@@ -231,6 +236,12 @@ def _tensors(cursor: _Cursor, count: int, alignment: int) -> tuple[int, dict[int
             matrices[kind] = matrices.get(kind, 0) + size
         if offset > last:
             last, last_name, end = offset, name, offset + size
+        if name.startswith("blk."):
+            number, _, part = name[4:].partition(".")
+            if number.isdecimal() and len(number) <= _MAX_DIGITS:
+                blocks.add(int(number))
+                if part.startswith("nextn."):
+                    nextn_blocks.add(int(number))
         n_params += elements
     data = -(-cursor.offset // alignment) * alignment
     if count and data + last >= cursor.size:
@@ -243,7 +254,13 @@ def _tensors(cursor: _Cursor, count: int, alignment: int) -> tuple[int, dict[int
             f"the file is truncated: tensor {last_name!r} ends at byte {data + end} and the file at {cursor.size}; "
             "copy or download it again, or wait for the download to end"
         )
-    return n_params, matrices
+    return replace(
+        header,
+        n_params=n_params,
+        matrix_bytes=matrices,
+        blocks=frozenset(blocks),
+        nextn_blocks=frozenset(nextn_blocks),
+    )
 
 
 class _Cursor:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_gguf import header, model_bytes
+from tiny_gguf import header, model_bytes, tensor
 
 from shimmy.demo_model import demo_adapter_paths, demo_model_path
 from shimmy.discovery.classify import classify
@@ -29,7 +29,28 @@ CASES: list[tuple[dict[str, Any], str]] = [
     ({"general.type": None, "adapter.type": "lora"}, "adapter"),
     ({"general.type": "imatrix"}, "unknown"),
     ({"general.architecture": None}, "unknown"),
-    ({"general.architecture": "wavtokenizer-dec"}, "unknown"),
+    *(
+        ({"general.architecture": name}, "unknown")
+        for name in ("wavtokenizer-dec", "whisper", "wav2vec2", "vae", "flux")
+    ),
+    ({"general.architecture": "Whisper"}, "unknown"),
+    *(({"general.architecture": name}, "draft") for name in ("eagle3", "dflash", "gemma4-assistant")),
+    ({"general.architecture": "gemma-embedding"}, "embedding"),
+    ({"general.architecture": "t5encoder"}, "embedding"),
+    ({"general.architecture": "t5"}, "chat"),
+    # How many heads were trained says nothing of what is in the file.
+    ({"general.architecture": "glm4moe", "glm4moe.nextn_predict_layers": 1}, "chat"),
+]
+TRUNK = ("token_embd.weight", "blk.0.attn_norm.weight", "blk.1.attn_norm.weight")
+HEADS = ("blk.2.attn_norm.weight", "blk.2.nextn.eh_proj.weight", "blk.3.nextn.eh_proj.weight")
+TENSORS: list[tuple[tuple[str, ...], str]] = [
+    (TRUNK, "chat"),
+    ((*TRUNK, *HEADS), "chat"),
+    (HEADS, "draft"),
+    (("token_embd.weight", *HEADS, "output.weight"), "draft"),
+    (("blk.0.nextn.eh_proj.weight",), "draft"),
+    (("blk.99999999.nextn.eh_proj.weight", "blk.x.nextn.eh_proj.weight", "blk..nextn."), "chat"),
+    (("nextn.pre_projection.weight",), "chat"),
 ]
 
 
@@ -37,6 +58,17 @@ CASES: list[tuple[dict[str, Any], str]] = [
 def test_kind_comes_from_metadata(tmp_path: Path, metadata: dict[str, Any], kind: str) -> None:
     path = tmp_path / "chat-instruct-bert.gguf"
     path.write_bytes(model_bytes(metadata))
+    assert classify(read_header(path)) == kind
+
+
+@pytest.mark.parametrize(("tensors", "kind"), TENSORS)
+@pytest.mark.parametrize("metadata", [{}, {"glm4moe.nextn_predict_layers": 2}])
+def test_a_file_of_nothing_but_heads_is_a_draft(
+    tmp_path: Path, metadata: dict[str, Any], tensors: tuple[str, ...], kind: str
+) -> None:
+    described = {"general.architecture": "glm4moe", "tokenizer.chat_template": "x", **metadata}
+    path = tmp_path / "m.gguf"
+    path.write_bytes(header(described, [tensor(name, [1]) for name in tensors]) + b"\0" * 64)
     assert classify(read_header(path)) == kind
 
 
