@@ -45,7 +45,8 @@ class Problem(msgspec.Struct, frozen=True):
 def walk(roots: Iterable[Root]) -> Iterator[FoundFile | FoundStore | Problem]:
     """The model files below `roots`, each once however many links lead to it, in the order of roots and names.
 
-    Hidden folders and build trees are skipped, unless they are roots. What cannot be read is reported as a Problem.
+    Hidden folders and build trees are skipped, unless they are roots. What cannot be read, and links that lead nowhere
+    or back to a folder that they are in, are reported as Problems.
     """
     seen: set[tuple[int, int]] = set()
     for root in roots:
@@ -102,15 +103,20 @@ def _look_at(entry: os.DirEntry[str], seen: set[tuple[int, int]]) -> FoundFile |
     wanted = lower.endswith(".gguf") or lower == "adapter_model.safetensors"
     try:
         if not wanted and not entry.is_dir():
+            if entry.is_symlink() and not name.startswith("."):
+                os.stat(entry.path)  # noqa: PTH116 - whether it leads anywhere
             return None
         status = entry.stat()
         if status.st_ino == 0:  # Windows tells it only when asked for the file itself
             status = os.stat(entry.path)  # noqa: PTH116
     except OSError as error:
-        return Problem(Path(entry.path), f"cannot read it: {reason(error)}") if wanted else None
+        return Problem(Path(entry.path), f"cannot read it: {reason(error)}")
     if stat.S_ISDIR(status.st_mode):
-        skipped = name.startswith(".") or lower in _SKIPPED_FOLDERS
-        return entry.path if not skipped and _first_time(status, seen) else None
+        if name.startswith(".") or lower in _SKIPPED_FOLDERS:
+            return None
+        if entry.is_symlink() and _is_within(entry.path):
+            return Problem(Path(entry.path), "a link to a folder that it is in; it is not followed")
+        return entry.path if _first_time(status, seen) else None
     if not wanted or not stat.S_ISREG(status.st_mode) or not _first_time(status, seen):
         return None
     if not entry.path.isascii():
@@ -119,6 +125,12 @@ def _look_at(entry: os.DirEntry[str], seen: set[tuple[int, int]]) -> FoundFile |
         except UnicodeEncodeError:
             return Problem(Path(entry.path), "its name is not valid UTF-8; rename it")
     return FoundFile(entry.path, status.st_size, status.st_mtime_ns)
+
+
+def _is_within(link: str) -> bool:
+    """Whether a link lies in the folder that it leads to, or somewhere below it."""
+    target, folder = os.path.realpath(link), os.path.realpath(os.path.dirname(link))  # noqa: PTH120
+    return f"{folder}{os.sep}".startswith(f"{target.rstrip(os.sep)}{os.sep}")
 
 
 def _first_time(status: os.stat_result, seen: set[tuple[int, int]]) -> bool:
