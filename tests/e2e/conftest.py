@@ -27,11 +27,12 @@ MODEL = "shimmy-mini"
 
 
 class ServerProcess:
-    """`python -m shimmy serve`, started; `url` is where it listens, `key` what it demands."""
+    """`python -m shimmy serve`, started; `url` is where it listens, `key` what it demands, `log` its stderr so far."""
 
-    def __init__(self, process: subprocess.Popen[str], url: str) -> None:
+    def __init__(self, process: subprocess.Popen[str], url: str, log: list[str]) -> None:
         self.process = process
         self.url = url
+        self.log = log
         self.key = "none"
 
     def openai(self) -> OpenAI:
@@ -70,7 +71,7 @@ def serve(home: Path, *arguments: str, environment: dict[str, str] | None = None
         for line in process.stdout:
             lines.append(line)
             if found := re.search(r"http://\S+:\d+", line):
-                yield ServerProcess(process, found[0])
+                yield ServerProcess(process, found[0], log)
                 break
         else:
             reading.join(5)

@@ -108,7 +108,7 @@ class PrefixStore:
                 _write_file(path, start, state)
         except OSError as error:
             self._rests_until = time.monotonic() + _REST_SECONDS
-            self._tell(f"prompts cannot be kept on disk: {error.strerror}")
+            self._tell(f"prompts cannot be kept in {self._root}: {error.strerror}")
             return False
         stored = StoredPrefix(path, space, tokens, seconds, len(start), len(state))
         with self._lock:

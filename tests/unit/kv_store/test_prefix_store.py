@@ -216,7 +216,7 @@ def test_a_disk_that_takes_no_more_is_told_once(
         one._rests_until = 0.0
         assert not one.write(SPACE, tokens(4), 0, STATE)
     assert [record.getMessage() for record in caplog.records] == [
-        f"prompts cannot be kept on disk: {os.strerror(errno.EFBIG)}"
+        f"prompts cannot be kept in {tmp_path}: {os.strerror(errno.EFBIG)}"
     ]
     assert len([path for path in tmp_path.rglob("*") if path.is_file()]) == 2  # the first, and the lock
     one._rests_until = 0.0
@@ -247,7 +247,9 @@ def test_a_folder_that_cannot_be_made_is_told_once(tmp_path: Path, caplog: pytes
     assert one.find(SPACE, tokens(1)) is None
     assert not one.write(SPACE, tokens(1), 0, STATE)
     assert not one.write(SPACE, tokens(1), 0, STATE)
-    assert [record.getMessage() for record in caplog.records] == ["prompts cannot be kept on disk: Not a directory"]
+    assert [record.getMessage() for record in caplog.records] == [
+        f"prompts cannot be kept in {tmp_path / 'file' / 'kv'}: Not a directory"
+    ]
 
 
 def test_one_process_writes_at_a_time(tmp_path: Path) -> None:
