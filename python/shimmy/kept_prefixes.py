@@ -245,17 +245,19 @@ class KeptPrefixes:
             logger.debug("a prefix of %d tokens is kept in %d bytes", len(tokens), len(state))
 
 
-def kept_prefixes(engine: _core.Engine, spec: KvStoreSpec) -> KeptPrefixes:
-    """Those of an engine, in the folder of `spec`."""
-    return KeptPrefixes(engine, PrefixStore(Path(spec.folder), _fingerprint(engine), spec.budget))
+def kept_prefixes(engine: _core.Engine, spec: KvStoreSpec, version: str) -> KeptPrefixes:
+    """Those of an engine, in the folder of `spec`. `version` is that of the model's files (see `files_version`)."""
+    return KeptPrefixes(engine, PrefixStore(Path(spec.folder), _fingerprint(engine, version), spec.budget))
 
 
-def _fingerprint(engine: _core.Engine) -> str:
-    """What states depend on: the model and its settings, the build, and what computes."""
+def _fingerprint(engine: _core.Engine, version: str) -> str:
+    """What states depend on: the model and its settings, the build, and what computes. The engine's own fingerprint of
+    the file is made of samples, which an edit between them leaves as they are.
+    """
     build = _core.build_info()
     devices = ",".join(device.name for device in _core.devices())
     features = ",".join(build["cpu_features"])
     return (
-        f"{engine.prefix_settings} shimmy={__version__} llama.cpp={build['llama_cpp_commit']} {sys.byteorder}"
-        f" devices={devices} cpu={features}"
+        f"{engine.prefix_settings} files={version} shimmy={__version__} llama.cpp={build['llama_cpp_commit']}"
+        f" {sys.byteorder} devices={devices} cpu={features}"
     )

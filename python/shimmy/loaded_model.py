@@ -23,6 +23,7 @@ from shimmy.fitted_prompt import PromptFitter
 from shimmy.generation import Generation
 from shimmy.grammar import GrammarSpec
 from shimmy.kept_prefixes import KeptPrefixes, kept_prefixes
+from shimmy.kv_store.model_files import files_version
 from shimmy.model_info import EngineStats, LoadSpec, ModelInfo
 from shimmy.output import Usage
 from shimmy.output_grammars import OutputGrammars
@@ -46,6 +47,7 @@ class LoadedModel:
         started = time.perf_counter()
         tuned = tuned_setup(spec)
         chosen = choose(with_setup(spec, tuned))
+        version = files_version(spec.path)
         model = _core.Model(spec.path, _core.ModelParams(**chosen.model), progress)
         if spec.adapters and not model.can_generate:
             raise InvalidRequestError(f"{spec.name} cannot generate text, so it takes no LoRA adapters", "adapters")
@@ -62,7 +64,7 @@ class LoadedModel:
             self._memory = uses_of(self.engine.memory)
         self._kept: KeptPrefixes | None = None
         if self.engine is not None and spec.kv_store is not None and spec.engine.get("prefix_cache", True):
-            self._kept = kept_prefixes(self.engine, spec.kv_store)
+            self._kept = kept_prefixes(self.engine, spec.kv_store, version)
         if self.engine is not None:
             with thread_name("shimmy-compute"):
                 self.engine.start()

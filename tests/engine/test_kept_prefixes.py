@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,10 +23,10 @@ BUDGET = 1 << 30
 
 
 @contextmanager
-def open_llm(folder: Path, **engine: Any) -> Iterator[LLM]:
+def open_llm(folder: Path, path: Path | None = None, **engine: Any) -> Iterator[LLM]:
     spec = LoadSpec(
         name="mini",
-        path=str(demo_model_path()),
+        path=str(path or demo_model_path()),
         adapters={name: str(path) for name, path in demo_adapter_paths().items()},
         context={"n_threads": 1, "n_ctx": 2048},
         engine={"adaptive_threads": False, "max_draft": 0, **engine},
@@ -53,6 +54,22 @@ def eventually(condition: Callable[[], object], seconds: float = 20) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def test_a_model_that_was_edited_begins_anew(tmp_path: Path) -> None:
+    """Between the samples of its fingerprint too: one byte of the weights is another, and the size is the same."""
+    model = tmp_path / "m.gguf"
+    shutil.copyfile(demo_model_path(), model)
+    with open_llm(tmp_path / "kv", model) as llm:
+        ask(llm, FIRST)
+        ask(llm, SECOND)
+    with open_llm(tmp_path / "kv", model) as llm:
+        assert ask(llm, FIRST).usage.cached_tokens > 256
+    with model.open("r+b") as file:
+        file.seek(-1000, 2)
+        file.write(bytes([file.read(1)[0] ^ 1]))
+    with open_llm(tmp_path / "kv", model) as llm:
+        assert ask(llm, FIRST).usage.cached_tokens == 0
 
 
 def test_a_prefix_is_restored_after_a_restart(tmp_path: Path) -> None:
