@@ -12,6 +12,7 @@ import pytest
 
 from shimmy import LLM, LoadSpec, _core, demo_model_path
 from shimmy.errors import InvalidRequestError, ModelLoadError
+from shimmy.machine_memory import MachineMemory
 from shimmy.tuning import apply
 from shimmy.tuning.apply import tuned_setup, with_setup
 from shimmy.tuning.identity import identify
@@ -175,7 +176,7 @@ class TestLoading:
         self, store: Store, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         stored(store)
-        monkeypatch.setattr(apply, "available_bytes", lambda: 1 << 20)
+        monkeypatch.setattr(apply, "machine_memory", lambda: MachineMemory(available=1 << 20))
         assert tuned_setup(spec()) == TUNED.without({"flash_attn"})
-        monkeypatch.setattr(apply, "available_bytes", lambda: None)
+        monkeypatch.setattr(apply, "machine_memory", MachineMemory)
         assert tuned_setup(spec()) == TUNED

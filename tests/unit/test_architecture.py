@@ -42,6 +42,7 @@ VALUES = {
     "errors",
     "grammar",
     "keep_alive",
+    "machine_memory",
     "message_places",
     "model_info",
     "output",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 import msgspec
+
+from shimmy.machine_memory import machine_memory
 
 _NO_LIMIT = 1 << 60  # what version 1 of cgroups says instead of nothing is larger
 
@@ -32,8 +33,8 @@ class ProcessMemory(msgspec.Struct, frozen=True):
 
 def host_memory(root: Path = Path("/")) -> HostMemory:
     """The tightest of the machine and the cgroups (version 1 and 2) that this process is in."""
-    meminfo = _numbers(root / "proc/meminfo", r"^(\w+):\s+(\d+) kB", 1024)
-    memory = HostMemory(meminfo.get("MemTotal") or _total(), meminfo.get("MemAvailable"))
+    machine = machine_memory(root / "proc/meminfo")
+    memory = HostMemory(machine.total, machine.available)
     for group, names in _cgroups(root):
         limit = _number(group / names[0])
         used = _number(group / names[1])
@@ -99,10 +100,3 @@ def _number(path: Path) -> int | None:
 
 def _least(known: int | None, limit: int) -> int:
     return limit if known is None else min(known, limit)
-
-
-def _total() -> int | None:
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, OSError, ValueError):
-        return None

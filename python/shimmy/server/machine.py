@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import platform
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
+
+from shimmy.machine_memory import machine_memory
 
 _SYSTEMS = {"Darwin": "macos", "Linux": "linux", "Windows": "windows"}
 _VENDORS = {"0x10de": "nvidia", "0x1002": "amd", "0x8086": "intel"}
@@ -29,14 +29,10 @@ def os_name() -> str:
     return _SYSTEMS.get(platform.system(), platform.system().lower())
 
 
-def memory(meminfo: Path = Path("/proc/meminfo")) -> Memory:
+def memory() -> Memory:
     """Of the machine, physical."""
-    try:
-        text = meminfo.read_text()
-    except OSError:
-        return Memory(total=_total())
-    found = {name: int(kib) >> 10 for name, kib in re.findall(r"^(\w+):\s+(\d+) kB", text, re.MULTILINE)}
-    return Memory(found.get("MemTotal") or _total(), found.get("MemFree"), found.get("MemAvailable"))
+    found = machine_memory()
+    return Memory(*(None if n is None else n >> 20 for n in (found.total, found.free, found.available)))
 
 
 def gpu_vendors(root: Path = Path("/")) -> list[str]:
@@ -58,10 +54,3 @@ def _vendors(root: Path) -> Iterator[str]:
             continue
         if vendor is not None:
             yield vendor
-
-
-def _total() -> int | None:
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 20
-    except (AttributeError, OSError, ValueError):
-        return None

@@ -8,8 +8,8 @@ import msgspec
 
 from shimmy import _core
 from shimmy.errors import ShimmyError
+from shimmy.machine_memory import machine_memory
 from shimmy.model_info import LoadSpec
-from shimmy.tuning.host import available_bytes
 from shimmy.tuning.identity import identify
 from shimmy.tuning.search import Tell
 from shimmy.tuning.setup import Setup, given_options
@@ -74,7 +74,7 @@ def _fitting(setup: Setup, spec: LoadSpec) -> Setup:
     """Less flash attention off where a context this long could take much memory for it: a score for each head, token of
     a micro-batch and cell, twice.
     """
-    free = available_bytes()
+    free = machine_memory().available
     if setup.flash_attn != "off" or free is None:
         return setup
     header = _core.read_gguf(spec.path)

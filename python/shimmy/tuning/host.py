@@ -14,18 +14,6 @@ def usable_cpus() -> int:
     return os.cpu_count() or 1
 
 
-def available_bytes(meminfo: Path = Path("/proc/meminfo")) -> int | None:
-    """Memory that programs can still get without swapping; None where the system does not tell."""
-    try:
-        for line in meminfo.read_text().splitlines():
-            name, _, rest = line.partition(":")
-            if name == "MemAvailable":
-                return int(rest.split()[0]) * 1024
-    except (OSError, ValueError, IndexError):
-        pass
-    return None
-
-
 def others_seconds(stat: Path = Path("/proc/stat")) -> float:
     """Processor time that all but this process have used since the machine started, divided by its CPUs; what a
     hypervisor took counts too. 0 where the system does not tell.

@@ -13,9 +13,10 @@ import msgspec
 from shimmy import _core
 from shimmy.device_choice import choose
 from shimmy.errors import InvalidRequestError
+from shimmy.machine_memory import machine_memory
 from shimmy.model_info import LoadSpec
 from shimmy.tuning.axes import axes
-from shimmy.tuning.host import available_bytes, others_seconds, usable_cpus
+from shimmy.tuning.host import others_seconds, usable_cpus
 from shimmy.tuning.identity import identify
 from shimmy.tuning.rig import PIECE, Rig, Sizes
 from shimmy.tuning.search import Findings, Search, Tell, UnmeasurableError, spread
@@ -130,7 +131,7 @@ class _Bench:
         if key not in self._models:
             for other in [one for one in self._models if one]:
                 del self._models[other]
-            free = available_bytes()
+            free = machine_memory().available
             if self._models and free is not None and free < _HEADROOM * self._weights:
                 raise UnmeasurableError(f"{free >> 20} MiB of memory are too few for a second copy of the weights")
             self._models[key] = _core.Model(self._spec.path, _core.ModelParams(**{**self._spec.model, **options}))

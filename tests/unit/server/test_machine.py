@@ -7,18 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from shimmy.machine_memory import MachineMemory
+from shimmy.server import machine
 from shimmy.server.machine import Memory, gpu_vendors, memory, os_name
 
 
-def test_memory(tmp_path: Path) -> None:
-    meminfo = tmp_path / "meminfo"
-    meminfo.write_text(
-        "MemTotal:       16384000 kB\nMemFree:  1024000 kB\nMemAvailable: 8192000 kB\nHugePages_Total: 0\n"
-    )
-    assert memory(meminfo) == Memory(16000, 1000, 8000)
-    meminfo.write_text("nothing of use")
-    assert (memory(meminfo).free, memory(meminfo).available) == (None, None)
-    assert (memory(tmp_path / "missing").total or 0) > 100
+def test_memory_is_told_in_mib(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "machine_memory", lambda: MachineMemory(16 << 30, None, (8 << 30) + 1))
+    assert memory() == Memory(16 << 10, None, 8 << 10)
 
 
 @pytest.fixture

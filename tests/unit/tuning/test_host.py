@@ -6,17 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from shimmy.tuning.host import available_bytes, others_seconds, usable_cpus
-
-
-def test_memory(tmp_path: Path) -> None:
-    file = tmp_path / "meminfo"
-    file.write_text("MemTotal:       24000000 kB\nMemAvailable:   1000 kB\n")
-    assert available_bytes(file) == 1_024_000
-    for text in ("", "MemAvailable: much\n", "MemAvailable:\n"):
-        file.write_text(text)
-        assert available_bytes(file) is None
-    assert available_bytes(tmp_path / "none") is None
+from shimmy.tuning.host import others_seconds, usable_cpus
 
 
 def test_processor_time_of_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
