@@ -6,12 +6,14 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from shimmy.kv_store.prefix_file import read_header
 from shimmy.models.registry import DEMO_NAME
 
 if TYPE_CHECKING:
@@ -38,9 +40,9 @@ def files(folder: Path) -> list[Path]:
     return sorted(folder.rglob("*.kv"))
 
 
-def wait_for_files(folder: Path) -> None:
+def wait_for_files(folder: Path, n: int = 1) -> None:
     deadline = time.monotonic() + 60
-    while not files(folder):
+    while len(files(folder)) < n:
         assert time.monotonic() < deadline
         time.sleep(0.1)
 
@@ -97,3 +99,42 @@ def test_two_servers_share_a_folder(
         assert other.terminate() == 0
     assert not list(tmp_path.rglob("*.trying"))
     assert not list(tmp_path.rglob(".new-*"))
+
+
+def test_two_servers_write_at_once(
+    start_in: Callable[..., AbstractContextManager[ServerProcess]], tmp_path: Path
+) -> None:
+    """In one home with room for some of what they would keep: all files are whole, and within the budget."""
+    systems = [f"Today is day {day}. {SYSTEM}" for day in range(6)]
+    budget = 20 << 20  # a file has 4.5 MiB
+    options: dict[str, Any] = {"environment": {"SHIMMY_KV_CACHE_DISK": str(budget)}}
+    arguments = ("--kv-cache-dir", str(tmp_path / "kv"))
+
+    def begin() -> AbstractContextManager[ServerProcess]:
+        return start_in(tmp_path, *arguments, **options)
+
+    def ask_all(server: ServerProcess) -> dict[tuple[str, str], str]:
+        return {(system, q): ask(server, q, system)[0] for system in systems for q in QUESTIONS[:2]}
+
+    with begin() as one, begin() as other:
+        with ThreadPoolExecutor(2) as pool:
+            first, second = pool.map(ask_all, (one, other))
+        assert first == second
+        wait_for_files(tmp_path, 3)
+        with ThreadPoolExecutor(2) as pool:  # both write what is left
+            assert list(pool.map(lambda server: server.terminate(), (one, other))) == [0, 0]
+        assert not [line for server in (one, other) for line in server.log if "WARNING" in line or "ERROR" in line]
+    kept = files(tmp_path)
+    assert 2 <= len(kept) < len(systems)
+    assert sum(path.stat().st_size for path in kept) <= budget
+    for path in kept:
+        with path.open("rb") as file:
+            header, offset = read_header(file, path.stat().st_size)
+        assert path.stem == header.name()
+        assert offset < path.stat().st_size
+    assert not list(tmp_path.rglob("*.trying"))
+    assert not list(tmp_path.rglob(".new-*"))
+    with begin() as last:
+        found = {(system, QUESTIONS[0]): ask(last, QUESTIONS[0], system) for system in systems}
+    assert {key: text for key, (text, _) in found.items()} == {key: first[key] for key in found}
+    assert max(n_cached for _, n_cached in found.values()) > 256
