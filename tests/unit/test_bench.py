@@ -363,3 +363,17 @@ def test_what_a_server_adds_is_told_as_a_difference(bench: Modules) -> None:
     assert bench.table.differences(workload, comparison) == [
         "TTFT p50, shimmy over shimmy engine: 3.000 [3.000, 3.000] ms"
     ]
+
+
+def test_switches_are_told_in_milliseconds(bench: Modules) -> None:
+    kinds = bench.switch.KINDS
+    found = {"a": {kind: [0.01, 0.02, 0.03] for kind in kinds}, "b": {kind: [2.0] for kind in kinds}}
+    head, _, first, second = bench.switch.report(found)
+    assert head == "| first text, ms | same | resident | loaded | evicted |"
+    assert first.startswith("| a | 20.00 [10.00, 30.00] | ")
+    assert second == "| b | 2,000 | 2,000 | 2,000 | 2,000 |"
+
+
+def test_an_estimate_that_reserves_too_much_is_an_error_above_zero(bench: Modules) -> None:
+    assert bench.estimates.Load(estimated=110.0, measured=100.0).error == pytest.approx(10)
+    assert bench.estimates.Load(estimated=90.0, measured=100.0).error == pytest.approx(-10)
