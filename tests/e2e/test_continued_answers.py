@@ -153,7 +153,7 @@ def test_a_long_answer_outlives_five_kills(monkeypatch: pytest.MonkeyPatch) -> N
 
     async def body() -> None:
         supervisor = await supervised()
-        names = ("long", "seeded")
+        names = ("long", "scored")
         whole = {name: await answer(supervisor, name) for name in names}
         n_tokens = dict.fromkeys(names, 0)
         told = asyncio.Event()

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from conftest import ServerProcess
 
 REQUESTS = int(os.environ.get("SHIMMY_SOAK_REQUESTS", "0"))
+ENOUGH = 5000
+"""Requests of which the slope says something; fewer show that it runs."""
 CLIENTS = 16
 LOOKS = 50
 MIB = 1 << 20
@@ -43,7 +45,7 @@ def test_memory_stays_flat(start: Callable[..., AbstractContextManager[ServerPro
         per_10k = slope(line) * 10_000
         told = "%s: %.1f -> %.1f MiB, %+.2f MiB per 10,000 requests"
         logging.getLogger("test.soak").warning(told, name, line[0][1], line[-1][1], per_10k)
-        assert per_10k < most
+        assert per_10k < most or REQUESTS < ENOUGH
 
 
 async def soaked(server: ServerProcess) -> list[tuple[int, int, int]]:
