@@ -21,14 +21,15 @@ MAX_TENSORS = 16_384
 MAX_KEY_BYTES = 65_535
 MAX_KEYS_BYTES = 256 * 1024
 """Of all metadata keys together; those of known models take 4 KiB."""
-MAX_TENSOR_NAME_BYTES = 1024
+MAX_TENSOR_NAME_BYTES = 256
+"""llama.cpp takes 63."""
 MAX_STRING_BYTES = 16 * 1024 * 1024
 MAX_STEPS = 850_000
 """Work in units of one string that is stepped over, some 60 ns. The largest vocabularies known hold 780,000 strings
 with their merges, and their models take 50,000 for tensors.
 """
 MAX_HEADER_BYTES = 32 * 1024 * 1024
-KEPT_BYTES = 1024 * 1024
+KEPT_BYTES = 512 * 1024
 """Of the file, in all values together. In memory a character takes up to four bytes."""
 KEPT_STRING_BYTES = 64 * 1024
 KEPT_ARRAY_LENGTH = 64
@@ -80,7 +81,7 @@ class GgufHeader:
 
     version: int
     metadata: dict[str, Value]
-    """Strings over 64 KiB and arrays over 64 elements are `Omitted`, and what comes after 1 MiB of values."""
+    """Strings over 64 KiB and arrays over 64 elements are `Omitted`, and what comes after 512 KiB of values."""
     n_tensors: int
     n_params: int
     """Elements of all tensors in this file; a split model's other files hold more."""
