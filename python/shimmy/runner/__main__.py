@@ -18,7 +18,7 @@ from shimmy.runner.reply_pipe import ReplyPipe
 from shimmy.runner.service import Loader, Service
 
 _PR_SET_PDEATHSIG = 1
-_OOM_SCORE = "500"  # of 1000; raising it needs no rights
+_OOM_SCORE = 500  # of 1000; raising it needs no rights
 
 
 def claim_pipes() -> tuple[int, int]:
@@ -46,7 +46,8 @@ def die_with_parent() -> None:
 def die_before_parent() -> None:
     """When memory runs out, Linux is to kill this process and not the server, which starts it again."""
     with contextlib.suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text(_OOM_SCORE)
+        score = Path("/proc/self/oom_score_adj")
+        score.write_text(str(max(_OOM_SCORE, int(score.read_text()))))
 
 
 async def serve(load: Loader, commands_fd: int, replies_fd: int) -> int:

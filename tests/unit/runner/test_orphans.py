@@ -93,4 +93,4 @@ def test_without_both_it_would_stay() -> None:
 def test_memory_that_runs_out_takes_the_runner_first() -> None:
     with family(*CHILD) as (parent, runner):
         scores = [int(Path(f"/proc/{pid}/oom_score_adj").read_text()) for pid in (parent.pid, runner)]
-        assert scores[0] < scores[1]
+        assert scores[1] == max(500, scores[0])
