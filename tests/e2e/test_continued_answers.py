@@ -150,10 +150,11 @@ def test_answers_end_as_if_nothing_was(way: str) -> None:
 def test_a_long_answer_outlives_five_kills(monkeypatch: pytest.MonkeyPatch) -> None:
     """From the third on its model is put aside for a while each time, which the answers wait for."""
     monkeypatch.setattr(crash_history, "FIRST_SECONDS", 0.1)
+    monkeypatch.setitem(REQUESTS, "longest", {"prompt": chat("Count to 150."), "sampling": GREEDY})
 
     async def body() -> None:
         supervisor = await supervised()
-        names = ("long", "scored")
+        names = ("longest", "scored")
         whole = {name: await answer(supervisor, name) for name in names}
         n_tokens = dict.fromkeys(names, 0)
         told = asyncio.Event()
