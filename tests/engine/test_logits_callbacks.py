@@ -13,7 +13,7 @@ from token_loop import Logits, batch_of, open_context, prefill
 
 from shimmy._core import Batch, Context, DecodeStatus, Detokenizer, Sampler, SamplingParams
 
-SKY, MARS = "What color is the sky?", "Who are you?"
+SKY, WHO = "What color is the sky?", "Who are you?"
 Change = Callable[[Logits, Sequence[int]], None]
 """Changes a row in place, float32[n_vocab], given the tokens that its sequence has answered so far."""
 
@@ -96,17 +96,17 @@ def context() -> Context:
 
 
 def test_unchanged_rows_answer_as_ever(context: Context) -> None:
-    assert speak(context, {SKY: leave, MARS: leave}) == [QUESTIONS[SKY], QUESTIONS[MARS]]
+    assert speak(context, {SKY: leave, WHO: leave}) == [QUESTIONS[SKY], QUESTIONS[WHO]]
 
 
 def test_a_ban_is_for_its_sequence_alone(context: Context) -> None:
     assert " blue" in QUESTIONS[SKY]
-    sky, other = speak(context, {SKY: ban(" blue"), MARS: leave})
+    sky, other = speak(context, {SKY: ban(" blue", "blue"), WHO: leave})
     assert "blue" not in sky
     assert sky.startswith("The sky is")
-    assert other == QUESTIONS[MARS]
+    assert other == QUESTIONS[WHO]
     context.kv_cache.clear()
-    sky, other = speak(context, {SKY: leave, MARS: ban(" blue", "I")})
+    sky, other = speak(context, {SKY: leave, WHO: ban(" blue", "blue", "I")})
     assert sky == QUESTIONS[SKY]
     assert not other.startswith("I")
 
@@ -114,7 +114,7 @@ def test_a_ban_is_for_its_sequence_alone(context: Context) -> None:
 @pytest.mark.parametrize("sampling", [{}, {"temperature": 1.0, "seed": 3}, {"repeat_penalty": 1.3}], ids=str)
 def test_each_sequence_says_what_its_rows_are_made_to(context: Context, sampling: dict[str, float]) -> None:
     wanted = ["green as grass", "a fox 🦊, of course"]
-    assert speak(context, {SKY: dictate(wanted[0]), MARS: dictate(wanted[1])}, **sampling) == wanted
+    assert speak(context, {SKY: dictate(wanted[0]), WHO: dictate(wanted[1])}, **sampling) == wanted
 
 
 def test_a_boost_decides_how_often(context: Context) -> None:
