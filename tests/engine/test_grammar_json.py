@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,11 +12,15 @@ from grammar_walk import compiler, matcher, random_output, takes
 from jsonschema.validators import Draft202012Validator, validator_for
 from schema_corpus import ACCEPTED, REFUSED, corpus
 
+from hostile_schemas import HEAVY, REFUSED_TEXTS
 from shimmy import _core
 from shimmy.errors import InvalidRequestError
 from shimmy.grammar import GrammarSpec
 
 SEED = 20_240
+REFUSAL_SECONDS = 0.05  # of processor time
+COMPILE_SECONDS = 0.25  # the compiler's own limit
+SLOW_BUILD = 4  # how much longer a slow machine or build may take
 
 
 def check(schema: dict[str, Any], text: str) -> None:
@@ -50,69 +55,28 @@ def test_what_is_not_supported_is_refused(schema: dict[str, Any], names: str) ->
     assert caught.value.param == "json_schema"
 
 
-def nested(n: int, opening: str, closing: str) -> str:
-    return opening * n + '{"type":"string"}' + closing * n
+@pytest.mark.parametrize("text", REFUSED_TEXTS.values(), ids=REFUSED_TEXTS.keys())
+def test_hostile_schemas_are_refused(text: str, record_property: Callable[[str, object], None]) -> None:
+    spent = []
+    for n_blanks in range(3):  # each is another text for caches
+        started = time.process_time()
+        with pytest.raises(InvalidRequestError):
+            compiler().compile("json_schema", text + " " * n_blanks)
+        spent.append(time.process_time() - started)
+    record_property("processor_seconds", min(spent))
+    assert min(spent) < SLOW_BUILD * REFUSAL_SECONDS
 
 
-HOSTILE = {
-    "nested-50000": nested(50_000, '{"type":"object","properties":{"a":', "}}"),
-    "anyOf-20000": nested(20_000, '{"anyOf":[', "]}"),
-    "nested-5000": nested(5000, '{"type":"array","items":', "}"),
-    "enum-100000": json.dumps({"enum": [f"value {i}" for i in range(100_000)]}),
-    "unclosed": "{" * 100_000,
-    "brackets": "[" * 1_000_000,
-    "pattern": json.dumps({"type": "string", "pattern": "a" * 5000}),
-    "properties": json.dumps({"type": "object", "properties": {f"p{i}": {} for i in range(5000)}}),
-    "backreference": json.dumps({"type": "string", "pattern": r"(a)\1"}),
-    "not-json": '{"type": "string",}',
-    "text-after": '{"type": "string"} x',
-    "nul": '{"type": "string"}\0',
-    "number": '{"minimum": 1e999e}',
-    "twice": '{"type": "string", "type": "integer"}',
-    "true": "true",
-    "list": "[]",
-    "empty": "",
-}
-
-
-@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE.keys())
-def test_hostile_schemas_are_refused(text: str) -> None:
-    started = time.monotonic()
-    with pytest.raises(InvalidRequestError):
-        compiler().compile("json_schema", text)
-    assert time.monotonic() - started < 20
-
-
-@pytest.mark.parametrize(
-    "schema",
-    [
-        {"type": "object", "properties": {f"p{i}": {"type": "string"} for i in range(2000)}},
-        {"enum": [f"value {i}" for i in range(16_000)]},
-        {"type": "string", "pattern": "(a{1,1000}){1,1000}"},
-        {"type": "string", "pattern": "((a+)+)+$"},
-        {"type": "string", "pattern": "(" * 1000 + "a" + ")" * 1000},
-        {"type": "string", "pattern": "a{0,1000000000}"},
-        {"type": "string", "maxLength": 1_000_000_000},
-        {"type": "string", "minLength": 1_000_000_000},
-        {"type": "array", "minItems": 1_000_000_000, "items": {}},
-        {"$ref": "#"},
-        {"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/a"}}},
-        {"allOf": [{"$ref": "#"}]},
-        {"properties": [], "required": 5},
-        {"type": "object", "properties": {"a": {"pattern": 5}}},
-        {"type": {"a": 1}},
-        {"enum": "abc"},
-        {"multipleOf": 0, "type": "number"},
-    ],
-    ids=lambda schema: json.dumps(schema)[:50],
-)
+@pytest.mark.parametrize("schema", HEAVY, ids=lambda schema: json.dumps(schema)[:50])
 def test_heavy_and_malformed_schemas_compile_or_are_refused(schema: dict[str, Any]) -> None:
+    started = time.process_time()
     try:
         start = matcher("json_schema", json.dumps(schema))
     except InvalidRequestError as error:
         assert error.param == "json_schema"
     else:
         start.forced()
+    assert time.process_time() - started < SLOW_BUILD * COMPILE_SECONDS
 
 
 def test_whitespace_is_bounded_or_absent() -> None:
