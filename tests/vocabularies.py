@@ -22,11 +22,25 @@ PRE_TOKENIZERS = [
 ]  # fmt: skip
 RAW_UTF8 = ("gemma4", "sarvam-moe", "whitespace")  # spell tokens as they are instead of in the byte alphabet
 MODELS = ("llama", "bert", "t5", "rwkv", "plamo2")
+ENCODERS = [*PRE_TOKENIZERS, *MODELS]
 SPECIALS = ("<|begin|>", "<|end|>", "<|sep|>", "<|unk|>", "<|pad|>")
 SPACE = "\u2581"
 
 # Built from characters by merges: repeated pairs, so that long runs merge, and some words.
 WORDS = ["AAAAAAAA", "        ", "!!!!", "\n\n\n\n", "1111", "éé", "一一", "the", " the", " quick", " fox", "ing", "12"]
+
+# Kinds of characters, of which long runs are made.
+RUNS = ["A", " ", "\n", "!", "1", "é", "一", "🦊", "Aé一🦊1! \n", "the quick fox "]
+
+
+def run_of(pattern: str, size: int) -> str:
+    """`size` characters of a pattern, over and over."""
+    return (pattern * (size // len(pattern) + 1))[:size]
+
+
+def write_vocabulary(path: Path, encoder: str) -> Path:
+    """A vocabulary-only file for one of ENCODERS."""
+    return (write_other if encoder in MODELS else write_bpe)(path, encoder)
 
 
 def spelled(text: str, pre: str) -> list[str]:

@@ -3,8 +3,11 @@ overflow the stack or take forever; and that cutting a text first changes none o
 
 from __future__ import annotations
 
+import os
 import random
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -12,10 +15,8 @@ from pathlib import Path
 import pytest
 
 from shimmy._core import Model, ModelParams, Tokenizer
-from vocabularies import MODELS, PRE_TOKENIZERS, SPECIALS, write_bpe, write_other
+from vocabularies import ENCODERS, PRE_TOKENIZERS, RUNS, SPECIALS, run_of, write_vocabulary
 
-RUNS = ["A", " ", "\n", "!", "1", "é", "一", "🦊", "Aé一🦊1! \n", "the quick fox "]
-ENCODERS = [*PRE_TOKENIZERS, *MODELS]
 LOSSLESS = [name for name in PRE_TOKENIZERS if name not in ("whitespace", "sarvam-moe")]
 VENDORED = Path(__file__).parents[2] / "vendor" / "llama.cpp" / "src" / "llama-vocab.cpp"
 PARTS = ["the", " quick", " ", "  ", "\n", "\r\n", "\t", "A", "Word\n", "x\n\n", "!", "?!\n", "1", "123", "4567", "é",
@@ -30,7 +31,7 @@ def load(tmp_path_factory: pytest.TempPathFactory) -> Load:
     @cache
     def load(name: str) -> Tokenizer:
         path = folder / f"{name}.gguf"
-        (write_other if name in MODELS else write_bpe)(path, name)
+        write_vocabulary(path, name)
         return Tokenizer(Model(path, ModelParams(vocab_only=True)))
 
     return load
@@ -42,10 +43,6 @@ def encode(tokenizer: Tokenizer, text: str) -> list[int]:
 
 def encode_each(tokenizer: Tokenizer, texts: list[str]) -> list[int]:
     return [token for text in texts for token in encode(tokenizer, text)]
-
-
-def run_of(pattern: str, size: int) -> str:
-    return (pattern * (size // len(pattern) + 1))[:size]
 
 
 def some_text(seed: str, n_parts: int) -> str:
@@ -82,6 +79,32 @@ def test_longer_runs(load: Load, size: int, n: int) -> None:
     for name in chance.sample(LOSSLESS, n):
         text = run_of(chance.choice(RUNS), size)
         assert load(name).decode(encode(load(name), text)) == text, name
+
+
+ENCODE = """
+import sys
+from shimmy._core import Model, ModelParams, Tokenizer
+from vocabularies import run_of
+tokenizer = Tokenizer(Model(sys.argv[1], ModelParams(vocab_only=True)))
+text = run_of(sys.argv[2], 10_000_000)
+print(tokenizer.decode(tokenizer.encode(text, add_special=False)) == text)
+"""
+
+
+@pytest.mark.parametrize(("name", "pattern"), [("llama-bpe", "A"), ("gpt-2", "the quick fox "), ("qwen2", "1")])
+def test_10_000_000_characters(tmp_path: Path, name: str, pattern: str) -> None:
+    """In a process of its own, which a stack that overflows would take with it."""
+    path = write_vocabulary(tmp_path / "vocabulary.gguf", name)
+    folders = [str(Path(__file__).parents[1]), *sys.path]
+    done = subprocess.run(
+        [sys.executable, "-c", ENCODE, str(path), pattern],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(folders)},
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "True\n"), done.stderr
 
 
 @pytest.mark.parametrize("name", ["superbpe", "jais-2", "tekken"])
