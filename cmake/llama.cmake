@@ -81,9 +81,7 @@ if (CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_
     endforeach()
 endif()
 
-if (NOT MSVC)
-    include(cmake/masked_cells.cmake)
-endif()
+include(cmake/own_copies.cmake)
 
 if (NOT SHIMMY_OPENMP AND CMAKE_SYSTEM_NAME STREQUAL "Linux")
     set_property(SOURCE "${LLAMA_CPP_DIR}/ggml/src/ggml-cpu/ggml-cpu.c" DIRECTORY "${LLAMA_CPP_DIR}/ggml/src"

@@ -1,5 +1,5 @@
 #pragma once
-// Force-included into ggml-cpu's ops.cpp (see cmake/masked_cells.cmake).
+// Force-included into ggml-cpu's ops.cpp (see cmake/own_copies.cmake).
 //
 // Attention of a row goes over all cells in use and asks its mask at each of them, once per head and layer. In a cache
 // that sequences share most belong to others, or to prefixes that nobody uses now: those are passed by in blocks.

@@ -116,7 +116,9 @@ void bind_engine(py::module_ & m) {
         .def("cancel", &Engine::cancel, py::arg("request_id"), ReleaseGil(),
              "End a request wherever it stands; its last output says CANCELLED. Unknown ids are ignored.")
         .def("step", &Engine::step, ReleaseGil(),
-             "One step, on the caller's thread. Not while start() runs. False when there was nothing to do.")
+             "One step, on the caller's thread. Not while start() runs, which also finds out what steps cost: without "
+             "it "
+             "adaptive\ndrafts are not made. False when there was nothing to do.")
         .def(
             "wait",
             [](Engine & self, double timeout) {

@@ -230,8 +230,8 @@ void Sequence::check_drafts(int32_t n_draft, Rows rows, Output & output) {
     }
     if (output.finish_reason == FinishReason::None) {
         append_forced(output);
-        output.usage = usage_;
     }
+    output.usage = usage_;
 }
 
 // Tokens that need no choice are computed together with the next one. Where each one's log-probability is wanted, or

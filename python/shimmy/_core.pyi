@@ -2220,7 +2220,8 @@ class Engine:
         """
     def step(self) -> bool:
         """
-        One step, on the caller's thread. Not while start() runs. False when there was nothing to do.
+        One step, on the caller's thread. Not while start() runs, which also finds out what steps cost: without it adaptive
+        drafts are not made. False when there was nothing to do.
         """
     def unload_adapter(self, name: str) -> None:
         """

@@ -166,3 +166,8 @@ def test_special_tokens_around_a_cut_text(load: Load, name: str, times: int) -> 
     with_specials, without = (tokenizer.encode(text, add_special=special) for special in (True, False))
     start = len(around) - (len(around) > 1 or tokenizer.add_eos)
     assert with_specials == around[:start] + without + around[start:]
+
+
+def test_characters_that_are_no_tokens_take_their_bytes(load: Load) -> None:
+    """llama.cpp's SentencePiece makes room for each of them anew: a day for ten times as many as these."""
+    assert len(encode(load("llama"), "🦊" * 1_000_000)) >= 4_000_000
