@@ -19,7 +19,7 @@ static inline int64_t shimmy_next_cell(const uint16_t * mask, int64_t i, int64_t
             uint16_t others = 0;
             memcpy(rest, mask + i, sizeof(rest));
             for (int k = 0; k < BLOCK; ++k) {
-                others |= (uint16_t) (rest[k] ^ MASKED);
+                others |= (uint16_t)(rest[k] ^ MASKED);
             }
             if (others != 0) {
                 break;

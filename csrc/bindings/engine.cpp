@@ -121,12 +121,15 @@ void bind_engine(py::module_ & m) {
              "adaptive\ndrafts are not made. False when there was nothing to do.")
         .def(
             "wait",
-            [](Engine & self, double timeout) {
-                const auto milliseconds = static_cast<int64_t>(std::max(0.0, std::min(timeout, 3600.0)) * 1000);
-                return self.wait(std::chrono::milliseconds(milliseconds));
+            [](Engine & self, double timeout, double interval) {
+                const auto milliseconds = static_cast<int64_t>(std::max(0.0, std::min(timeout, 3600.0)) * 1e3);
+                const auto microseconds = static_cast<int64_t>(std::max(0.0, std::min(interval, 1.0)) * 1e6);
+                return self.wait(std::chrono::milliseconds(milliseconds), std::chrono::microseconds(microseconds));
             },
-            py::arg("timeout") = 0.1, ReleaseGil(),
-            "All outputs since the last call, waiting up to `timeout` seconds for the first.")
+            py::arg("timeout") = 0.1, py::arg("interval") = 0.0, ReleaseGil(),
+            "All outputs since the last call, one for each request, waiting up to `timeout` seconds for the first. Not "
+            "sooner\nthan `interval` seconds (0 to 1) after the last call returned some, unless an answer begins or "
+            "ends.")
         .def(
             "load_adapter",
             [](Engine & self, const std::string & name, const FilePath & path) { self.load_adapter(name, path.bytes); },

@@ -49,8 +49,10 @@ class Engine {
     // start().
     bool step();
 
-    // All outputs since the last call, waiting up to `timeout` for the first. Empty: time out or shut down.
-    std::vector<Output> wait(std::chrono::milliseconds timeout) { return outbox_.take(timeout); }
+    // All outputs since the last call, see Outbox::take. Empty: time out or shut down.
+    std::vector<Output> wait(std::chrono::milliseconds timeout, std::chrono::microseconds interval = {}) {
+        return outbox_.take(timeout, interval);
+    }
 
     void load_adapter(const std::string & name, const std::string & path);
     void unload_adapter(const std::string & name) { adapters_.remove(name); }

@@ -2237,9 +2237,14 @@ class Engine:
         """
         Take a pin_prefix back.
         """
-    def wait(self, timeout: typing.SupportsFloat | typing.SupportsIndex = 0.1) -> list[Output]:
+    def wait(
+        self,
+        timeout: typing.SupportsFloat | typing.SupportsIndex = 0.1,
+        interval: typing.SupportsFloat | typing.SupportsIndex = 0.0,
+    ) -> list[Output]:
         """
-        All outputs since the last call, waiting up to `timeout` seconds for the first.
+        All outputs since the last call, one for each request, waiting up to `timeout` seconds for the first. Not sooner
+        than `interval` seconds (0 to 1) after the last call returned some, unless an answer begins or ends.
         """
     @property
     def adapters(self) -> list[str]:

@@ -20,6 +20,9 @@ Delivery: TypeAlias = "list[tuple[Consumer, RequestOutput | ShimmyError]]"
 logger = logging.getLogger("shimmy.pump")
 
 _WAIT_SECONDS = 1.0
+_INTERVAL_SECONDS = 0.002
+"""Tokens that come faster than this are told together: nobody reads so fast, and to tell each costs as much as to make
+it where models are small."""
 _UNFINISHED = _core.FinishReason.NONE.value  # enums of the extension are slow to compare
 
 
@@ -74,7 +77,7 @@ class Pump(Generic[Consumer]):
 
         while True:
             closing = self._closed
-            outputs = engine.wait(_WAIT_SECONDS)
+            outputs = engine.wait(_WAIT_SECONDS, _INTERVAL_SECONDS)
             if outputs:
                 death = engine.death
                 items = [self._convert(output, piece, death) for output in outputs]

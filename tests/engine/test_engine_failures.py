@@ -90,7 +90,7 @@ class ScriptedModel:
         self._ids += 1
         return self._ids
 
-    def wait(self, timeout: float) -> list[SimpleNamespace]:
+    def wait(self, timeout: float, interval: float = 0.0) -> list[SimpleNamespace]:
         try:
             return self._steps.get(timeout=0.0 if self._closed else timeout)
         except Empty:
