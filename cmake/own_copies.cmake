@@ -1,21 +1,28 @@
 # Places of llama.cpp that are compiled otherwise than they were written: each in a copy of its file, so that the sources,
 # and the peers that are built from them, stay as they are.
 
-# Replace text that occurs once in a file of the vendored tree, for the targets below its folder that compile it. Where it
-# reads otherwise it is compiled as it is, with a warning that says what that costs.
-function (replace_in file old new cost)
+# Replace texts, each of which occurs once, in a file of the vendored tree, for the targets below its folder that compile
+# it: `pairs` names a list of old and new ones, with $<SEMICOLON> for ";". Where it reads otherwise it is compiled as it is, with a
+# warning that says what that costs. The arguments behind are compile options.
+function (replace_in file pairs cost)
     get_filename_component(folder "${LLAMA_CPP_DIR}/${file}" DIRECTORY)
     get_filename_component(name "${file}" NAME)
     set(copy "${CMAKE_CURRENT_BINARY_DIR}/own/${file}")
     set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${LLAMA_CPP_DIR}/${file}")
     file(READ "${LLAMA_CPP_DIR}/${file}" text)
-    string(FIND "${text}" "${old}" first)
-    string(FIND "${text}" "${old}" last REVERSE)
-    if (first EQUAL -1 OR NOT first EQUAL last)
-        message(WARNING "${file} is not the one that cmake/own_copies.cmake knows: ${cost}")
-        return()
-    endif()
-    string(REPLACE "${old}" "${new}" text "${text}")
+    set(left "${${pairs}}")
+    while (left)
+        list(POP_FRONT left old new)
+        string(REPLACE "$<SEMICOLON>" ";" old "${old}")
+        string(REPLACE "$<SEMICOLON>" ";" new "${new}")
+        string(FIND "${text}" "${old}" first)
+        string(FIND "${text}" "${old}" last REVERSE)
+        if (first EQUAL -1 OR NOT first EQUAL last)
+            message(WARNING "${file} is not the one that cmake/own_copies.cmake knows: ${cost}")
+            return()
+        endif()
+        string(REPLACE "${old}" "${new}" text "${text}")
+    endwhile()
     file(CONFIGURE OUTPUT "${copy}" CONTENT "${text}" @ONLY NEWLINE_STYLE UNIX)
     string(REPLACE "." "\\." pattern "(^|/)${name}$")
     targets_below("${LLAMA_CPP_DIR}" "STATIC_LIBRARY|SHARED_LIBRARY|MODULE_LIBRARY|OBJECT_LIBRARY" targets)
@@ -35,16 +42,19 @@ function (replace_in file old new cost)
     endforeach()
 endfunction()
 
-# Attention goes from cell to cell as masked_cells.h says.
+# Attention passes by what masked_cells.h says: a row from cell to cell, and 64 rows tile by tile.
 if (NOT MSVC)
-    replace_in(ggml/src/ggml-cpu/ops.cpp
-        "for (int64_t ic = ic_start; ic < ic_end; ++ic) {"
-        "for (int64_t ic = shimmy_next_cell(mp, ic_start, ic_end); ic < ic_end; ic = shimmy_next_cell(mp, ic + 1, ic_end)) {"
-        "attention asks the mask of every cell" -include "${PROJECT_SOURCE_DIR}/cmake/masked_cells.h")
+    set(row_mask "iq1*mask->nb[1] + (iq2%mask->ne[2])*mask->nb[2] + (iq3%mask->ne[3])*mask->nb[3]")
+    set(masked_cells
+        "ic = ic_start$<SEMICOLON> ic < ic_end$<SEMICOLON> ++ic) {"
+        "ic = shimmy_next_cell(mp, ic_start, ic_end)$<SEMICOLON> ic < ic_end$<SEMICOLON> ic = shimmy_next_cell(mp, ic + 1, ic_end)) {"
+        "// skip the tile entirely if all the masks are -inf"
+        "if (mask && shimmy_all_masked((const char *)mask->data + ${row_mask}, mask->nb[1], tile_rows, ic, kv_tile)) { continue$<SEMICOLON> }")
+    replace_in(ggml/src/ggml-cpu/ops.cpp masked_cells "attention asks the mask of every cell"
+        -include "${PROJECT_SOURCE_DIR}/cmake/masked_cells.h")
 endif()
 
 # An exact reserve for each character that is no token copies all tokens before it: hours for 10 MB of emoji.
-replace_in(src/llama-vocab.cpp
-    "output.reserve(output.size() + symbol.n);"
-    ""
+set(reserve "output.reserve(output.size() + symbol.n)" "(void) symbol.n")
+replace_in(src/llama-vocab.cpp reserve
     "SentencePiece tokenizers take time that is quadratic in characters that are no token")
