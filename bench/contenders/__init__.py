@@ -16,6 +16,7 @@ CONTENDERS: dict[str, Contender] = {
     contender.name: contender
     for contender in (
         ShimmyServer(),
+        ShimmyServer("shimmy --no-kv-unified", ("--no-kv-unified",)),
         ShimmyEngine(),
         ShimmyEngine("shimmy engine, speculation", speculation=True),
         ShimmyEngine("shimmy engine, no speculation", speculation=False),

@@ -14,13 +14,16 @@ from contenders.target import Contender, Setup
 
 
 class ShimmyServer(Contender):
-    name = "shimmy"
+    def __init__(self, name: str = "shimmy", flags: tuple[str, ...] = ()) -> None:
+        self.name = name
+        self._flags = flags
 
     @asynccontextmanager
     async def open(self, setup: Setup) -> AsyncIterator[HttpTarget]:
         def command(port: int) -> list[str]:
             serve = [sys.executable, "-m", "shimmy", "serve", "--bind", f"127.0.0.1:{port}"]
-            return [*serve, "--model-path", str(setup.model), "--ctx", str(setup.n_ctx), "--kv-cache-disk", "0"]
+            serve += ["--model-path", str(setup.model), "--ctx", str(setup.n_ctx), "--kv-cache-disk", "0"]
+            return [*serve, *self._flags]
 
         environ = {"SHIMMY_LORA_GGUF": os.pathsep.join(map(str, setup.adapters))} if setup.adapters else {}
         # An empty folder, so that no ./models is searched.

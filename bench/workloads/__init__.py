@@ -13,7 +13,7 @@ from workloads.memory import Memory
 from workloads.shared_prefix import SharedPrefix
 from workloads.single_stream import Decode, Prefill
 from workloads.speculation import Speculation
-from workloads.structured import Structured
+from workloads.structured import ManyStructured, Structured
 from workloads.workload import Workload
 
 WORKLOADS: dict[str, Workload] = {
@@ -29,6 +29,7 @@ WORKLOADS: dict[str, Workload] = {
         CrowdedConversations(),
         Interference(),
         Structured(),
+        ManyStructured(),
         Speculation(),
         Adapters(),
         ColdStart(),

@@ -68,6 +68,6 @@ class ManyStreams(ClosedLoop):
 
     id = "P5-many"
     title = "closed loop of up to 64 clients, 128 in and 128 out, nothing shared"
-    contenders = ("shimmy", "shimmy engine", "llama-server 64 slots")
+    contenders = ("shimmy", "shimmy --no-kv-unified", "shimmy engine", "llama-server 64 slots")
 
     clients: tuple[int, ...] = (1, 8, 32, 64)

@@ -83,3 +83,25 @@ class Structured(Workload):
                 results[f"document, {name}, c={c}"] = 1000 * sum(answer.seconds for answer in answers) / len(answers)
                 results[f"valid, {name}, c={c}"] = 100 * valid / len(answers)
         return results
+
+
+@dataclass(frozen=True)
+class ManyStructured(Structured):
+    """For GPUs: what the grammars of many streams cost beside a step that is short. Random weights fill the schemas'
+    strings with noise, which says nothing about what a model would want to write.
+    """
+
+    id = "P9-many"
+    title = "JSON schema, 32 streams"
+    models = ("0.6b-q4_k_m",)
+    contenders = ("shimmy", "shimmy --no-kv-unified", "llama-server 64 slots")
+    subject = "shimmy"
+
+    streams: tuple[int, ...] = (32,)
+    documents: int = 1
+    max_tokens: int = 512
+
+    @property
+    def n_ctx(self) -> int:
+        """For 64 sequences, as those who divide the context between them have."""
+        return 65 * (self.max_tokens + 256)
