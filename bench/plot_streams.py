@@ -40,7 +40,7 @@ def read_table(text: str) -> tuple[list[str], dict[str, list[list[float]]]]:
 
 
 def _cells(line: str) -> list[str]:
-    return [cell.strip().strip("`*") for cell in line.strip().strip("|").split("|")]
+    return [cell.replace("`", "").strip(" *") for cell in line.strip().strip("|").split("|")]
 
 
 def main() -> None:

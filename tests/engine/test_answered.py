@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from arithmetic import same_in_every_batch
 from engine_fixtures import LONG_QUESTION
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -109,6 +110,7 @@ SAMPLING: list[dict[str, Any]] = [
 ]
 
 
+@same_in_every_batch
 @pytest.mark.parametrize("sampling", SAMPLING)
 def test_a_seed_says_the_same_from_every_place_on(sampling: dict[str, Any]) -> None:
     async def test(engine: AsyncEngine) -> None:
@@ -134,6 +136,7 @@ TOOL = {
 }
 
 
+@same_in_every_batch
 @pytest.mark.parametrize(
     "options",
     [

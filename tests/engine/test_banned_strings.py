@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from arithmetic import same_in_every_batch
 from engine_fixtures import GREEDY, QUESTIONS, Answer, Driver, ask_alone, chat, long_chat, open_engine, tokenizer
 
 from shimmy import _core
@@ -66,6 +67,7 @@ def test_a_string_that_does_not_come_changes_nothing() -> None:
     assert [one[0] for one in answer.logprobs] == pytest.approx([one[0] for one in free.logprobs], abs=1e-3)
 
 
+@same_in_every_batch
 def test_sampled_text_avoids_them_and_seeds_reproduce_it() -> None:
     banned = ["the", "a", "is", "I"]
     with open_engine() as engine:
@@ -151,6 +153,7 @@ def test_with_speculation_as_without(sampling: _core.SamplingParams) -> None:
                 assert drafted.tokens == plain.tokens
 
 
+@same_in_every_batch
 def test_concurrent_requests_with_other_strings() -> None:
     with open_engine() as engine:
         driver = Driver(engine)

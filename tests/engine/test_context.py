@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from arithmetic import CLOSE, in_host_memory
 from token_loop import GOLDEN, PROMPT, answer, batch_of, golden, open_context, prefill
 
 from shimmy._core import Context, ContextParams, DecodeStatus, Model
@@ -81,7 +82,7 @@ def test_two_sequences_in_one_batch_equal_each_alone(kv_unified: bool) -> None:
     assert context.decode(batch) == DecodeStatus.OK
     for i, prompt in zip((19, 54), prompts, strict=True):
         alone = prefill(open_context(), prompt)
-        np.testing.assert_allclose(context.logits(i), alone, atol=0.02)
+        np.testing.assert_allclose(context.logits(i), alone, atol=CLOSE)
         assert context.logits(i).argmax() == alone.argmax()
 
 
@@ -91,7 +92,7 @@ def test_interleaved_sequences_keep_apart() -> None:
     assert golden(context) == GOLDEN
     for i, before in zip((1, 2), others, strict=True):
         context.kv_cache.seq_rm(i, 8)
-        np.testing.assert_allclose(prefill(context, [TEXT[i + 8]], 8, i), before, atol=0.02)
+        np.testing.assert_allclose(prefill(context, [TEXT[i + 8]], 8, i), before, atol=CLOSE)
 
 
 # --- outputs
@@ -161,15 +162,15 @@ def test_pooled_embeddings(pooling: str) -> None:
     assert context.pooling == pooling
     long, short, again = embed(context, TEXT[:30], TEXT[10:13], TEXT[:30])
     assert all(vector.shape == (256,) and np.isfinite(vector).all() for vector in (long, short))
-    np.testing.assert_allclose(long, again, atol=0.02)
-    np.testing.assert_allclose(embed(context, TEXT[10:13])[0], short, atol=0.02)
+    np.testing.assert_allclose(long, again, atol=CLOSE)
+    np.testing.assert_allclose(embed(context, TEXT[10:13])[0], short, atol=CLOSE)
     assert np.abs(long - short).max() > 0.1
 
     tokens = open_context(embeddings=True)
     tokens.decode(batch_of(TEXT[:30]))
     rows = np.stack([tokens.embeddings(i) for i in range(30)])
     expected = {"mean": rows.mean(0), "last": rows[-1], "cls": rows[0]}[pooling]
-    np.testing.assert_allclose(long, expected, atol=0.02)
+    np.testing.assert_allclose(long, expected, atol=CLOSE)
     for call in (lambda: context.embeddings_seq(2), lambda: context.embeddings(0)):
         with pytest.raises(InvalidRequestError):
             call()
@@ -194,7 +195,7 @@ def test_a_pooled_sequence_is_not_cut() -> None:
     whole, pieces = (open_context(embeddings=True, pooling="last", n_ubatch=n) for n in (64, 16))
     for context in (whole, pieces):
         context.decode(batch_of(TEXT))
-    np.testing.assert_allclose(whole.embeddings_seq(0), pieces.embeddings_seq(0), atol=0.02)
+    np.testing.assert_allclose(whole.embeddings_seq(0), pieces.embeddings_seq(0), atol=CLOSE)
 
 
 # --- limits
@@ -283,12 +284,14 @@ def test_rope_settings_reach_the_model() -> None:
         assert np.abs(prefill(open_context(**params), TEXT[:20]) - plain).max() > 0.1
 
 
+@in_host_memory
 def test_a_cache_larger_than_the_machine_is_refused_in_numbers(model: Model) -> None:
     with pytest.raises(InvalidRequestError, match=r"67108864 cells takes \d+ MiB, this machine has \d+ MiB") as caught:
         Context(model, ContextParams(n_ctx=2**26))
     assert caught.value.param == "n_ctx"
 
 
+@in_host_memory
 @pytest.mark.skipif(not Path("/proc/meminfo").exists(), reason="tells what memory is available")
 def test_a_cache_larger_than_the_available_memory_is_refused_in_numbers(model: Model) -> None:
     memory = dict(re.findall(r"^(\w+): +(\d+) kB", Path("/proc/meminfo").read_text(), re.MULTILINE))

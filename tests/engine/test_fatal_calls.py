@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from arithmetic import ON_GPU
 from fatal_calls import CALLS, FatalCall
 
 SCRIPT = Path(__file__).with_name("fatal_calls.py")
@@ -38,6 +39,8 @@ def test_names_are_unique() -> None:
 
 @pytest.mark.parametrize("call", CALLS, ids=lambda call: call.name)
 def test_it_is_refused(call: FatalCall, answers: dict[str, tuple[str, str]]) -> None:
+    if ON_GPU and call.mentions == "this machine has":
+        pytest.skip("a GPU's own allocation says what does not fit")
     outcome, message = answers[call.name]
     assert outcome == call.outcome, message
     assert call.mentions in message

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from arithmetic import same_in_every_batch
 from engine_fixtures import QUESTIONS, long_chat
 
 from shimmy import LLM, Completion, LoadSpec, demo_adapter_paths, demo_model_path
@@ -86,6 +87,7 @@ def test_a_prefix_is_restored_after_a_restart(tmp_path: Path) -> None:
     assert not list(tmp_path.rglob("*.trying"))
 
 
+@same_in_every_batch
 def test_an_answer_is_that_of_the_warm_cache_to_the_last_bit(tmp_path: Path) -> None:
     with open_llm(tmp_path) as llm:
         ask(llm, FIRST)

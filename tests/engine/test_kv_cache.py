@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from arithmetic import CLOSE
 from token_loop import GOLDEN, PROMPT, answer, batch_of, golden, open_context, prefill
 
 from shimmy._core import DecodeStatus
 from shimmy.errors import InvalidRequestError
 
 TEXT = list(range(200, 240))
-CLOSE = 0.02
 
 
 def test_an_empty_sequence_has_no_positions() -> None:

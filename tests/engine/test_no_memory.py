@@ -9,6 +9,7 @@ import sys
 from typing import Any
 
 import pytest
+from arithmetic import in_host_memory
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="limits the address space as Linux does")
 
@@ -104,6 +105,7 @@ def run(script: str, n_ubatch: int, **malloc: str) -> dict[str, Any]:
     return told
 
 
+@in_host_memory
 def test_only_who_needs_it_fails() -> None:
     assert run(LARGE_OUTPUT, 512, MALLOC_MMAP_THRESHOLD_="262144", MALLOC_TOP_PAD_="524288")["beside"] == [
         "LENGTH",
@@ -112,5 +114,6 @@ def test_only_who_needs_it_fails() -> None:
     ]
 
 
+@in_host_memory
 def test_who_changes_the_graph_fails_and_the_next_one_is_computed() -> None:
     assert run(OTHER_ADAPTERS, 4096, MALLOC_MMAP_THRESHOLD_="1048576", MALLOC_TOP_PAD_="8388608")["again"]

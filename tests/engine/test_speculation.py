@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from arithmetic import same_in_every_batch
 from engine_fixtures import (
     GREEDY,
     LONG_ANSWER,
@@ -149,6 +150,7 @@ def test_goes_on_after_a_drafted_answer_from_the_cache(engine: _core.Engine) -> 
     assert second.usage.cached_tokens >= len(chat(LONG_QUESTION)) + 49 - 1
 
 
+@same_in_every_batch
 @pytest.mark.parametrize(
     ("kind", "text"),
     [

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from arithmetic import CLOSE
 from token_loop import GOLDEN, PROMPT, answer, batch_of, open_context, prefill
 
 from shimmy import demo_draft_path
@@ -75,7 +76,7 @@ def test_a_restored_context_gives_the_golden_text() -> None:
         assert [target.kv_cache.seq_pos_max(i) for i in (0, 1)] == [len(PROMPT) - 1, len(TEXT) - 1]
         assert answer(target, logits, len(PROMPT)) == GOLDEN
         target.kv_cache.seq_rm(1, len(TEXT) - 1)
-        np.testing.assert_allclose(prefill(target, TEXT[-1:], len(TEXT) - 1, 1), aside, atol=0.02)
+        np.testing.assert_allclose(prefill(target, TEXT[-1:], len(TEXT) - 1, 1), aside, atol=CLOSE)
 
 
 def test_an_empty_sequence_is_a_state() -> None:
@@ -109,7 +110,7 @@ def test_every_flipped_byte_is_refused_and_changes_nothing() -> None:
             with pytest.raises(InvalidRequestError, match="no usable state"):
                 load(damaged)
     context.kv_cache.seq_rm(0, len(TEXT) - 1)
-    np.testing.assert_allclose(prefill(context, TEXT[-1:], len(TEXT) - 1), expected, atol=0.02)
+    np.testing.assert_allclose(prefill(context, TEXT[-1:], len(TEXT) - 1), expected, atol=CLOSE)
 
 
 def test_truncated_extended_and_swapped_states_are_refused() -> None:

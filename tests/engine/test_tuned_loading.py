@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from arithmetic import ON_GPU
 
 from shimmy import LLM, LoadSpec, _core, demo_model_path
 from shimmy.errors import InvalidRequestError, ModelLoadError
@@ -74,7 +75,7 @@ class TestMeasuring:
         assert set(winner.speeds) - {LONG_PREFILL} == {DECODE, BATCH, PREFILL, DEEP_DECODE, DEEP_PREFILL}
         assert all(speed.default_rate > 0 for speed in winner.speeds.values())
         assert winner.depth == 256
-        assert {trial.group for trial in winner.trials} >= {"layout", "attention"}
+        assert {trial.group for trial in winner.trials} >= ({"attention"} if ON_GPU else {"layout", "attention"})
         assert msgspec.json.decode(msgspec.json.encode(winner), type=Winner) == winner
 
     def test_settings_of_the_user_stay(self) -> None:

@@ -1,0 +1,22 @@
+"""What the device that computes lets a test expect: a GPU rounds a row otherwise in every size of batch.
+
+llama.cpp's GPU kernels for one row, for few and for many quantise activations and add up in orders of their own, so the
+logits of the demo model (Q8_0) move by up to 0.3 with the batch; a CPU's move by thousandths.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from shimmy import _core
+
+ON_GPU = any(device.type in ("gpu", "igpu") for device in _core.devices())
+CLOSE = 0.5 if ON_GPU else 0.02
+"""By how much logits and embeddings of the same tokens may differ between batches."""
+
+same_in_every_batch = pytest.mark.skipif(
+    ON_GPU, reason="compares texts that stand on close logits, which a GPU moves with the size of the batch"
+)
+in_host_memory = pytest.mark.skipif(
+    ON_GPU, reason="limits or counts the host's memory, and here the KV cache and the buffers lie on a GPU"
+)
