@@ -72,6 +72,18 @@ class Pump(Generic[Consumer]):
             self._thread.join()
 
     def _run(self, engine: _core.Engine) -> None:
+        try:
+            self._pump(engine)
+        except Exception as caught:
+            logger.exception("the outputs of the engine are lost")
+            error = EngineDeadError(f"the outputs of the engine are lost: {type(caught).__name__}: {caught}")
+            with self._lock:
+                self._closed = True
+                consumers = [consumer for _, consumer in self._open.values()]
+                self._open.clear()
+            self._deliver([(consumer, error) for consumer in consumers])
+
+    def _pump(self, engine: _core.Engine) -> None:
         def piece(token: int) -> bytes:
             return self._model.tokenizer.piece(token, special=True)
 

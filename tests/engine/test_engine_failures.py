@@ -63,6 +63,7 @@ class ScriptedModel:
         self.engine = self
         self.tokenizer = SimpleNamespace(piece=lambda token, special: b"")
         self.death = ""
+        self.trouble: Exception | None = None
         self.cancelled: list[int] = []
         self._ids = 0
         self._closed = False
@@ -92,9 +93,12 @@ class ScriptedModel:
 
     def wait(self, timeout: float, interval: float = 0.0) -> list[SimpleNamespace]:
         try:
-            return self._steps.get(timeout=0.0 if self._closed else timeout)
+            step = self._steps.get(timeout=0.0 if self._closed else timeout)
         except Empty:
             return []
+        if self.trouble is not None:
+            raise self.trouble
+        return step
 
     def cancel(self, request_id: int) -> None:
         self.cancelled.append(request_id)
@@ -123,6 +127,21 @@ class Pumped:
 
     def get(self) -> tuple[str, RequestOutput | ShimmyError]:
         return self.items.get(timeout=10)
+
+
+def test_outputs_that_cannot_be_read_end_every_request() -> None:
+    pumped = Pumped()
+    for name in ("a", "b"):
+        pumped.submit(name)
+    pumped.model.trouble = MemoryError("no room")
+    pumped.model.say()
+    for name in ("a", "b"):
+        consumer, error = pumped.get()
+        assert (consumer, type(error)) == (name, EngineDeadError)
+        assert str(error) == "the outputs of the engine are lost: MemoryError: no room"
+    with pytest.raises(EngineDeadError):
+        pumped.submit("c")
+    pumped.pump.close()
 
 
 def test_death_reaches_every_request_and_sticks() -> None:
