@@ -41,7 +41,7 @@ class ContinuedStream:
     goes on where it was, behind the tokens of before. So it does at the same engine when its reader was too slow for
     it. Entering and iterating raise what a stream of the engine does.
 
-    An answer under way waits while the model is put aside. EngineDeadError after `MAX_CRASHES` without a new token.
+    An answer that has begun waits while the model is put aside. EngineDeadError after `MAX_CRASHES` without a token.
     """
 
     def __init__(self, supervisor: Supervisor, request: GenerateRequest) -> None:
@@ -180,7 +180,8 @@ class ContinuedStream:
 
     async def _resume(self) -> RequestOutput:
         async with self._supervisor.one_by_one:
-            client = await self._supervisor.ready_at_last()
+            # Who has nothing yet is told to come again instead.
+            client = await (self._supervisor.ready_at_last() if self._answer.token_ids else self._supervisor.ready())
             request = self._answer.rest()
             logger.info("request %s goes on after %d tokens", request.request_id, len(self._answer.token_ids))
             self._retelling = Retelling(self._answer)

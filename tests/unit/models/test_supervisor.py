@@ -255,18 +255,15 @@ def test_a_model_that_keeps_crashing_is_put_aside(monkeypatch: pytest.MonkeyPatc
     async def test(supervisor: Supervisor, lives: Lives) -> None:
         with pytest.raises(EngineDeadError):
             await ask(supervisor)
-        under_way = asyncio.ensure_future(ask(supervisor, "first"))
-        await asyncio.sleep(0.1)
         with pytest.raises(ModelNotReadyError, match=r"'m' is put aside: it crashed 3 times in a row.* was killed"):
-            await ask(supervisor)
+            await ask(supervisor)  # which the third crash left without a token
         with pytest.raises(ModelNotReadyError) as caught:
             await supervisor.tokenize("x")
         assert 0 < caught.value.retry_after <= 0.2
         assert supervisor.health == "failed"
         assert "3 times in a row" in (supervisor.trouble or "")
         assert len(lives.engines) == 3
-        with pytest.raises(EngineDeadError):  # it waited, and died under the next engine too
-            await under_way
+        await asyncio.sleep(0.25)
         with pytest.raises(ModelNotReadyError, match="4 times in a row"):
             await ask(supervisor)
         await asyncio.sleep(0.45)
