@@ -17,7 +17,7 @@ static inline int64_t shimmy_next_cell(const uint16_t * mask, int64_t i, int64_t
         if (others == 0) {
             memcpy(block, mask + i, sizeof(block));
             for (int k = 0; k < BLOCK; ++k) {
-                others |= (uint16_t) (block[k] ^ MASKED);
+                others |= (uint16_t)(block[k] ^ MASKED);
             }
         }
         i += others == 0 ? BLOCK : 1;
@@ -28,7 +28,7 @@ static inline int64_t shimmy_next_cell(const uint16_t * mask, int64_t i, int64_t
 // Whether `n_rows` rows, `stride` bytes apart, mask all of the `n` cells from `i` on.
 static inline bool shimmy_all_masked(const char * mask, size_t stride, int n_rows, int64_t i, int n) {
     for (int row = 0; row < n_rows; ++row) {
-        if (shimmy_next_cell((const uint16_t *) (mask + (size_t) row * stride), i, i + n) < i + n) {
+        if (shimmy_next_cell((const uint16_t *)(mask + (size_t)row * stride), i, i + n) < i + n) {
             return false;
         }
     }
