@@ -76,7 +76,7 @@ if (CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_
     targets_below("${LLAMA_CPP_DIR}/ggml/src" "STATIC_LIBRARY|SHARED_LIBRARY|MODULE_LIBRARY|OBJECT_LIBRARY" targets)
     foreach (target IN LISTS targets)
         if (target MATCHES "^ggml-cpu")
-            target_compile_options(${target} PRIVATE "SHELL:-include ${PROJECT_SOURCE_DIR}/cmake/amx_tile_guard.h")
+            target_compile_options(${target} PRIVATE "SHELL:-include ${PROJECT_SOURCE_DIR}/csrc/ggml/amx_tile_guard.h")
         endif()
     endforeach()
 endif()
@@ -85,18 +85,18 @@ include(cmake/own_copies.cmake)
 
 if (NOT SHIMMY_OPENMP AND CMAKE_SYSTEM_NAME STREQUAL "Linux")
     set_property(SOURCE "${LLAMA_CPP_DIR}/ggml/src/ggml-cpu/ggml-cpu.c" DIRECTORY "${LLAMA_CPP_DIR}/ggml/src"
-                 APPEND PROPERTY COMPILE_OPTIONS -include "${PROJECT_SOURCE_DIR}/cmake/spin_wait.h")
+                 APPEND PROPERTY COMPILE_OPTIONS -include "${PROJECT_SOURCE_DIR}/csrc/ggml/spin_wait.h")
 endif()
 
 if (CMAKE_SYSTEM_NAME STREQUAL "Linux")
     set_property(SOURCE "${LLAMA_CPP_DIR}/ggml/src/ggml.c" DIRECTORY "${LLAMA_CPP_DIR}/ggml/src"
-                 APPEND PROPERTY COMPILE_OPTIONS -include "${PROJECT_SOURCE_DIR}/cmake/huge_pages.h")
+                 APPEND PROPERTY COMPILE_OPTIONS -include "${PROJECT_SOURCE_DIR}/csrc/ggml/huge_pages.h")
 endif()
 
 if (SHIMMY_VULKAN AND NOT MSVC)
     set_property(SOURCE "${LLAMA_CPP_DIR}/ggml/src/ggml-vulkan/ggml-vulkan.cpp"
                  DIRECTORY "${LLAMA_CPP_DIR}/ggml/src/ggml-vulkan"
-                 APPEND PROPERTY COMPILE_OPTIONS -include "${PROJECT_SOURCE_DIR}/cmake/vulkan_layer_settings.h")
+                 APPEND PROPERTY COMPILE_OPTIONS -include "${PROJECT_SOURCE_DIR}/csrc/ggml/vulkan_layer_settings.h")
 endif()
 
 # The chat half of common: templates (jinja), dialects (parsers), incremental parsing (peg) and JSON schema. The few

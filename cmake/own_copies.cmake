@@ -42,16 +42,33 @@ function (replace_in file pairs cost)
     endforeach()
 endfunction()
 
-# Attention passes by what masked_cells.h says: a row from cell to cell, and 64 rows tile by tile.
+# Attention on CPUs: of few rows by row_attention.h, of 64 at a time with the faster parts of tile_attention.h; either passes
+# by the cells that are masked (masked_cells.h).
 if (NOT MSVC)
     set(row_mask "iq1*mask->nb[1] + (iq2%mask->ne[2])*mask->nb[2] + (iq3%mask->ne[3])*mask->nb[3]")
-    set(masked_cells
+    set(keys "(const char *)k->data + ic*nbk1 + ik2*nbk2 + ik3*nbk3, nbk1, kv_tile, DK")
+    set(attention
+        "static void ggml_compute_forward_flash_attn_ext_f16_one_chunk(\n"
+        "#include \"ggml/tile_attention.h\"\n\nstatic void ggml_compute_forward_flash_attn_ext_f16_one_chunk(\n"
+        "static void ggml_compute_forward_flash_attn_ext_f16(\n"
+        "#include \"ggml/row_attention.h\"\n\nstatic void ggml_compute_forward_flash_attn_ext_f16(\n"
+
+        "const bool use_ref = params->use_ref$<SEMICOLON>"
+        "const bool use_ref = params->use_ref$<SEMICOLON> if (shimmy::row_attention(params, dst)) { return$<SEMICOLON> }"
+
         "ic = ic_start$<SEMICOLON> ic < ic_end$<SEMICOLON> ++ic) {"
         "ic = shimmy_next_cell(mp, ic_start, ic_end)$<SEMICOLON> ic < ic_end$<SEMICOLON> ic = shimmy_next_cell(mp, ic + 1, ic_end)) {"
         "// skip the tile entirely if all the masks are -inf"
-        "if (mask && shimmy_all_masked((const char *)mask->data + ${row_mask}, mask->nb[1], tile_rows, ic, kv_tile)) { continue$<SEMICOLON> }")
-    replace_in(ggml/src/ggml-cpu/ops.cpp masked_cells "attention asks the mask of every cell"
-        -include "${PROJECT_SOURCE_DIR}/cmake/masked_cells.h")
+        "if (mask && shimmy_all_masked((const char *)mask->data + ${row_mask}, mask->nb[1], tile_rows, ic, kv_tile)) { continue$<SEMICOLON> }"
+
+        "for (int tk = 0$<SEMICOLON> tk < kv_tile$<SEMICOLON> tk++) {\n                        mask32[tq * KV_TILE_SZ + tk] = slope"
+        "can_skip = false$<SEMICOLON> for (int tk = shimmy::widen_mask(&mask32[tq * KV_TILE_SZ], &mp_row[ic], slope, kv_tile)$<SEMICOLON> tk < kv_tile$<SEMICOLON> tk++) {\n                        mask32[tq * KV_TILE_SZ + tk] = slope"
+        "for (int tk = 0$<SEMICOLON> tk < kv_tile$<SEMICOLON> tk++) {\n                const char * k_data ="
+        "for (int tk = kv_type == GGML_TYPE_F16 ? shimmy::turn_keys(K_f32, KV_TILE_SZ, ${keys}) : 0$<SEMICOLON> tk < kv_tile$<SEMICOLON> tk++) {\n                const char * k_data ="
+        "ggml_vec_max_f32(KV_TILE_SZ, &tile_max, kq_row)"
+        "tile_max = shimmy::highest(kq_row, KV_TILE_SZ)")
+    replace_in(ggml/src/ggml-cpu/ops.cpp attention "attention at depth and of several sequences is slower"
+        -idirafter "${PROJECT_SOURCE_DIR}/csrc")
 endif()
 
 # An exact reserve for each character that is no token copies all tokens before it: hours for 10 MB of emoji.

@@ -1,4 +1,4 @@
-"""cmake/amx_tile_guard.h: all 64 bytes of an AMX tile configuration reach the tile instruction.
+"""csrc/ggml/amx_tile_guard.h: all 64 bytes of an AMX tile configuration reach the tile instruction.
 
 The code is compiled for AMX, its `ldtilecfg` is replaced by a copy of the 64 bytes it would have read, and the result
 runs on any x86-64 machine.
@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-GUARD = ROOT / "cmake" / "amx_tile_guard.h"
+GUARD = ROOT / "csrc" / "ggml" / "amx_tile_guard.h"
 
 # The pattern of ggml-cpu/amx/mmq.cpp: a configuration on the stack, filled field by field, loaded, forgotten.
 CONFIGURE = """

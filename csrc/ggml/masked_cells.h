@@ -1,5 +1,5 @@
 #pragma once
-// Force-included into ggml-cpu's ops.cpp (see cmake/own_copies.cmake).
+// Included by the copy of ggml-cpu's ops.cpp (see cmake/own_copies.cmake).
 //
 // Attention goes over all cells in use and asks the mask at each of them, once per head and layer. In a cache that
 // sequences share most belong to others, or to prefixes that nobody uses now: those are passed by in blocks.
