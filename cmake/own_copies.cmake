@@ -6,7 +6,6 @@
 # warning that says what that costs. The arguments behind are compile options.
 function (replace_in file pairs cost)
     get_filename_component(folder "${LLAMA_CPP_DIR}/${file}" DIRECTORY)
-    get_filename_component(name "${file}" NAME)
     set(copy "${CMAKE_CURRENT_BINARY_DIR}/own/${file}")
     set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${LLAMA_CPP_DIR}/${file}")
     file(READ "${LLAMA_CPP_DIR}/${file}" text)
@@ -24,12 +23,13 @@ function (replace_in file pairs cost)
         string(REPLACE "${old}" "${new}" text "${text}")
     endwhile()
     file(CONFIGURE OUTPUT "${copy}" CONTENT "${text}" @ONLY NEWLINE_STYLE UNIX)
-    string(REPLACE "." "\\." pattern "(^|/)${name}$")
     targets_below("${LLAMA_CPP_DIR}" "STATIC_LIBRARY|SHARED_LIBRARY|MODULE_LIBRARY|OBJECT_LIBRARY" targets)
     foreach (target IN LISTS targets)
         get_target_property(sources ${target} SOURCES)
         get_target_property(home ${target} SOURCE_DIR)
         string(FIND "${folder}/" "${home}/" below)
+        file(RELATIVE_PATH source "${home}" "${LLAMA_CPP_DIR}/${file}")
+        string(REPLACE "." "\\." pattern "(^|/)${source}$")
         set(own "${sources}")
         list(FILTER own EXCLUDE REGEX "${pattern}")
         if (below EQUAL 0 AND NOT own STREQUAL sources)
@@ -68,6 +68,31 @@ if (NOT MSVC)
         "ggml_vec_max_f32(KV_TILE_SZ, &tile_max, kq_row)"
         "tile_max = shimmy::highest(kq_row, KV_TILE_SZ)")
     replace_in(ggml/src/ggml-cpu/ops.cpp attention "attention at depth and of several sequences is slower"
+        -idirafter "${PROJECT_SOURCE_DIR}/csrc")
+endif()
+
+# Products with a small batch by small_batch.h.
+if (NOT MSVC)
+    set(vec_dot_size "ggml_row_size(vec_dot_type, ggml_nelements(node->src[1]))$<SEMICOLON>\n                        }\n                        // Workspace for tiled")
+    string(REPLACE "))$<SEMICOLON>" ")), cur = MAX(cur, shimmy_small_batch_size(node))$<SEMICOLON>" enough_for_batches "${vec_dot_size}")
+    set(small_batches
+        "static void ggml_compute_forward_mul_mat_one_chunk(\n"
+        "#include \"ggml/small_batch.h\"\n\nstatic void ggml_compute_forward_mul_mat_one_chunk(\n"
+        "// If tiled is supported, it will execute the full op here and we return"
+        "if (shimmy_small_batch(params, dst)) { return$<SEMICOLON> }"
+        "${vec_dot_size}" "${enough_for_batches}"
+        "vec_dot(ne00, &tmp[ir0 - iir0], (num_rows_per_vec_dot > 1 ? 16 : 0)"
+        "shimmy_prefetch(src0_row + ir0 * nb01, num_rows_per_vec_dot * nb01), vec_dot(ne00, &tmp[ir0 - iir0], (num_rows_per_vec_dot > 1 ? 16 : 0)")
+    if (NOT SHIMMY_OPENMP AND CMAKE_SYSTEM_NAME STREQUAL "Linux")
+        set(spin_wait -include "${PROJECT_SOURCE_DIR}/csrc/ggml/spin_wait.h")
+    endif()
+    replace_in(ggml/src/ggml-cpu/ggml-cpu.c small_batches "a few rows at a time cost as much as apart"
+        -idirafter "${PROJECT_SOURCE_DIR}/csrc" ${spin_wait})
+    set(repacked
+        "#include \"repack.h\"\n" "#include \"repack.h\"\n#include \"ggml/vnni.h\"\n"
+        "if (ggml_cpu_has_avx2()) {\n            if (cur->ne[1] % 8 == 0) {\n                return &q4_K_8x8_q8_K"
+        "if (ggml_cpu_has_avx2() && !SHIMMY_VNNI) {\n            if (cur->ne[1] % 8 == 0) {\n                return &q4_K_8x8_q8_K")
+    replace_in(ggml/src/ggml-cpu/repack.cpp repacked "weights are kept in a layout that is slower"
         -idirafter "${PROJECT_SOURCE_DIR}/csrc")
 endif()
 
