@@ -105,6 +105,9 @@ struct EngineParams {
     bool adaptive_draft = true;     // draft only what pays by the measured cost of steps; false: all that is found
     bool adaptive_threads = true;   // compute with fewer threads for as long as that is faster: others are busy
     uint32_t sampling_threads = 0;  // threads that sample sequences of one step in parallel; 0: one per physical core
+    // Greedy requests get their tokens from where the logits are computed: on (also on CPUs), off, auto (where that is
+    // a GPU known to gain by it). Ids are copied to the host instead of logits.
+    std::string backend_sampling = "auto";
 };
 
 struct EmbedderParams {

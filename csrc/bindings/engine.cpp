@@ -58,6 +58,8 @@ void bind_stats(py::module_ & m) {
         .def_readonly("computed_tokens", &EngineStats::computed_tokens,
                       "That went through the model: prompts, completions and drafts.")
         .def_readonly("completion_tokens", &EngineStats::completion_tokens)
+        .def_readonly("backend_rows", &EngineStats::backend_rows,
+                      "Outputs whose token was found where the logits were computed.")
         .def_readonly("drafted_tokens", &EngineStats::drafted_tokens, "Proposed by speculation.")
         .def_readonly("accepted_tokens", &EngineStats::accepted_tokens, "Of those, that came out.")
         .def_readonly("tokens_per_second", &EngineStats::tokens_per_second,

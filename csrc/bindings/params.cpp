@@ -122,6 +122,9 @@ void bind_params(py::module_ & m) {
                "Compute with fewer threads for as long as that is faster: other processes are busy.")
         .field("sampling_threads", &EngineParams::sampling_threads,
                "Threads that sample sequences of one step in parallel; 0: one per physical core.")
+        .field("backend_sampling", &EngineParams::backend_sampling,
+               "Greedy requests get token ids from where the logits are computed: auto (GPUs that gain by it), on or "
+               "off.")
         .done();
     ParamsClass<EmbedderParams>(m, "EmbedderParams", "How an embedder batches and pools.")
         .field("max_num_seqs", &EmbedderParams::max_num_seqs, "Most inputs computed together, 1 to 256.")

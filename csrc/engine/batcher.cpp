@@ -2,21 +2,17 @@
 
 #include <algorithm>
 #include <chrono>
-#include <map>
 #include <utility>
 
 #include "engine/engine_params.h"
 #include "errors.h"
 #include "llama/device.h"
-#include "llama/logits.h"
 
 namespace shimmy {
 namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr double probe_seconds = 0.5;
-constexpr int probe_rounds = 7;
 constexpr size_t steps_after_resumption = 8;
 constexpr size_t parallel_logits = 1 << 16;  // fewer are sampled on the step thread alone
 
@@ -47,39 +43,6 @@ Batcher::Batcher(Context & context, Inbox & inbox, const SequenceRules & rules, 
       workers_(sampling_threads(params_, context_.n_seq_max())) {
     if (rules_.max_draft > 0) {
         speculation_.emplace(rules_.max_draft, params_.adaptive_draft, std::move(draft));
-    }
-}
-
-void Batcher::probe() {
-    if (!speculation_ || slots_.cells_used() > 0) {  // its tokens go where cached ones are
-        return;
-    }
-    batch_.clear();
-    batch_.add(0, 0, 0, true);
-    context_.decode(batch_);  // the first one pages the weights in
-    context_.kv_cache().seq_rm(0);
-    const auto start = Clock::now();
-    std::map<int32_t, std::vector<double>> seconds;
-    for (int round = 0; round < probe_rounds; ++round) {
-        for (const int32_t n : StepClock::probe_sizes) {
-            if (seconds_since(start) >= probe_seconds) {
-                break;
-            }
-            batch_.clear();
-            for (Pos pos = 0; pos < std::min<Pos>(n, static_cast<Pos>(context_.n_batch())); ++pos) {
-                batch_.add(0, pos, 0, true);
-            }
-            const auto begin = Clock::now();
-            if (context_.decode(batch_) == DecodeStatus::Ok) {
-                seconds[batch_.n_tokens()].push_back(seconds_since(begin));
-            }
-            context_.kv_cache().seq_rm(0);
-        }
-    }
-    for (auto & [n, measured] : seconds) {  // medians: one hiccup must not decide what drafts are thought to cost
-        const auto middle = measured.begin() + static_cast<std::ptrdiff_t>(measured.size() / 2);
-        std::nth_element(measured.begin(), middle, measured.end());
-        speculation_->observe(n, *middle);
     }
 }
 
@@ -276,8 +239,9 @@ DecodeStatus Batcher::decode(const StepPlan & plan) {
         const auto & sequence = *slots_[index].sequence;
         Pos pos = sequence.n_computed();
         const Pos first_output = pos + share.n_tokens - share.n_outputs;
+        const bool likeliest = sequence.takes_likeliest() && trusts_argmax_;
         for (const Token token : sequence.tokens_of(share)) {
-            batch_.add(token, pos, static_cast<SeqId>(index), pos >= first_output);
+            batch_.add(token, pos, static_cast<SeqId>(index), pos >= first_output, likeliest);
             ++pos;
         }
         if (!sequence.decoding()) {
@@ -317,7 +281,7 @@ DecodeStatus Batcher::decode(const StepPlan & plan) {
 
 void Batcher::advance(const StepPlan & plan) {
     struct Task {
-        std::vector<std::span<const float>> rows;  // fetched here: llama.cpp may sort its outputs at the first access
+        std::vector<OutputRow> rows;  // fetched here: llama.cpp may sort its outputs at the first access
         Output output;
         bool broken = false;
     };
@@ -328,8 +292,9 @@ void Batcher::advance(const StepPlan & plan) {
         const auto & share = plan.shares[i];
         end += share.n_tokens;
         for (int32_t k = end - share.n_outputs; k < end; ++k) {
-            tasks[i].rows.push_back(context_.logits(k));
-            n_logits += tasks[i].rows.back().size();
+            const auto & row = tasks[i].rows.emplace_back(context_.row(k));
+            n_logits += row.logits.size();
+            counters_.backend_rows += row.logits.empty() ? 1 : 0;
         }
         const auto & sequence = *slots_[running_[share.index]].sequence;
         if (!sequence.decoding()) {
@@ -343,7 +308,7 @@ void Batcher::advance(const StepPlan & plan) {
         try {
             sequence.advance(plan.shares[i], rows, output);
         } catch (const std::exception & error) {
-            broken = std::any_of(rows.begin(), rows.end(), is_broken);
+            broken = std::any_of(rows.begin(), rows.end(), [](const OutputRow & row) { return is_broken(row); });
             if (!broken || suspects_.count(sequence.id()) > 0) {
                 output.error = error.what();
                 sequence.finish(FinishReason::Failed, output);
@@ -366,6 +331,7 @@ void Batcher::advance(const StepPlan & plan) {
     }
     std::erase_if(running_, [&](size_t index) { return finished.count(index) > 0; });
     if (std::any_of(tasks.begin(), tasks.end(), [](const Task & task) { return task.broken; })) {
+        trusts_argmax_ = false;
         start_again_alone();
     }
 }

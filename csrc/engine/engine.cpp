@@ -19,6 +19,12 @@ int32_t max_draft(const Model & model, const EngineParams & params) {
     return possible ? static_cast<int32_t>(params.max_draft) : 0;
 }
 
+Context make_context(std::shared_ptr<Model> model, ContextParams context, const EngineParams & params) {
+    const auto made = for_engine(*model, std::move(context), params);
+    const auto argmax = argmax_place(*model, made, params);
+    return Context(std::move(model), made, argmax);
+}
+
 std::unique_ptr<DraftModel> make_draft_model(std::shared_ptr<Model> draft, const Context & target) {
     if (!draft) {
         return nullptr;
@@ -33,7 +39,7 @@ Engine::Engine(std::shared_ptr<Model> model, ContextParams context, const Engine
                std::shared_ptr<Model> draft)
     : model_(std::move(model)),
       params_(checked(params)),
-      context_(model_, for_engine(*model_, std::move(context), params_)),
+      context_(make_context(model_, std::move(context), params_)),
       tokenizer_(std::make_shared<Tokenizer>(model_)),
       n_ctx_(context_.n_ctx_seq()),
       rules_{tokenizer_,

@@ -13,6 +13,7 @@ namespace shimmy {
 constexpr int32_t max_cache_ram_mib = 1 << 24;
 constexpr uint32_t cpu_seqs = 16;
 constexpr uint32_t gpu_seqs = 64;
+constexpr uint64_t most_output_bytes = 1 << 30;
 
 EngineParams checked(EngineParams params) {
     in_range("max_num_seqs", params.max_num_seqs, 0U, 256U);  // 0: automatic
@@ -23,6 +24,11 @@ EngineParams checked(EngineParams params) {
     in_range("cache_ram_mib", params.cache_ram_mib, -1, max_cache_ram_mib);  // -1: automatic
     in_range("max_draft", params.max_draft, 0U, extra_outputs);
     in_range("sampling_threads", params.sampling_threads, 0U, 256U);
+    if (params.backend_sampling != "auto" && params.backend_sampling != "on" && params.backend_sampling != "off") {
+        throw InvalidRequestError(
+            "backend_sampling is '" + params.backend_sampling + "', it must be one of auto, on, off",
+            "backend_sampling");
+    }
     return params;
 }
 
@@ -42,6 +48,22 @@ ContextParams for_engine(const Model & model, ContextParams context, const Engin
     context.n_batch = std::max(context.n_batch, context.n_seq_max);
     context.n_outputs_max = std::min(context.n_seq_max + extra_outputs, context.n_batch);
     return context;
+}
+
+std::optional<DeviceArgmax::Where> argmax_place(const Model & model, const ContextParams & context,
+                                                const EngineParams & params) {
+    if (params.backend_sampling == "off") {
+        return std::nullopt;
+    }
+    if (params.backend_sampling == "on") {
+        return DeviceArgmax::Where::Anywhere;
+    }
+    // llama.cpp makes room on the host for four numbers per logit then. With a cache per sequence it computes a step in
+    // parts, whose logits have to be copied all the same.
+    const uint64_t bytes = 4 * sizeof(float) * static_cast<uint64_t>(model.n_vocab()) * context.n_outputs_max;
+    const bool whole_steps = context.kv_unified && !model.is_recurrent();
+    const bool on_gpu = model.uses_gpu() && model.offloaded_layers().total > model.n_layer();
+    return on_gpu && whole_steps && bytes <= most_output_bytes ? std::optional(DeviceArgmax::Where::Gpu) : std::nullopt;
 }
 
 int32_t sampling_threads(const EngineParams & params, uint32_t n_seq_max) {

@@ -1,6 +1,9 @@
 #pragma once
 // What an engine makes of its parameters before it builds anything.
 
+#include <optional>
+
+#include "llama/device_argmax.h"
 #include "llama/model.h"
 #include "params.h"
 
@@ -14,6 +17,10 @@ EngineParams checked(EngineParams params);
 
 // The context that an engine with `params` needs. Throws InvalidRequestError for a model that cannot generate.
 ContextParams for_engine(const Model & model, ContextParams context, const EngineParams & params);
+
+// Where its context is to find the likeliest tokens: none for the host.
+std::optional<DeviceArgmax::Where> argmax_place(const Model & model, const ContextParams & context,
+                                                const EngineParams & params);
 
 // Threads to sample a step's sequences on.
 int32_t sampling_threads(const EngineParams & params, uint32_t n_seq_max);

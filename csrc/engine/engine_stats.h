@@ -18,6 +18,7 @@ struct EngineStats {
     uint64_t cached_tokens = 0;    // of finished requests
     uint64_t computed_tokens = 0;  // that went through the model: prompts, completions and drafts
     uint64_t completion_tokens = 0;
+    uint64_t backend_rows = 0;     // outputs whose token was found where the logits were computed
     uint64_t drafted_tokens = 0;   // of finished requests
     uint64_t accepted_tokens = 0;  // of finished requests
     double tokens_per_second = 0;  // of completions, lately: over about two seconds of steps that made some

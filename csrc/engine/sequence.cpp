@@ -141,6 +141,10 @@ void Sequence::keep_allowed(std::vector<Token> & draft) {
     looks_ahead_ = looks_ahead_ && Clock::now() < latest;
 }
 
+bool Sequence::takes_likeliest() const {
+    return !request_.logprobs && !scores_prompt() && chooser_.takes_likeliest(n_generated());
+}
+
 std::vector<Token> Sequence::tokens_of(const Share & share) const {
     const auto first = tokens_.begin() + n_computed_;
     std::vector<Token> tokens(first, first + share.n_tokens - share.n_draft);
@@ -246,22 +250,22 @@ void Sequence::append_forced(Output & output) {
 
 void Sequence::score_prompt(int32_t first, Rows rows, Output & output) {
     int32_t next = first;
-    for (const auto row : rows) {
+    for (const auto & row : rows) {
         if (is_broken(row)) {
             throw DecodeError("the model gave no finite logits for the prompt: the weights or the KV cache are broken");
         }
         if (++next > n_scored_ && next < static_cast<int32_t>(n_prompt_)) {
             output.prompt_logprobs.push_back(
-                logprobs(row, tokens_[static_cast<size_t>(next)], *request_.prompt_logprobs));
+                logprobs(row.logits, tokens_[static_cast<size_t>(next)], *request_.prompt_logprobs));
             n_scored_ = next;
         }
     }
 }
 
-bool Sequence::choose(std::span<const float> logits, Output & output) {
+bool Sequence::choose(const OutputRow & row, Output & output) {
     tell_begun(output);
     // Forced ones take no random number, so that a seed says the same with drafts and without.
-    const Token token = forced_.empty() ? chooser_.choose(logits, n_generated()) : forced_.front();
+    const Token token = forced_.empty() ? chooser_.choose(row, n_generated()) : forced_.front();
     const auto now = Clock::now();
     if (!first_token_) {
         first_token_ = now;
@@ -269,7 +273,7 @@ bool Sequence::choose(std::span<const float> logits, Output & output) {
     }
     usage_.decode_seconds = std::chrono::duration<double>(now - *first_token_).count();
     if (!chooser_.is_end(token)) {
-        return take(token, logits, output);
+        return take(token, row.logits, output);
     }
     ++usage_.completion_tokens;
     const auto & stop_ids = request_.stop_token_ids;

@@ -14,6 +14,7 @@
 #include "engine/schedule.h"
 #include "engine/text_stream.h"
 #include "engine/token_chooser.h"
+#include "llama/output_row.h"
 
 namespace shimmy {
 
@@ -85,6 +86,9 @@ class Sequence {
     // The answer so far.
     std::span<const Token> answer() const { return std::span(history()).subspan(n_prompt_); }
 
+    // The next tokens are the likeliest ones, and nothing else is read from their logits.
+    bool takes_likeliest() const;
+
     // The tokens that a share puts into the batch.
     std::vector<Token> tokens_of(const Share & share) const;
 
@@ -92,8 +96,8 @@ class Sequence {
     void admitted(int32_t n_reused, CacheMiss miss);
     void lost();  // its cells were given away; everything is pending again
 
-    // Logits of the share's last n_outputs tokens, in their order.
-    using Rows = std::span<const std::span<const float>>;
+    // Of the share's last n_outputs tokens, in their order.
+    using Rows = std::span<const OutputRow>;
 
     // Context shift, if it may: give tokens up to make room; those behind are pending again, and their cells are due
     // for a cut. False: nothing can be given up.
@@ -112,7 +116,7 @@ class Sequence {
   private:
     void score_prompt(int32_t first, Rows rows, Output & output);
     // Choose one token and take it in; false: what follows was not computed for it.
-    bool choose(std::span<const float> logits, Output & output);
+    bool choose(const OutputRow & row, Output & output);
     void check_drafts(int32_t n_draft, Rows rows, Output & output);
     void append_forced(Output & output);
     bool take(Token token, std::span<const float> logits, Output & output);

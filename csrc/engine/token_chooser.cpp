@@ -120,7 +120,19 @@ void TokenChooser::mask(std::span<float> logits, int64_t n_generated) {
     }
 }
 
-Token TokenChooser::choose(std::span<const float> logits, int64_t n_generated) {
+bool TokenChooser::takes_likeliest(int64_t n_generated) const {
+    const bool nothing_banned = banned_.empty() || banned_.rbegin()->first < n_generated;
+    return sampler_.greedy() && !grammar_ && known_.empty() && n_generated >= min_tokens_ && nothing_banned;
+}
+
+Token TokenChooser::choose(const OutputRow & row, int64_t n_generated) {
+    if (row.logits.empty()) {
+        if (is_broken(row)) {
+            throw DecodeError("the model gave no finite logits: the weights or the KV cache are broken");
+        }
+        return row.likeliest;
+    }
+    const auto logits = row.logits;
     const auto * banned = banned_at(n_generated);
     sampler_.go_to(static_cast<uint64_t>(n_generated), banned ? banned->size() : 0);
     const Token token = sampler_.sample(logits);

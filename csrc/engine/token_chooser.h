@@ -11,6 +11,7 @@
 
 #include "engine/request.h"
 #include "grammar/grammar_matcher.h"
+#include "llama/output_row.h"
 #include "llama/prefix_tokens.h"
 #include "llama/sampler.h"
 
@@ -28,7 +29,10 @@ class TokenChooser {
     // The token for position `n_generated` of the answer; not accepted yet. Its random numbers are those of the seed at
     // this position, whatever was chosen before. With ignore_eos a grammar's end is chosen
     // only when nothing else is left. Throws DecodeError when nothing is: banned strings win over the grammar.
-    Token choose(std::span<const float> logits, int64_t n_generated);
+    Token choose(const OutputRow & row, int64_t n_generated);
+
+    // From position `n_generated` on, as long as nothing is taken back, rows need to have no more than the likeliest.
+    bool takes_likeliest(int64_t n_generated) const;
 
     // How many leading tokens of a draft could be chosen one after the other.
     size_t allowed(std::span<const Token> draft);

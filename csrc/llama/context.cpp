@@ -26,7 +26,7 @@ std::string text(int64_t number) {
 
 }  // namespace
 
-Context::Context(std::shared_ptr<Model> model, const ContextParams & params)
+Context::Context(std::shared_ptr<Model> model, const ContextParams & params, std::optional<DeviceArgmax::Where> argmax)
     : model_(std::move(model)), params_(params) {
     if (model_->params().vocab_only) {
         throw InvalidRequestError(model_->path() + " was loaded with vocab_only, so it has no weights to run");
@@ -44,6 +44,12 @@ Context::Context(std::shared_ptr<Model> model, const ContextParams & params)
     LogCapture log;
     try {
         AbortGuard guard;
+        const uint32_t n_outputs = native.n_outputs_max == 0 ? native.n_batch : native.n_outputs_max;
+        if (const int32_t n_vocab = llama_vocab_n_tokens(model_->vocab());
+            argmax && DeviceArgmax::fits(n_vocab, n_outputs)) {
+            argmax_.emplace(*argmax, n_vocab, native.n_seq_max);
+            argmax_->attach(native);
+        }
         std::shared_lock adapters(model_->adapters_mutex());
         const auto layout = model_->layouts() ? model_->layouts()->use_repacked() : WeightLayouts::Use();
         ctx_ = llama_init_from_model(model_->get(), native);
@@ -252,8 +258,14 @@ DecodeStatus Context::run(Call call, const Batch & batch) {
         if (auto * layouts = model_->layouts()) {
             layout = params_.switch_layout ? layouts->use_faster(batch.n_tokens()) : layouts->use_repacked();
         }
+        if (argmax_) {
+            argmax_->begin(batch);
+        }
         result = call == Call::Decode ? llama_decode(ctx_, native) : llama_encode(ctx_, native);
         llama_synchronize(ctx_);
+        if (argmax_ && result == 0) {
+            argmax_->end(ctx_, batch);
+        }
     } catch (const std::exception & error) {
         trouble_ = told(log.text(), "") + (log.text().empty() ? "" : "; ") + error.what();
         if (std::string_view(error.what()).starts_with("failed to allocate compute")) {
@@ -314,7 +326,9 @@ std::vector<DeviceMemory> Context::memory() const {
 
 std::span<const float> Context::logits(int32_t i) const {
     check_alive();
-    const float * row = has_outputs_ ? llama_get_logits_ith(ctx_, i) : nullptr;
+    const bool sampled = argmax_ && argmax_->attached();
+    const auto get = sampled ? llama_get_sampled_logits_ith : llama_get_logits_ith;
+    const float * row = has_outputs_ ? get(ctx_, i) : nullptr;
     if (!row) {
         throw InvalidRequestError("token " + text(i) +
                                       " of the last batch has no logits: it asked for no output, or "
@@ -322,6 +336,13 @@ std::span<const float> Context::logits(int32_t i) const {
                                   "i");
     }
     return {row, static_cast<size_t>(llama_vocab_n_tokens(model_->vocab()))};
+}
+
+OutputRow Context::row(int32_t i) const {
+    if (has_outputs_ && argmax_ && argmax_->found(i)) {
+        return {{}, argmax_->likeliest(i)};
+    }
+    return {logits(i)};
 }
 
 std::span<const float> Context::embeddings(int32_t i) const {

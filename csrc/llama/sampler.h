@@ -63,6 +63,7 @@ class Sampler {
     };
     std::vector<TokenProbability> top(std::span<const float> logits, int32_t n, std::span<const Token> banned = {});
 
+    bool greedy() const { return greedy_; }  // the likeliest token is what it chooses
     uint32_t seed() const { return seed_; }  // the one in use, also when none was given
     const SamplingParams & params() const { return params_; }
 

@@ -678,6 +678,7 @@ class EngineParams:
         adaptive_draft: bool = True,
         adaptive_threads: bool = True,
         sampling_threads: int = 0,
+        backend_sampling: str = "auto",
     ) -> None:
         """
         Raises InvalidRequestError for unknown names and values of the wrong type.
@@ -697,6 +698,13 @@ class EngineParams:
         """
     @adaptive_threads.setter
     def adaptive_threads(self, arg0: bool) -> None: ...
+    @property
+    def backend_sampling(self) -> str:
+        """
+        Greedy requests get token ids from where the logits are computed: auto (GPUs that gain by it), on or off.
+        """
+    @backend_sampling.setter
+    def backend_sampling(self, arg0: str) -> None: ...
     @property
     def cache_ram_mib(self) -> int:
         """
@@ -2027,6 +2035,11 @@ class EngineStats:
     def accepted_tokens(self) -> int:
         """
         Of those, that came out.
+        """
+    @property
+    def backend_rows(self) -> int:
+        """
+        Outputs whose token was found where the logits were computed.
         """
     @property
     def cached_tokens(self) -> int: ...

@@ -17,6 +17,7 @@ Layers = Annotated[int, Meta(ge=0, le=1024)]
 GpuLayers = Literal["auto", "all"] | Layers
 CacheType = Literal["f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl"]
 FlashAttention = Literal["auto", "on", "off"]
+BackendSampling = Literal["auto", "on", "off"]
 DeviceName = Annotated[str, Meta(min_length=1, max_length=512)]
 Override = Annotated[str, Meta(min_length=3, max_length=1024)]
 
@@ -62,6 +63,8 @@ class Placement(msgspec.Struct, frozen=True, kw_only=True):
     """Of its values."""
     flash_attn: FlashAttention | None = None
     """Flash attention: auto, on or off. Quantised caches need it."""
+    backend_sampling: BackendSampling | None = None
+    """Greedy tokens are found where the logits are computed: auto (on GPUs that gain by it), on or off."""
     rpc: Annotated[tuple[DeviceName, ...], Meta(max_length=16)] | None = None
     """HOST:PORT of RPC servers, whose devices are used too. The protocol has neither keys nor encryption."""
 
@@ -81,6 +84,7 @@ class Placement(msgspec.Struct, frozen=True, kw_only=True):
             gpu_backend=self.gpu_backend or "auto",
             model={**spec.model, **self.model_options()},
             context={**spec.context, **self.context_options()},
+            engine={**spec.engine, **self.engine_options()},
         )
 
     def model_options(self) -> dict[str, Any]:
@@ -111,6 +115,10 @@ class Placement(msgspec.Struct, frozen=True, kw_only=True):
             "flash_attn": self.flash_attn,
         }
         return {name: value for name, value in options.items() if value is not None}
+
+    def engine_options(self) -> dict[str, Any]:
+        """Fields of `_core.EngineParams`, only those that were set."""
+        return {} if self.backend_sampling is None else {"backend_sampling": self.backend_sampling}
 
 
 class FoundDevice(Protocol):

@@ -15,7 +15,7 @@ double all_seconds() {
 }
 
 double seconds() {
-    constexpr double n_runs = 7;
+    constexpr double n_runs = 8;
     return all_seconds() / n_runs;
 }
 
@@ -46,6 +46,9 @@ TEST_CASE("requests, cancels, adapters and prefixes from many threads: every req
     }
     SUBCASE("a pool for each sequence") {
         how = options(false);
+    }
+    SUBCASE("with greedy tokens from the backend") {
+        how.engine.backend_sampling = "on";
     }
     SUBCASE("with a draft model") {
         how.draft = true;

@@ -62,6 +62,10 @@ def declare_placement(
     ] = None,
     cache_type_v: Annotated[str | None, typer.Option("--cache-type-v", metavar="TYPE", help="The same.")] = None,
     flash_attn: Annotated[str | None, typer.Option("--flash-attn", metavar="WHEN", help="auto, on or off.")] = None,
+    backend_sampling: Annotated[
+        str | None,
+        typer.Option("--backend-sampling", metavar="WHEN", help="Greedy tokens are found on the GPU: auto, on or off."),
+    ] = None,
     rpc: Annotated[
         str | None,
         typer.Option("--rpc", metavar="HOST:PORT", help='RPC servers, unprotected: "A:1,B:2".'),
@@ -87,6 +91,7 @@ def declare_placement(
         "cache_type_k": cache_type_k,
         "cache_type_v": cache_type_v,
         "flash_attn": flash_attn,
+        "backend_sampling": backend_sampling,
         "rpc": _list(rpc),
     }
 

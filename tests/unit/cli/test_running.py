@@ -27,7 +27,7 @@ PLACEMENT = (
     *("--main-gpu", "0", "--split-mode", "row", "--tensor-split", "3,1", "--gpu-layers", "all"),
     *("--gpu-margin", "100", "--override-tensor", "a=CPU", "--override-tensor", "b=CPU", "--no-kv-offload"),
     "--no-kv-unified",
-    *("--cache-type-k", "q8_0", "--cache-type-v", "q4_0", "--flash-attn", "on"),
+    *("--cache-type-k", "q8_0", "--cache-type-v", "q4_0", "--flash-attn", "on", "--backend-sampling", "off"),
 )
 
 
@@ -126,6 +126,7 @@ class TestGenerate:
             "type_v": "q4_0",
             "flash_attn": "on",
         }
+        assert spec.engine == {"backend_sampling": "off"}
 
     @pytest.mark.parametrize(
         ("arguments", "words"),
@@ -136,6 +137,7 @@ class TestGenerate:
             (("--split-mode", "diagonal"), "'diagonal'"),
             (("--cache-type-k", "q3"), "'q3'"),
             (("--flash-attn", "yes"), "'yes'"),
+            (("--backend-sampling", "gpu"), "'gpu'"),
             (("--device", "CUDA9"), "no device called CUDA9"),
             (("--gpu-backend", "rpc"), "gpu backend rpc is not in this build"),
         ],

@@ -130,6 +130,7 @@ SPECIAL = {
     "cache_type_k": ("q8_0", "q8_0"),
     "cache_type_v": ("q8_0", "q8_0"),
     "flash_attn": ("on", "on"),
+    "backend_sampling": ("off", "off"),
     "tune": ("off", "off"),
     "rpc": ("a:1,b:2", ("a:1", "b:2")),
     "keep_alive": ("90s", "90s"),

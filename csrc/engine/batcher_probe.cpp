@@ -1,0 +1,57 @@
+// What the first drafts are sized by: steps of several sizes, measured before the first request.
+
+#include <algorithm>
+#include <chrono>
+#include <map>
+#include <vector>
+
+#include "engine/batcher.h"
+
+namespace shimmy {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr double probe_seconds = 0.5;
+constexpr int probe_rounds = 7;
+
+double seconds_since(Clock::time_point start) {
+    return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+}  // namespace
+
+void Batcher::probe() {
+    if (!speculation_ || slots_.cells_used() > 0) {  // its tokens go where cached ones are
+        return;
+    }
+    batch_.clear();
+    batch_.add(0, 0, 0, true);
+    context_.decode(batch_);  // the first one pages the weights in
+    context_.kv_cache().seq_rm(0);
+    const auto start = Clock::now();
+    std::map<int32_t, std::vector<double>> seconds;
+    for (int round = 0; round < probe_rounds; ++round) {
+        for (const int32_t n : StepClock::probe_sizes) {
+            if (seconds_since(start) >= probe_seconds) {
+                break;
+            }
+            batch_.clear();
+            for (Pos pos = 0; pos < std::min<Pos>(n, static_cast<Pos>(context_.n_batch())); ++pos) {
+                batch_.add(0, pos, 0, true);
+            }
+            const auto begin = Clock::now();
+            if (context_.decode(batch_) == DecodeStatus::Ok) {
+                seconds[batch_.n_tokens()].push_back(seconds_since(begin));
+            }
+            context_.kv_cache().seq_rm(0);
+        }
+    }
+    for (auto & [n, measured] : seconds) {  // medians: one hiccup must not decide what drafts are thought to cost
+        const auto middle = measured.begin() + static_cast<std::ptrdiff_t>(measured.size() / 2);
+        std::nth_element(measured.begin(), middle, measured.end());
+        speculation_->observe(n, *middle);
+    }
+}
+
+}  // namespace shimmy

@@ -1,0 +1,20 @@
+#pragma once
+// What a step computed for one output token.
+
+#include <span>
+
+#include "llama/logits.h"
+#include "llama/tokenizer.h"
+
+namespace shimmy {
+
+struct OutputRow {
+    std::span<const float> logits;  // [n_vocab]; empty where only the likeliest token was asked for
+    Token likeliest = -1;           // then; -1: the logits are no finite numbers
+};
+
+inline bool is_broken(const OutputRow & row) {
+    return row.logits.empty() ? row.likeliest < 0 : is_broken(row.logits);
+}
+
+}  // namespace shimmy
