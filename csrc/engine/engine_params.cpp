@@ -62,7 +62,7 @@ std::optional<DeviceArgmax::Where> argmax_place(const Model & model, const Conte
     // parts, whose logits have to be copied all the same.
     const uint64_t bytes = 4 * sizeof(float) * static_cast<uint64_t>(model.n_vocab()) * context.n_outputs_max;
     const bool whole_steps = context.kv_unified && !model.is_recurrent();
-    const bool on_gpu = model.uses_gpu() && model.offloaded_layers().total > model.n_layer();
+    const bool on_gpu = DeviceArgmax::pays_on(model.devices()) && model.offloaded_layers().total > model.n_layer();
     return on_gpu && whole_steps && bytes <= most_output_bytes ? std::optional(DeviceArgmax::Where::Gpu) : std::nullopt;
 }
 

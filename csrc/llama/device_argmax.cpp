@@ -18,6 +18,11 @@ constexpr Token not_asked = -2;
 // Backends that copy nothing, without a complaint, when asked for no bytes. CPUs do too.
 constexpr std::array<std::string_view, 3> gpus = {"CUDA", "ROCm", "MUSA"};
 
+bool is_known(ggml_backend_dev_t device) {
+    const std::string_view name = ggml_backend_reg_name(ggml_backend_dev_backend_reg(device));
+    return std::find(gpus.begin(), gpus.end(), name) != gpus.end();
+}
+
 bool supports_operations(ggml_backend_dev_t device, int64_t n_vocab) {
     const ggml_init_params params = {8 * ggml_tensor_overhead(), nullptr, true};
     const std::unique_ptr<ggml_context, decltype(&ggml_free)> ctx(ggml_init(params), ggml_free);
@@ -94,6 +99,13 @@ DeviceArgmax::~DeviceArgmax() {
     }
 }
 
+bool DeviceArgmax::pays_on(const std::vector<std::string> & devices) {
+    return !devices.empty() && std::all_of(devices.begin(), devices.end(), [](const std::string & name) {
+        ggml_backend_dev_t device = ggml_backend_dev_by_name(name.c_str());
+        return device && is_known(device);
+    });
+}
+
 void DeviceArgmax::attach(llama_context_params & params) {
     params.samplers = configs_.get();
     params.n_samplers = chains_.size();
@@ -104,8 +116,7 @@ bool DeviceArgmax::supported_by(ggml_backend_buffer_type_t type) const {
     if (!device || ggml_backend_dev_type(device) == GGML_BACKEND_DEVICE_TYPE_CPU) {
         return where_ == Where::Anywhere;
     }
-    const std::string_view name = ggml_backend_reg_name(ggml_backend_dev_backend_reg(device));
-    return std::find(gpus.begin(), gpus.end(), name) != gpus.end() && supports_operations(device, n_vocab_);
+    return is_known(device) && supports_operations(device, n_vocab_);
 }
 
 // `data` has a view of one row of the logits, padded by a row; what is put there is copied to the host after each

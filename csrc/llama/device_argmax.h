@@ -4,7 +4,7 @@
 
 #include <cstdint>
 #include <memory>
-#include <span>
+#include <string>
 #include <vector>
 
 #include "llama/batch.h"
@@ -25,7 +25,7 @@ namespace shimmy {
 class DeviceArgmax {
   public:
     enum class Where {
-        Gpu,       // only on devices where it is known to pay
+        Gpu,       // only on devices where it pays
         Anywhere,  // also on CPUs
     };
 
@@ -33,6 +33,9 @@ class DeviceArgmax {
     ~DeviceArgmax();
     DeviceArgmax(const DeviceArgmax &) = delete;
     DeviceArgmax & operator=(const DeviceArgmax &) = delete;
+
+    // Whether it is known to pay where a model's layers are on `devices`, by name.
+    static bool pays_on(const std::vector<std::string> & devices);
 
     // Whether a context with so many outputs in a call can have one.
     static bool fits(int32_t n_vocab, uint32_t n_outputs_max) { return n_outputs_max < static_cast<uint32_t>(n_vocab); }

@@ -139,6 +139,8 @@ class EngineStats(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True)
     computed_tokens: int = 0
     """That went through the model: prompts, completions and drafts."""
     completion_tokens: int = 0
+    backend_rows: int = 0
+    """Outputs whose token was found where the logits were computed (`backend_sampling`)."""
     tokens_per_second: float = 0.0
     """Of completions, lately: over about two seconds of steps that made some."""
     step_seconds: float = 0.0

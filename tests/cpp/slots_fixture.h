@@ -91,9 +91,9 @@ struct SlotsFixture {
         const auto status = context.decode(batch);
         if (status == DecodeStatus::Ok) {
             slots[slot].last_step = ++step;
-            std::vector<std::span<const float>> rows;
+            std::vector<OutputRow> rows;
             if (last) {
-                rows.push_back(context.logits(-1));
+                rows.push_back({context.logits(-1)});
             }
             output = {};
             sequence.advance(share, rows, output);

@@ -190,7 +190,7 @@ std::unique_ptr<Sequence> repeating(const SequenceRules & rules) {
     sequence->admitted(0, CacheMiss::None);
     std::vector<float> logits(static_cast<size_t>(rules.tokenizer->n_vocab()));
     logits[static_cast<size_t>(next)] = 9;
-    const std::vector<std::span<const float>> rows{logits};
+    const std::vector<OutputRow> rows{{logits}};
     Output output;
     sequence->advance({0, sequence->n_pending(), true, 0, 1}, rows, output);
     REQUIRE(sequence->decoding());

@@ -143,6 +143,7 @@ def _engine_families(engines: Mapping[str, EngineStats]) -> Iterator[Metric]:
     counters = {
         "preemptions": "Times that a request gave its KV cells to others.",
         "computed_tokens": "Tokens that went through the model.",
+        "backend_rows": "Outputs whose token was found where the logits were computed.",
         "step_seconds": "Time spent in steps of the engine.",
         "decode_seconds": "Time of it spent inside llama_decode.",
     }
