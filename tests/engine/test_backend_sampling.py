@@ -89,7 +89,7 @@ def test_beside_requests_that_need_logits(options: dict[str, Any], kv_unified: b
 
 def test_beside_a_grammar() -> None:
     grammar = compiler().compile("regex", "[0-9]{3}(ab|cd)+")
-    with open_engine(backend_sampling="on") as engine:
+    with open_engine(backend_sampling="on", max_draft=0) as engine:
         driver = Driver(engine)
         free, bound = driver.ask(COUNT), driver.ask(SKY, grammar=grammar, max_tokens=20)
         driver.finish()
