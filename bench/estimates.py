@@ -3,9 +3,9 @@
     python bench/estimates.py                                          # the embedded demo model, contexts of 2k and 8k
     python bench/estimates.py bench/models/0.6b-q4_k_m.gguf --ctx 2048 --ctx 8192
 
-Each line is a server's model manager of its own that loads the model twice, since the first load of all shows what a
-process takes on this machine. Measured are all pages of the runner after the load: allocated, and of the files that it
-maps; and again after an answer. An error above 0 is too much memory reserved, one below it too little.
+Each line is a server's model manager of its own that loads the model twice: what the first load took corrects the
+second. Measured are all pages of the runner after the load: allocated, and of the files that it maps; and again after
+an answer. An error above 0 is too much memory reserved, one below it too little.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from shimmy.discovery.walk import Root
 from shimmy.library.library import Library
 from shimmy.models.host_memory import process_memory
 from shimmy.models.manager import ModelManager
-from shimmy.models.memory import Memory
+from shimmy.models.memory import Estimate, Memory
 from shimmy.models.registry import Registry
 from shimmy.models.residency import Bytes
 from shimmy.request import ChatPrompt, GenerateRequest
@@ -53,9 +53,9 @@ class RecordingMemory(Memory):
         super().__init__()
         self.loads: list[Load] = []
 
-    def learn(self, name: str, need: Bytes, held: Bytes) -> None:
-        self.loads.append(Load(need.ram, held.ram))
-        super().learn(name, need, held)
+    def learn(self, name: str, estimate: Estimate, held: Bytes) -> None:
+        self.loads.append(Load(estimate.need.ram, held.ram))
+        super().learn(name, estimate, held)
 
 
 async def answer(manager: ModelManager, name: str) -> None:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from shimmy import _core
+from shimmy.byte_size import size_text
 from shimmy.errors import ModelLoadError
 from shimmy.model_info import DeviceUse, LoadSpec
-from shimmy.placement import choose_devices
+from shimmy.placement import choose_devices, margin_within
 
 logger = logging.getLogger("shimmy.devices")
 
 _CPU_ONLY = ["CPU"]
+_GPUS = ("gpu", "igpu")
 _FIT = -1
 _ALL = -2
 _DRAFT_MIB = 256
@@ -32,6 +35,8 @@ class Chosen(NamedTuple):
 def choose(spec: LoadSpec) -> Chosen:
     """Resolve the backend to devices, and layers that nobody chose to as many as fit.
 
+    What fits stays within the spec's `vram_limit` too; whether layers that were asked for do, `check_limit` tells.
+
     Raises ModelLoadError, with reason and numbers, for a backend or device that is not there, and when one was asked
     for and not a single layer fits; InvalidRequestError (options).
     """
@@ -49,28 +54,47 @@ def choose(spec: LoadSpec) -> Chosen:
     devices = choose_devices(spec.gpu_backend, asked, found, build["backends"], build["backend_errors"])
     if devices:
         model["devices"] = devices
-    names = [
-        device.name for device in found if device.type in ("gpu", "igpu") and device.name in (devices or [device.name])
-    ]
-    if not names:
+    gpus = [device for device in found if device.type in _GPUS and device.name in (devices or [device.name])]
+    if not gpus:
         if build["backend_errors"] and asked != _CPU_ONLY:
             logger.warning("%s runs on the CPU: %s", spec.name, "; ".join(build["backend_errors"]))
     elif model.get("n_gpu_layers", _FIT) == _FIT:
-        _fit(spec, model, context, chosen=bool(devices))
+        _fit(spec, model, context, gpus, chosen=bool(devices))
     return Chosen(model, _draft_options(spec, model), context)
 
 
-def _fit(spec: LoadSpec, model: dict[str, Any], context: dict[str, Any], *, chosen: bool) -> None:
+def check_limit(spec: LoadSpec, memory: list[DeviceUse]) -> None:
+    """Raises ModelLoadError when a model, loaded as `memory` says, takes more of GPUs than `spec` allows."""
+    if spec.vram_limit is None:
+        return
+    uses = [use for use in memory if use.type != "cpu"]
+    if sum(use.used for use in uses) > spec.vram_limit:
+        taken = ", ".join(f"{use.name} {size_text(use.used)}" for use in uses)
+        raise ModelLoadError(
+            f"{spec.name} takes {size_text(sum(use.used for use in uses))} of GPU memory ({taken}), and "
+            f"{size_text(spec.vram_limit)} are left of the budget; use --gpu-layers auto, a smaller context or a "
+            "larger --vram-budget"
+        )
+
+
+def _fit(
+    spec: LoadSpec, model: dict[str, Any], context: dict[str, Any], gpus: list[_core.Device], *, chosen: bool
+) -> None:
     """Replace "as many layers as fit" by their number in `model`, and the context in `context` by its size."""
     margin = model.get("gpu_margin_mib", _MARGIN_MIB)
+    if spec.vram_limit is not None:
+        used = gpus[model.get("main_gpu", 0) :][:1] if model.get("split_mode") == "none" else gpus
+        within = margin_within(spec.vram_limit, [gpu.memory_free for gpu in used])
+        margin = max(margin, -(-within >> 20))
+    margin += _mib_of(spec.adapters.values())
     if spec.draft is not None:
-        margin += _DRAFT_MIB + (Path(spec.draft).stat().st_size >> 20 if Path(spec.draft).is_file() else 0)
+        margin += _DRAFT_MIB + _mib_of([spec.draft])
     wanted = _core.ModelParams(**{**model, "gpu_margin_mib": margin})
     fit = _core.fit_engine(spec.path, wanted, _core.ContextParams(**context), _core.EngineParams(**spec.engine))
     if not fit.memory:
         return
     if not fit.fits:
-        told = f"not one layer of {spec.name} fits on {_room(fit, margin)}"
+        told = f"not one layer of {spec.name} fits on {_room(spec, fit, margin)}"
         if chosen:
             raise ModelLoadError(f"{told}; free memory, lower the context or use --gpu-backend cpu")
         logger.warning("%s: it runs on the CPU", told)
@@ -84,20 +108,26 @@ def _fit(spec: LoadSpec, model: dict[str, Any], context: dict[str, Any], *, chos
             fit.n_gpu_layers,
             fit.n_layer + 1,
             spec.name,
-            _room(fit, margin),
+            _room(spec, fit, margin),
             experts,
         )
     model |= {"n_gpu_layers": fit.n_gpu_layers, "n_cpu_moe": fit.n_cpu_moe}
     context["n_ctx"] = fit.n_ctx
 
 
-def _room(fit: _core.EngineFit, margin: int) -> str:
+def _mib_of(paths: Iterable[str]) -> int:
+    """Of files, rounded up; one that is not there is an error of the load."""
+    return sum((Path(path).stat().st_size >> 20) + 1 for path in paths if Path(path).is_file())
+
+
+def _room(spec: LoadSpec, fit: _core.EngineFit, margin: int) -> str:
     free = [
         f"{use.name} ({use.memory_free >> 20} of {use.memory_total >> 20} MiB free)"
         for use in fit.memory
         if use.type != "cpu"
     ]
-    return f"{', '.join(free)}, {margin} MiB of each kept free"
+    limit = "" if spec.vram_limit is None else f", {spec.vram_limit >> 20} MiB left of the VRAM budget"
+    return f"{', '.join(free)}, {margin} MiB of each kept free{limit}"
 
 
 def _draft_options(spec: LoadSpec, model: dict[str, Any]) -> dict[str, Any]:

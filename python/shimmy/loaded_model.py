@@ -16,7 +16,7 @@ from shimmy import _core, native_log
 from shimmy.cache_miss import diagnose_miss
 from shimmy.call_grammar import calls_at_once, check_names
 from shimmy.context_policy import answer_limit, check_policy
-from shimmy.device_choice import Chosen, choose, uses_of
+from shimmy.device_choice import Chosen, check_limit, choose, uses_of
 from shimmy.embedder import Embedder
 from shimmy.errors import InvalidRequestError
 from shimmy.fitted_prompt import PromptFitter
@@ -62,6 +62,7 @@ class LoadedModel:
             self._memory = self.embedder.memory
         else:
             self._memory = uses_of(self.engine.memory)
+        check_limit(spec, self._memory)
         self._kept: KeptPrefixes | None = None
         if self.engine is not None and spec.kv_store is not None and spec.engine.get("prefix_cache", True):
             self._kept = kept_prefixes(self.engine, spec.kv_store, version)
@@ -107,6 +108,7 @@ class LoadedModel:
             n_partial_layers=model.partly_offloaded_layers,
             memory=self._memory,
             vram_bytes=sum(use.used for use in self._memory if use.type != "cpu") if offloaded else 0,
+            vram_limit=self._spec.vram_limit,
             vram_total=sum(device.memory_total for device in gpus),
             has_chat_template=model.chat_template is not None,
             can_generate=self.engine is not None,

@@ -36,6 +36,8 @@ class LoadSpec(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     """Jinja source; None takes the model's own, then the family's."""
     gpu_backend: str = "auto"
     """The backend that must hold the layers, see `Placement`."""
+    vram_limit: int | None = None
+    """Bytes that it may take of all GPUs together, besides what drivers take; None: what is free of them."""
     model: dict[str, Any] = {}
     context: dict[str, Any] = {}
     engine: dict[str, Any] = {}
@@ -96,9 +98,10 @@ class ModelInfo(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     """Of them, those with weights that stayed in the host's memory, experts for example."""
     memory: list[DeviceUse] = []
     """What model and KV cache take of each device, and of the host."""
-    """Layers actually offloaded."""
     vram_bytes: int = 0
     """Of GPU memory that the load took."""
+    vram_limit: int | None = None
+    """Bytes that it was held to; None: what was free."""
     vram_total: int = 0
     """Memory of all GPUs that this build can use."""
     has_chat_template: bool = False

@@ -121,6 +121,17 @@ class Placement(msgspec.Struct, frozen=True, kw_only=True):
         return {} if self.backend_sampling is None else {"backend_sampling": self.backend_sampling}
 
 
+def margin_within(limit: int, free: Sequence[int]) -> int:
+    """How many of its bytes `free` each of several GPUs has to keep, for no more than `limit` of all to be left."""
+    left = sorted(free)
+    while left:
+        margin = -(-max(0, sum(left) - max(0, limit)) // len(left))  # if each of them gave
+        if margin <= left[0]:
+            return margin
+        left.pop(0)  # it has less than that, so the others give more
+    return 0
+
+
 class FoundDevice(Protocol):
     """A device as the native extension, or a child process, tells it."""
 

@@ -6,10 +6,12 @@ from typing import Any, NamedTuple
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from shimmy.errors import ModelLoadError
 from shimmy.model_info import LoadSpec
-from shimmy.placement import GPU_BACKENDS, Placement, choose_devices
+from shimmy.placement import GPU_BACKENDS, Placement, choose_devices, margin_within
 from shimmy.settings import Settings
 
 
@@ -105,3 +107,11 @@ class TestOver:
 
     def test_a_number_of_experts_is_not_all_of_them(self) -> None:
         assert self.over(Settings(cpu_moe=True), n_cpu_moe=4).model_options() == {"n_cpu_moe": 4}
+
+
+@given(st.lists(st.integers(0, 1 << 40), max_size=4), st.integers(0, 1 << 42))
+def test_no_more_than_the_limit_is_left_and_little_less(free: list[int], limit: int) -> None:
+    margin = margin_within(limit, free)
+    left = sum(max(0, one - margin) for one in free)
+    assert left <= limit
+    assert margin == 0 or left > limit - len(free)

@@ -44,7 +44,9 @@ def header(
     return magic + counts + entries + b"".join(tensors)
 
 
-def model_bytes(metadata: Mapping[str, Any] | None = None, *, n_params: int = 64, **more: Any) -> bytes:
+def model_bytes(
+    metadata: Mapping[str, Any] | None = None, *, n_params: int = 64, tensor_name: str = "w", **more: Any
+) -> bytes:
     """A file with one tensor of 32-bit floats. `metadata` is added to that of a chat model of llama architecture."""
     described = {
         "general.architecture": "llama",
@@ -53,7 +55,8 @@ def model_bytes(metadata: Mapping[str, Any] | None = None, *, n_params: int = 64
         "tokenizer.chat_template": "{{ messages }}",
         **(metadata or {}),
     }
-    head = header({key: item for key, item in described.items() if item is not None}, [tensor("w", [n_params])], **more)
+    tensors = [tensor(tensor_name, [n_params])]
+    head = header({key: item for key, item in described.items() if item is not None}, tensors, **more)
     return head + b"\0" * (-len(head) % 32) + b"\0" * 4 * n_params
 
 

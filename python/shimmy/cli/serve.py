@@ -49,6 +49,14 @@ def serve(
             help="Most memory of all loaded models, as 8GiB.  [default: what there is, less a tenth]",
         ),
     ] = None,
+    vram_budget: Annotated[
+        str | None,
+        typer.Option(
+            "--vram-budget",
+            metavar="SIZE",
+            help="Most memory of GPUs for all loaded models, as 8GiB.  [default: what there is, less a twentieth]",
+        ),
+    ] = None,
     preload: Annotated[
         int | None,
         typer.Option("--preload", metavar="N", help="Load the N models used last at the start.  [default: 0]"),
@@ -83,6 +91,7 @@ def serve(
         "model_path": model_path,
         "keep_alive": keep_alive,
         "memory_budget": memory_budget,
+        "vram_budget": vram_budget,
         "preload": preload,
         "watch": watch or None,
         "kv_cache_disk": None if kv_cache_disk is None else byte_count(kv_cache_disk),

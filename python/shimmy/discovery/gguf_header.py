@@ -87,6 +87,8 @@ class GgufHeader:
     """Elements of all tensors in this file; a split model's other files hold more."""
     matrix_bytes: dict[int, int] = field(default_factory=dict)
     """Of the matrices that are multiplied with, by type number: all of two dimensions but the embedding of tokens."""
+    embedding_bytes: int = 0
+    """Of the embedding of tokens."""
     blocks: frozenset[int] = frozenset()
     """Numbers of the blocks ("blk.7.attn_norm.weight") that have tensors in this file."""
     nextn_blocks: frozenset[int] = frozenset()
@@ -208,7 +210,7 @@ def _alignment(metadata: dict[str, Value]) -> int:
 def _with_tensors(header: GgufHeader, cursor: _Cursor, alignment: int) -> GgufHeader:
     """What the tensor list adds, which is checked against the file's size."""
     count = header.n_tensors
-    n_params = 0
+    n_params = embedding_bytes = 0
     matrices: dict[int, int] = {}
     blocks: set[int] = set()
     nextn_blocks: set[int] = set()
@@ -233,7 +235,9 @@ def _with_tensors(header: GgufHeader, cursor: _Cursor, alignment: int) -> GgufHe
         block, n_bytes = BLOCK_SIZES.get(kind, _UNKNOWN_BLOCK)
         offset = cursor.number(_U64)
         size = elements // block * n_bytes
-        if n_dims == 2 and name != "token_embd.weight":
+        if name == "token_embd.weight":
+            embedding_bytes = size
+        elif n_dims == 2:
             matrices[kind] = matrices.get(kind, 0) + size
         if offset > last:
             last, last_name, end = offset, name, offset + size
@@ -259,6 +263,7 @@ def _with_tensors(header: GgufHeader, cursor: _Cursor, alignment: int) -> GgufHe
         header,
         n_params=n_params,
         matrix_bytes=matrices,
+        embedding_bytes=embedding_bytes,
         blocks=frozenset(blocks),
         nextn_blocks=frozenset(nextn_blocks),
     )

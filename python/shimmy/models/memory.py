@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
 from shimmy.byte_size import size_text
-from shimmy.model_info import LoadSpec, ModelInfo
+from shimmy.model_info import DeviceUse, LoadSpec, ModelInfo
 from shimmy.models.entry import ModelEntry
 from shimmy.models.host_memory import HostMemory, ProcessMemory, host_memory, process_memory
-from shimmy.models.model_cost import PROCESS_BYTES, ModelCost, cost_of
+from shimmy.models.model_cost import DRIVER_BYTES, GPU_PROCESS_BYTES, PROCESS_BYTES, ModelCost, cost_of
 from shimmy.models.residency import Budget, Bytes, Refusal, Resident, make_room, total
 
 _LEAST_RESERVE = 1 << 30
 _UNLIMITED = float("inf")
+_MOST_OF_GPU_PROCESS = 1 << 31
+_MOST_OVERESTIMATED = 0.1
+"""Share of an estimate that a measurement below it is believed in: pages that were not touched yet come later."""
 
 logger = logging.getLogger("shimmy.models")
 
@@ -28,6 +31,32 @@ class Placement(msgspec.Struct, frozen=True):
     spec: LoadSpec
     evict: tuple[str, ...] = ()
     """Who has to be unloaded first."""
+    spilled: bool = False
+    """GPUs hold only a part of it: which one, its engine decides."""
+
+
+class Estimate(msgspec.Struct, frozen=True, kw_only=True):
+    """What a load was thought to take, and of what."""
+
+    need: Bytes
+    mtime: float
+    """Of the model's file."""
+    asked: LoadSpec
+    """As its settings say."""
+    cost: ModelCost
+    spilled: bool = False
+
+
+class _Loaded(msgspec.Struct, frozen=True):
+    """What a model took besides what its file tells, when it was loaded from a file of this time, as asked here."""
+
+    mtime: float
+    asked: LoadSpec
+    process: float
+    driver: float
+
+    def tells(self, mtime: float, asked: LoadSpec) -> bool:
+        return (self.mtime, self.asked) == (mtime, asked)
 
 
 class Memory:
@@ -45,6 +74,10 @@ class Memory:
         measure: Callable[[int], ProcessMemory | None] = process_memory,
     ) -> None:
         self._process: float = PROCESS_BYTES
+        self._gpu_process: float = GPU_PROCESS_BYTES
+        self._driver: float = DRIVER_BYTES  # of each GPU
+        self._n_gpus = 1  # that a model is put on when nothing is said
+        self._loaded: dict[str, _Loaded] = {}  # by name: the last load
         self._ram = ram
         self._vram = vram
         self._host = host
@@ -61,7 +94,20 @@ class Memory:
         if self._gpu_bytes is None and not on_cpu:
             return None
         cost = await asyncio.to_thread(cost_of, entry.model, spec, gpu=bool(self._gpu_bytes) and not on_cpu)
-        return None if cost is None else msgspec.structs.replace(cost, process=self._process)
+        if cost is None:
+            return None
+        last = self._loaded.get(entry.engine)
+        if last is not None and last.tells(entry.model.mtime, spec):
+            return msgspec.structs.replace(cost, process=last.process, driver=last.driver)
+        if not cost.gpu_share:
+            return msgspec.structs.replace(cost, process=self._process)
+        driver = self._driver * (len(spec.model.get("devices", [])) or self._n_gpus)
+        return msgspec.structs.replace(cost, process=self._gpu_process, driver=driver)
+
+    def limited(self, spec: LoadSpec, others: Bytes) -> LoadSpec:
+        """`spec`, held to what `others` leave of the budget for GPUs: of a model whose cost cannot be told."""
+        most = self.budget(0).most.vram
+        return _limited(spec, most - others.vram - self._driver * self._n_gpus)
 
     def budget(self, own: float) -> Budget:
         """What there is now for all models together, of whose memory `own` bytes are no pages of files."""
@@ -84,12 +130,28 @@ class Memory:
         measured = await asyncio.to_thread(self._measure, pid)
         if measured is None:
             return None
-        return Bytes(measured.own + measured.files, info.vram_bytes), measured.own
+        uses = [use for use in info.memory if use.type != "cpu"]
+        taken = max(info.vram_bytes, sum(use.used for use in uses))
+        drivers = self._driver * (len(_own_gpus(uses)) or 1) if taken else 0.0
+        return Bytes(measured.own + measured.files, taken + drivers), measured.own
 
-    def learn(self, name: str, need: Bytes, held: Bytes) -> None:
-        """Log what was estimated beside what was measured after the load. What a process takes besides its model is
-        corrected by the difference, within bounds: it depends on the machine, and is the same for all models.
+    def learn_drivers(self, infos: Sequence[ModelInfo]) -> None:
+        """From what GPUs had left when the last of these models, which are all that are loaded, had come. What they
+        lack besides the models is their drivers' for each process, or other programs': it is at most that.
         """
+        last = _own_gpus(infos[-1].memory)
+        self._n_gpus = len(last) or 1
+        for gpu in last:
+            here = [use for info in infos for use in info.memory if use.name == gpu.name]
+            besides = gpu.memory_total - gpu.memory_free - sum(use.used for use in here)
+            self._driver = min(self._driver, max(0, besides) / len(here))
+
+    def learn(self, name: str, estimate: Estimate, held: Bytes) -> None:
+        """Log what was estimated beside what was measured after the load. What the process takes besides what the file
+        tells is corrected by the difference: wholly for the next load of the same, and within bounds for other models,
+        since most of it depends on the machine.
+        """
+        need, cost = estimate.need, estimate.cost
         for kind, estimated, measured in (("memory", need.ram, held.ram), ("GPU memory", need.vram, held.vram)):
             if estimated > 0 and measured > 0:
                 logger.info(
@@ -100,20 +162,42 @@ class Memory:
                     size_text(estimated),
                     100 * (estimated - measured) / measured,
                 )
-        if need.ram > 0 and held.ram > 0 and not need.vram:
-            corrected = self._process + held.ram - need.ram
+        if held.ram <= 0 or estimate.spilled:
+            return
+        known = self._loaded.get(name)
+        self._loaded[name] = _Loaded(
+            estimate.mtime,
+            estimate.asked,
+            cost.process + max(held.ram - need.ram, -_MOST_OVERESTIMATED * need.ram),
+            cost.driver + max(held.vram - need.vram, -_MOST_OVERESTIMATED * need.vram) if held.vram else cost.driver,
+        )
+        if known is not None and known.tells(estimate.mtime, estimate.asked):
+            return  # its error is that model's alone
+        corrected = cost.process + held.ram - need.ram
+        if need.vram:
+            self._gpu_process = min(max(corrected, PROCESS_BYTES), _MOST_OF_GPU_PROCESS)
+        else:
             self._process = min(max(corrected, PROCESS_BYTES / 2), PROCESS_BYTES * 2)
 
 
 def place(cost: ModelCost, spec: LoadSpec, residents: list[Resident], budget: Budget) -> Placement | Refusal:
     """Where and how it fits: with the context that it is given, else with the longest that needs nobody to go, but at
     least `cost.least_context` for which others have to. What no GPU could ever hold is split between it and the CPU,
-    unless the settings forbid that.
+    unless the settings forbid that. However it is estimated, its engine is held to what is left of the GPUs' budget.
     """
     most = (budget.most - total(one for one in residents if one.pinned)).vram
-    if _spills(spec) and cost.bytes(cost.least_context if cost.n_ctx is None else cost.n_ctx).vram > most:
-        margin = spec.model.get("gpu_margin_mib", 1024) << 20
-        cost = msgspec.structs.replace(cost, gpu_most=max(0.0, most - margin))
+    spilled = _spills(spec) and cost.bytes(cost.least_context if cost.n_ctx is None else cost.n_ctx).vram > most
+    if spilled:
+        cost = msgspec.structs.replace(cost, gpu_most=max(0.0, most))
+    placement = _place(cost, spec, residents, budget)
+    if isinstance(placement, Refusal):
+        return placement
+    left = budget.now - total(one for one in residents if one.name not in placement.evict)
+    spec = _limited(placement.spec, left.vram - cost.driver)
+    return msgspec.structs.replace(placement, spec=spec, spilled=spilled)
+
+
+def _place(cost: ModelCost, spec: LoadSpec, residents: list[Resident], budget: Budget) -> Placement | Refusal:
     if cost.n_ctx is not None:
         going = make_room(cost.bytes(cost.n_ctx), residents, budget)
         return going if isinstance(going, Refusal) else Placement(cost.bytes(cost.n_ctx), spec, going)
@@ -129,6 +213,15 @@ def place(cost: ModelCost, spec: LoadSpec, residents: list[Resident], budget: Bu
     if n_ctx < cost.n_ctx_train:
         spec = msgspec.structs.replace(spec, context={**spec.context, "n_ctx": n_ctx})
     return Placement(cost.bytes(n_ctx), spec, evict)
+
+
+def _limited(spec: LoadSpec, vram: float) -> LoadSpec:
+    return spec if vram == _UNLIMITED else msgspec.structs.replace(spec, vram_limit=int(max(0.0, vram)))
+
+
+def _own_gpus(uses: Iterable[DeviceUse]) -> list[DeviceUse]:
+    """Those with a driver in this machine that tell how much memory they have."""
+    return [use for use in uses if use.type != "cpu" and use.backend != "RPC" and use.memory_total]
 
 
 def _spills(spec: LoadSpec) -> bool:

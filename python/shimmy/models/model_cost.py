@@ -22,8 +22,10 @@ LEAST_CONTEXT = 4096
 _MIB = 1 << 20
 PROCESS_BYTES = 24 * _MIB
 """A runner without a model, less what it shares with others: Python, the extension, its threads."""
-_GPU_PROCESS = 256 * _MIB
-"""What a GPU's driver adds to it."""
+GPU_PROCESS_BYTES = PROCESS_BYTES + 320 * _MIB
+"""One that uses a GPU, whose driver adds to it."""
+DRIVER_BYTES = 600 * _MIB
+"""Of each GPU that a process uses, taken by the driver for it."""
 _BATCH = 512  # tokens that are computed at once
 _SEQUENCES, _GPU_SEQUENCES = 16, 64  # that the engine runs at once
 _MORE_OUTPUTS = 64  # rows of logits that a step has beside one of each sequence
@@ -52,6 +54,8 @@ class ModelCost(msgspec.Struct, frozen=True, kw_only=True):
 
     weights: float
     """Files, and what of them the CPU gets in a layout of its own."""
+    embeddings: float = 0.0
+    """Of tokens: with the CPU, wherever the layers are."""
     cell: float
     """Of the KV cache, per token of context."""
     compute: float
@@ -66,6 +70,8 @@ class ModelCost(msgspec.Struct, frozen=True, kw_only=True):
     gpu_most: float = math.inf
     """Of GPU memory that it takes: what goes beyond stays with the CPU."""
     process: float = PROCESS_BYTES
+    driver: float = 0.0
+    """Of GPU memory, for its process."""
 
     @property
     def least_context(self) -> int:
@@ -94,8 +100,10 @@ class ModelCost(msgspec.Struct, frozen=True, kw_only=True):
     def _placed(self, stored: float, computed: float) -> Bytes:
         if not self.gpu_share:
             return Bytes(self.process + stored + computed)
+        computed += self.driver
         on_gpu = max(0.0, min(stored * self.gpu_share, self.gpu_most - computed))
-        return Bytes(self.process + _GPU_PROCESS + stored - on_gpu, min(on_gpu + computed, self.gpu_most))
+        with_cpu = max(stored - on_gpu, self.embeddings)
+        return Bytes(self.process + with_cpu, min(on_gpu + computed, self.gpu_most))
 
 
 def cost_of(model: LocalModel, spec: LoadSpec, *, gpu: bool = False) -> ModelCost | None:
@@ -118,6 +126,7 @@ def cost_of(model: LocalModel, spec: LoadSpec, *, gpu: bool = False) -> ModelCos
     return msgspec.structs.replace(
         cost,
         weights=weights + draft.weights,
+        embeddings=cost.embeddings + draft.embeddings,
         cell=cost.cell + draft.cell,
         compute=cost.compute + draft.compute,
         compute_cell=cost.compute_cell + draft.compute_cell,
@@ -148,15 +157,19 @@ def _cost(header: GgufHeader, n_bytes: int, spec: LoadSpec, *, gpu: bool) -> Mod
     activations = 4.0 * _BATCH * (2 * number("feed_forward_length") + 8 * n_embd)
     layers = spec.model.get("n_gpu_layers", -1)
     offloaded = n_layer + 1 if layers < 0 else min(layers, n_layer + 1)
+    share = offloaded / (n_layer + 1) if gpu else 0.0
     repacked = 0 if gpu else sum(header.matrix_bytes.get(kind, 0) for kind in _repacked_types())
     return ModelCost(
         weights=n_bytes + repacked,
+        embeddings=header.embedding_bytes,
         cell=cell if causal else 0,
         compute=max(logits, activations) + 4.0 * sequences * n_vocab,
         compute_cell=2.0 * _BATCH,
         n_ctx=spec.context.get("n_ctx") if causal else n_ctx_train,
         n_ctx_train=n_ctx_train,
-        gpu_share=offloaded / (n_layer + 1) if gpu else 0.0,
+        gpu_share=share,
+        process=GPU_PROCESS_BYTES if share else PROCESS_BYTES,
+        driver=DRIVER_BYTES if share else 0.0,
     )
 
 

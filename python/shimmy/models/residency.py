@@ -68,7 +68,7 @@ class Refusal(msgspec.Struct, frozen=True):
 
     def describe(self) -> str:
         """For people, with the numbers: "it needs 5.0 GiB of memory and the budget is 8.0 GiB, ..."."""
-        kind, of = ("vram", "GPU memory") if self._lacks("vram") and not self._lacks("ram") else ("ram", "memory")
+        kind, of = ("vram", "GPU memory") if self.lacks_gpu_memory else ("ram", "memory")
         most, now = getattr(self.budget.most, kind), getattr(self.budget.now, kind)
         text = f"it needs {size_text(getattr(self.need, kind))} of {of} and the budget is {size_text(most)}"
         if now < most:
@@ -79,6 +79,11 @@ class Refusal(msgspec.Struct, frozen=True):
             if getattr(one.holds, kind) > 0
         ]
         return f"{text}; held by {', '.join(held)}" if held else text
+
+    @property
+    def lacks_gpu_memory(self) -> bool:
+        """And nothing else."""
+        return self._lacks("vram") and not self._lacks("ram")
 
     def _lacks(self, kind: str) -> bool:
         room: float = getattr(self.budget.now - total(self.holders), kind)

@@ -12,8 +12,8 @@ import msgspec
 from shimmy.errors import ModelNotReadyError, ModelTooLargeError
 from shimmy.model_info import LoadSpec
 from shimmy.models.entry import ModelEntry
-from shimmy.models.memory import Memory, place
-from shimmy.models.residency import NOTHING, Refusal, Resident, make_room
+from shimmy.models.memory import Estimate, Memory, place
+from shimmy.models.residency import NOTHING, Refusal, Resident, make_room, total
 from shimmy.models.slot import Lease, Slot
 
 _RETRY_SECONDS = 5.0
@@ -50,8 +50,11 @@ class Room:
         """
         spec = entry.load_spec()
         cost = None if self._memory is None else await self._memory.cost(entry, spec)
-        if self._memory is None or cost is None:
+        slot.estimate = None
+        if self._memory is None:
             return spec
+        if cost is None:
+            return self._memory.limited(spec, total(self.residents()))
         async with self._placing:
             await self._measure(self._memory)
             # Who is closing is gone in a moment, and would cost this one its context. Not those with requests: this
@@ -63,6 +66,9 @@ class Room:
             if isinstance(placement, Refusal):
                 raise _refused(entry.name, placement)
             slot.reserved = placement.need
+            slot.estimate = Estimate(
+                need=placement.need, mtime=entry.model.mtime, asked=spec, cost=cost, spilled=placement.spilled
+            )
             going = []
             for name in placement.evict:
                 logger.info("%s makes way for %s", name, entry.name)
@@ -86,8 +92,11 @@ class Room:
         """Compare what was loaded with its estimate; others make up for what it takes beyond that, soon."""
         if self._memory is None:
             return
+        loaded = [one.client.info for one in self._leases() if one is not lease and one.client.health == "loaded"]
+        self._memory.learn_drivers([*loaded, lease.client.info])
         await self._measure_one(self._memory, lease)
-        self._memory.learn(lease.name, slot.reserved, lease.held)
+        if slot.estimate is not None:
+            self._memory.learn(lease.name, slot.estimate, lease.held)
         self._begin_trim(self._memory)
 
     def trim_sometimes(self) -> None:
@@ -155,5 +164,6 @@ class Room:
 def _refused(name: str, refusal: Refusal) -> ModelTooLargeError | ModelNotReadyError:
     reason = f"model {name!r} cannot be loaded: {refusal.describe()}"
     if refusal.permanent:
-        return ModelTooLargeError(f"{reason}; a smaller context, or a larger --memory-budget, may help")
+        budget = "--vram-budget, or fewer --gpu-layers" if refusal.lacks_gpu_memory else "--memory-budget"
+        return ModelTooLargeError(f"{reason}; a smaller context, or a larger {budget}, may help")
     return ModelNotReadyError(reason, _RETRY_SECONDS)

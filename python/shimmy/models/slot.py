@@ -12,6 +12,7 @@ import msgspec
 from shimmy.errors import ShimmyError
 from shimmy.model_info import LoadSpec
 from shimmy.models.entry import ModelEntry
+from shimmy.models.memory import Estimate
 from shimmy.models.residency import NOTHING, Bytes
 from shimmy.models.stay import Stay
 from shimmy.models.supervisor import Supervisor
@@ -61,6 +62,8 @@ class Slot:
         """Callers that wait for it."""
         self.reserved = NOTHING
         """What a load in flight is going to take."""
+        self.estimate: Estimate | None = None
+        """Of the last load; None where that could not be told."""
         self.loading: asyncio.Task[Lease] | None = None
         self.loaded_as: Identity | None = None
         self.lease: Lease | None = None

@@ -18,7 +18,7 @@ from shimmy.model_info import EngineStats, LoadSpec, ModelInfo
 from shimmy.output import RequestOutput
 from shimmy.request import ChatPrompt, GenerateRequest
 
-PROTOCOL = 8
+PROTOCOL = 9
 """Raised with every change of a message; both sides come from one installation, so a difference is a broken one."""
 
 MISMATCH = "shimmy was changed while it ran, or is installed twice: start the server again, or reinstall shimmy"

@@ -146,6 +146,7 @@ class ModelRoutes:
         if status.info is not None and self._manager.loaded(status.name) is not None:
             state.memory_bytes = round(status.held.ram) or None
             state.vram_bytes = status.info.vram_bytes
+            state.vram_limit = status.info.vram_limit
             state.size_bytes = status.info.size_bytes
             state.n_ctx = status.info.n_ctx
             state.backend = status.info.backend

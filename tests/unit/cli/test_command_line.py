@@ -81,6 +81,7 @@ def test_version_without_the_extension(run: Run) -> None:
         (["serve", "--kv-cache-disk", "much"], "kv_cache_disk"),
         (["serve", "--keep-alive", "soon"], "keep_alive must be a number of seconds"),
         (["serve", "--memory-budget", "much"], "memory_budget: 'much' is no amount of memory"),
+        (["serve", "--vram-budget", "8 apples"], "vram_budget: '8 apples' is no amount of memory"),
         (["serve", "--preload", "65"], "preload"),
         (["ps", "--url", "ftp://x"], "it must be like http://127.0.0.1:11435"),
         (["serve", "--model-path", "no.gguf"], "no.gguf does not exist"),

@@ -13,7 +13,7 @@ from tiny_gguf import write_adapter, write_model
 
 from shimmy.discovery.scan import Scanner
 from shimmy.model_info import LoadSpec
-from shimmy.models.model_cost import LEAST_CONTEXT, PROCESS_BYTES, ModelCost, cost_of
+from shimmy.models.model_cost import DRIVER_BYTES, GPU_PROCESS_BYTES, LEAST_CONTEXT, PROCESS_BYTES, ModelCost, cost_of
 from shimmy.models.residency import Bytes
 
 LLAMA: dict[str, Any] = {
@@ -82,8 +82,18 @@ def test_gpus_take_their_share(model: Path) -> None:
     half = told(model, LoadSpec(name="m", path=str(model), model={"n_gpu_layers": 2}), gpu=True).bytes(4096)
     cpu = told(model).bytes(4096)
     assert cpu.vram == 0
+    assert whole.ram < cpu.ram + GPU_PROCESS_BYTES
     assert whole.vram > half.vram > 0
     assert whole.ram < half.ram
+
+
+def test_embeddings_stay_with_the_cpu(tmp_path: Path) -> None:
+    """Tied ones lie on the GPU too, as the output."""
+    path = write_model(tmp_path / "m.gguf", LLAMA, n_params=MIB, tensor_name="token_embd.weight")
+    found = told(path, gpu=True)
+    assert found.embeddings == 4 * MIB
+    assert found.bytes(4096).ram == GPU_PROCESS_BYTES + 4 * MIB
+    assert found.bytes(4096).vram > DRIVER_BYTES + found.weights
 
 
 def test_files_that_say_too_little(tmp_path: Path) -> None:

@@ -8,17 +8,19 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+import msgspec
 import pytest
 from fake_registry import FakeEntry, FakeRegistry
 from scripted_engine import ScriptedEngine
 from tiny_gguf import write_model
 
 from shimmy.errors import ModelNotReadyError, ModelTooLargeError
-from shimmy.model_info import LoadSpec
+from shimmy.model_info import DeviceUse, LoadSpec
 from shimmy.models import room
 from shimmy.models.host_memory import HostMemory, ProcessMemory
 from shimmy.models.manager import ModelManager
 from shimmy.models.memory import Memory
+from shimmy.models.model_cost import DRIVER_BYTES
 from shimmy.settings import Settings
 
 MIB = 1 << 20
@@ -33,6 +35,8 @@ class System:
         self.specs: list[LoadSpec] = []
         self.engines: dict[str, ScriptedEngine] = {}
         self.grown: dict[str, int] = {}
+        self.gpu_mib: dict[str, int] = {}
+        """What they take of the one GPU of 24 GiB that their build uses; without any it uses none."""
         self.gate = asyncio.Event()
         """Loads end while it is set."""
         self.gate.set()
@@ -42,6 +46,9 @@ class System:
         self.specs.append(spec)
         engine = ScriptedEngine(spec.name)
         engine.pid = len(self.specs)
+        if self.gpu_mib:
+            use = DeviceUse(name="CUDA0", type="gpu", backend="CUDA", weights=self.gpu_mib.get(spec.name, 0) * MIB)
+            engine.info = msgspec.structs.replace(engine.info, vram_bytes=use.used, vram_total=24 << 30, memory=[use])
         self.engines[spec.name] = engine
         return engine
 
@@ -62,6 +69,7 @@ def run(
     budget: int | None = 900 * MIB,
     host: HostMemory | None = None,
     n_ctx_train: int = 2048,
+    vram: int | None = None,
     **pinned: bool,
 ) -> None:
     shape = {
@@ -79,7 +87,7 @@ def run(
 
     async def body() -> None:
         system = System()
-        memory = Memory(budget, host=lambda: host or HostMemory(), measure=system.measure)
+        memory = Memory(budget, vram, gpus=vram is not None, host=lambda: host or HostMemory(), measure=system.measure)
         manager = ModelManager(FakeRegistry(*entries), system.start, memory)
         await test(manager, system)
         await manager.close()
@@ -277,3 +285,25 @@ def test_requests_race_for_too_little_memory(tmp_path: Path) -> None:
         assert len(system.specs) > 2
 
     run(tmp_path, test, budget=800 * MIB)
+
+
+def test_a_budget_for_gpus_holds_every_load(tmp_path: Path) -> None:
+    """The first too, before it is known whether there is one, and one that has to be put there in part."""
+    driver = DRIVER_BYTES // MIB
+
+    async def test(manager: ModelManager, system: System) -> None:
+        system.gpu_mib = {"a": 300, "huge": 2500}
+        for name in ("a", "huge"):
+            await manager.get(name)
+        assert [(spec.vram_limit or 0) // MIB for spec in system.specs] == [4096 - driver, 4096 - driver]
+        assert system.alive() == "huge"  # it can use all of the budget
+        assert manager.status("huge").held.vram == (2500 + driver) * MIB
+        async with manager.use("huge"):
+            await manager.get("b")
+            assert (system.specs[-1].vram_limit or 0) // MIB == 4096 - 2500 - 2 * driver
+            with pytest.raises(
+                ModelNotReadyError, match=r"of GPU memory and the budget is 4\.0 GiB; held by huge 3\.0"
+            ):
+                await manager.get("c")
+
+    run(tmp_path, test, budget=64 << 30, vram=4 << 30)

@@ -82,7 +82,9 @@ class ModelState(msgspec.Struct, kw_only=True):
     memory_bytes: int | None = None
     """What its process takes, as measured last: a part only of pages that it shares with others."""
     vram_bytes: int | None = None
-    """What its load took of the GPUs."""
+    """What its load took of the GPUs, besides their drivers."""
+    vram_limit: int | None = None
+    """What was left for it of the budget for GPU memory; null: there is none. Layers beyond it are not on GPUs."""
     size_bytes: int | None = None
     n_ctx: int | None = None
     backend: str | None = None

@@ -1,0 +1,126 @@
+"""How much of a model goes onto GPUs that a machine may not have: devices and their measuring are scripted."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from shimmy import LLM, LoadSpec, _core, demo_model_path, device_choice
+from shimmy.errors import ModelLoadError
+from shimmy.model_info import DeviceUse
+
+MIB = 1 << 20
+GIB = 1 << 30
+LAYERS = 32
+LAYER_MIB = 256
+
+
+class Machine:
+    """GPUs with so many MiB free, and a model whose layers take LAYER_MIB each, half of it on each of two."""
+
+    def __init__(self, *free: int) -> None:
+        self.free = free
+        self.asked: list[_core.ModelParams] = []
+
+    def devices(self, servers: list[str]) -> list[SimpleNamespace]:
+        gpus = [
+            SimpleNamespace(name=f"CUDA{i}", backend="CUDA", type="gpu", memory_free=free * MIB)
+            for i, free in enumerate(self.free)
+        ]
+        return [*gpus, SimpleNamespace(name="CPU", backend="CPU", type="cpu", memory_free=64 * GIB)]
+
+    def fit_engine(self, path: str, model: _core.ModelParams, context: Any, engine: Any) -> SimpleNamespace:
+        self.asked.append(model)
+        room = [max(0, free - model.gpu_margin_mib) for free in self.free]
+        layers = min(LAYERS + 1, min(room) * len(room) // LAYER_MIB)
+        memory = [
+            SimpleNamespace(name=f"CUDA{i}", type="gpu", memory_free=free * MIB, memory_total=free * MIB)
+            for i, free in enumerate(self.free)
+        ]
+        return SimpleNamespace(
+            n_gpu_layers=layers, n_layer=LAYERS, n_cpu_moe=0, n_ctx=4096, fits=layers > 0, memory=memory
+        )
+
+
+def machine(monkeypatch: pytest.MonkeyPatch, *free: int) -> Machine:
+    scripted = Machine(*free)
+    monkeypatch.setattr(_core, "devices", scripted.devices)
+    monkeypatch.setattr(_core, "fit_engine", scripted.fit_engine)
+    monkeypatch.setattr(
+        _core, "build_info", lambda: {"backends": ["CUDA", "CPU"], "backend_errors": [], "llama_cpp_commit": ""}
+    )
+    return scripted
+
+
+def layers(limit: int | None, **fields: Any) -> int:
+    spec = LoadSpec(name="m", path="m.gguf", vram_limit=limit, **fields)
+    return int(device_choice.choose(spec).model["n_gpu_layers"])
+
+
+def test_fewer_layers_where_the_budget_is_less_than_what_is_free(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    machine(monkeypatch, 24 * 1024)
+    assert layers(None) == LAYERS + 1
+    assert layers(40 * GIB) == LAYERS + 1
+    assert not caplog.records
+    assert layers(4 * GIB) == 16
+    assert "16 of 33 layers of m fit on CUDA0" in caplog.text
+    assert "4096 MiB left of the VRAM budget" in caplog.text
+
+
+def test_a_budget_is_for_all_gpus_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine(monkeypatch, 24 * 1024, 24 * 1024)
+    assert layers(4 * GIB) == 16
+    assert layers(4 * GIB, model={"split_mode": "none", "main_gpu": 1}) == 32  # of the script's two, each to 4 GiB
+
+
+def test_the_margin_is_kept_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine(monkeypatch, 5 * 1024)
+    assert layers(8 * GIB) == 16
+    assert layers(2 * GIB) == 8
+
+
+def test_adapters_are_left_room(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    adapter = tmp_path / "a.gguf"
+    adapter.write_bytes(b"\0" * (256 * MIB - 1))
+    scripted = machine(monkeypatch, 24 * 1024)
+    assert layers(4 * GIB, adapters={"a": str(adapter), "gone": str(tmp_path / "gone.gguf")}) == 15
+    assert scripted.asked[0].gpu_margin_mib == 20 * 1024 + 256
+
+
+def test_nothing_left(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    machine(monkeypatch, 24 * 1024)
+    chosen = device_choice.choose(LoadSpec(name="m", path="m.gguf", vram_limit=0))
+    assert chosen.model == {"devices": ["CPU"], "n_gpu_layers": 0}
+    assert "0 MiB left of the VRAM budget: it runs on the CPU" in caplog.text
+    with pytest.raises(ModelLoadError, match=r"not one layer of m fits on CUDA0 .*, 0 MiB left of the VRAM budget;"):
+        device_choice.choose(LoadSpec(name="m", path="m.gguf", vram_limit=0, model={"devices": ["CUDA0"]}))
+
+
+def test_layers_that_were_asked_for_are_refused_beyond_the_budget() -> None:
+    gpu = DeviceUse(name="CUDA0", type="gpu", weights=3 * GIB, kv_cache=GIB)
+    host = DeviceUse(name="CPU", weights=40 * GIB)
+    device_choice.check_limit(LoadSpec(name="m", path="m.gguf"), [gpu, host])
+    device_choice.check_limit(LoadSpec(name="m", path="m.gguf", vram_limit=4 * GIB), [gpu, host])
+    words = r"m takes 4\.0 GiB of GPU memory \(CUDA0 4\.0 GiB\), and 3\.5 GiB are left of the budget; .*--vram-budget"
+    with pytest.raises(ModelLoadError, match=words):
+        device_choice.check_limit(LoadSpec(name="m", path="m.gguf", vram_limit=7 * GIB // 2), [gpu, host])
+
+
+def test_a_load_asks_for_the_check(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.ERROR)
+    spec = LoadSpec(name="m", path=str(demo_model_path()), vram_limit=1, context={"n_ctx": 256})
+    on_cpu = device_choice.uses_of
+    with LLM(spec) as llm:
+        assert llm.info.vram_limit == 1
+    monkeypatch.setattr(
+        "shimmy.loaded_model.uses_of",
+        lambda memory: [DeviceUse(name="CUDA0", type="gpu", weights=MIB), *on_cpu(memory)],
+    )
+    with pytest.raises(ModelLoadError, match=r"1\.0 MiB of GPU memory"):
+        LLM(spec)
