@@ -28,10 +28,12 @@ if TYPE_CHECKING:
     from shimmy.models.supervisor import Supervisor
 
 MAX_CRASHES = 2
-"""Crashes under one request, without a new token of it between them, that it is not sent again after."""
+"""Crashes that one request is blamed for, without a new token of it between them, that it is not sent again after."""
 
 ALONE_SECONDS = 10.0
-"""How long an answer that is resumed may take to go on before others are resumed too."""
+"""How long an answer that is resumed may take to go on before others come too. It is not blamed for a crash after that,
+since theirs is as likely; but the next time they wait until it has gone on.
+"""
 
 logger = logging.getLogger("shimmy.models")
 
@@ -41,7 +43,8 @@ class ContinuedStream:
     goes on where it was, behind the tokens of before. So it does at the same engine when its reader was too slow for
     it. Entering and iterating raise what a stream of the engine does.
 
-    An answer that has begun waits while the model is put aside. EngineDeadError after `MAX_CRASHES` without a token.
+    An answer that has begun waits while the model is put aside. EngineDeadError after `MAX_CRASHES` without a token,
+    and when the model cannot be started any more.
     """
 
     def __init__(self, supervisor: Supervisor, request: GenerateRequest) -> None:
@@ -51,8 +54,11 @@ class ContinuedStream:
         self._engine = AsyncExitStack()
         self._client: EngineClient | None = None
         self._stream: OutputStream | None = None
+        self._first: asyncio.Future[RequestOutput] | None = None  # of its stream, when that was waited for in its turn
         self._retelling: Retelling | None = None
         self._n_crashes = 0
+        self._outstayed = False  # its turn has ended without a token
+        self._needs_all = False  # of the engine, until it has gone on
         self._n_pauses = 0
         self._paused = False
         self._cancelled = asyncio.Event()
@@ -62,7 +68,7 @@ class ContinuedStream:
         while self._stream is None:
             client = await self._supervisor.ready()
             try:
-                await self._enter(client, self._request)
+                await self._come(client, self._request)
             except EngineDeadError as error:
                 self._blame(client, error)
         return self
@@ -70,6 +76,7 @@ class ContinuedStream:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._forget_first()
         await self._engine.aclose()
 
     def cancel(self) -> None:
@@ -85,10 +92,12 @@ class ContinuedStream:
             raise StopAsyncIteration
         while True:
             try:
-                told = await (self._resumed() if self._stream is None else self._stream.__anext__())
+                told = await (self._resumed() if self._stream is None else self._next())
                 output = told if self._retelling is None else self._retelling.new_in(told)
             except EngineDeadError as error:
-                await self._leave(error)
+                if self._client is None:
+                    raise  # there is no next one
+                await self._leave(self._client, error)
                 continue
             except PausedError:
                 await self._engine.aclose()
@@ -108,37 +117,74 @@ class ContinuedStream:
                 self._pass_on(output)
             return taken
 
-        if self._retelling is None and isinstance(self._stream, PouringStream):
+        if self._retelling is None and self._first is None and isinstance(self._stream, PouringStream):
             await self._stream.pour(took)
 
     def _pass_on(self, output: RequestOutput) -> RequestOutput:
         self._answer.note(output)
         if output.token_ids:
-            self._n_crashes = 0
+            self._n_crashes, self._outstayed, self._needs_all = 0, False, False
         if output.finished:
             self._finished = True
             if output.finish_reason not in ("cancelled", "deadline"):  # which say nothing of the engine
                 self._supervisor.went_well()
         return output
 
+    async def _next(self) -> RequestOutput:
+        assert self._stream is not None
+        if self._first is None:
+            return await self._stream.__anext__()
+        first, self._first = self._first, None
+        return await first
+
+    def _forget_first(self) -> None:
+        if self._first is not None:
+            self._first.cancel()
+            self._first = None
+
+    async def _come(self, client: EngineClient, request: GenerateRequest) -> None:
+        """Enter, but in turn while others are resumed: what kills the engine then shall be known."""
+        if not self._supervisor.one_by_one.locked():
+            await self._enter(client, request)
+            return
+        async with self._supervisor.one_by_one:
+            await self._enter_alone(client, request)
+
+    async def _enter_alone(self, client: EngineClient, request: GenerateRequest) -> None:
+        """To be called in its turn, which ends with the first output."""
+        await self._enter(client, request)
+        assert self._stream is not None
+        self._first = asyncio.ensure_future(self._stream.__anext__())
+        self._first.add_done_callback(_retrieve)
+        try:
+            await asyncio.wait({self._first}, timeout=None if self._needs_all else ALONE_SECONDS)
+        except asyncio.CancelledError:
+            self._forget_first()
+            raise
+        self._outstayed = not self._first.done()
+
     async def _enter(self, client: EngineClient, request: GenerateRequest) -> None:
         self._client = client
+        self._outstayed = False
         await self._supervisor.adapters.prepare(client, request.lora)
         self._stream = await self._engine.enter_async_context(client.stream(request))
         if self._cancelled.is_set():
             self._stream.cancel()
 
-    async def _leave(self, error: EngineDeadError) -> None:
+    async def _leave(self, client: EngineClient, error: EngineDeadError) -> None:
         """The engine died under it."""
+        self._forget_first()
         await self._engine.aclose()
         self._stream = None
-        assert self._client is not None
-        self._blame(self._client, error)
+        self._blame(client, error)
 
     def _blame(self, client: EngineClient, error: EngineDeadError) -> None:
         if not self._supervisor.alive:
             raise error
         self._supervisor.crashed(client, error.message)
+        if self._outstayed:
+            self._needs_all = True
+            return
         self._n_crashes += 1
         if self._n_crashes >= MAX_CRASHES:
             logger.error("request %s is given up: its engine died twice under it", self._request.request_id)
@@ -171,29 +217,33 @@ class ContinuedStream:
         self._retelling = Retelling(self._answer)
         while True:
             try:
-                await self._enter(await self._supervisor.ready_at_last(), request)
+                await self._come(await self._engine_again(at_last=True), request)
             except QueueFullError as error:
                 await asyncio.sleep(error.retry_after)
             else:
-                assert self._stream is not None
-                return await self._stream.__anext__()
+                return await self._next()
 
     async def _resume(self) -> RequestOutput:
         async with self._supervisor.one_by_one:
             # Who has nothing yet is told to come again instead.
-            client = await (self._supervisor.ready_at_last() if self._answer.token_ids else self._supervisor.ready())
+            client = await self._engine_again(at_last=bool(self._answer.token_ids))
             request = self._answer.rest()
             logger.info("request %s goes on after %d tokens", request.request_id, len(self._answer.token_ids))
             self._retelling = Retelling(self._answer)
             try:
-                await self._enter(client, request)
+                await self._enter_alone(client, request)
             except (InvalidRequestError, ModelLoadError, ModelNotFoundError, QueueFullError) as error:
+                self._client = None
                 raise EngineDeadError(f"the engine died, and the next one refused the request: {error}") from error
-            assert self._stream is not None
-            first = asyncio.ensure_future(self._stream.__anext__())
-            try:
-                await asyncio.wait({first}, timeout=ALONE_SECONDS)
-            except asyncio.CancelledError:
-                first.cancel()
-                raise
-        return await first
+        return await self._next()
+
+    async def _engine_again(self, *, at_last: bool) -> EngineClient:
+        """When there is none to be had, the model is to blame."""
+        self._client = None
+        return await self._supervisor.ready_again(at_last=at_last)
+
+
+def _retrieve(first: asyncio.Future[RequestOutput]) -> None:
+    """Look at an error that its reader, who left, does not want any more, so that asyncio does not warn about it."""
+    if not first.cancelled():
+        first.exception()

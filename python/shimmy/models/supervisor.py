@@ -25,6 +25,9 @@ Starter: TypeAlias = Callable[[LoadSpec, Progress | None], Awaitable[EngineClien
 Health: TypeAlias = Literal["loading", "loaded", "dead", "failed"]
 Answer = TypeVar("Answer")
 
+MAX_STARTS = 3
+"""Failed starts in a row after which answers under way are given up."""
+
 logger = logging.getLogger("shimmy.models")
 
 
@@ -43,12 +46,13 @@ class Supervisor:
         self._crashes = CrashHistory()
         self._counted: EngineClient | None = None  # the last one whose death is in the history
         self._starting: asyncio.Task[EngineClient] | None = None
+        self._n_failed = 0  # starts in a row
         self._closed = asyncio.Event()
         self.progress = 1.0
         """Of the load, 0 to 1."""
         self.one_by_one = asyncio.Lock()
-        """Held while an answer is resumed, until it has gone on. What kills its runner then can only be that one, and
-        the others are not blamed for it.
+        """Held while an answer is resumed, until it has gone on; who comes meanwhile waits for a turn too. What kills
+        its runner then is taken for that one's deed, and the others are not blamed for it.
         """
         self.adapters = adapters
 
@@ -110,18 +114,26 @@ class Supervisor:
         # Others wait for it too, and the next caller can use it.
         return await asyncio.shield(self._starting)
 
-    async def ready_at_last(self) -> EngineClient:
-        """As `ready`, for what is under way: waits while the model is put aside. ModelNotReadyError: closed."""
+    async def ready_again(self, *, at_last: bool) -> EngineClient:
+        """As `ready`, for what is under way: a start that fails is tried again, until `MAX_STARTS` have. `at_last`:
+        waits while the model is put aside.
+        """
         while not self._closed.is_set():
-            with suppress(ModelNotReadyError):
+            try:
                 return await self.ready()
-            with suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._closed.wait(), self._crashes.rest(time.monotonic()))
+            except EngineDeadError:
+                if self._n_failed >= MAX_STARTS:
+                    raise
+            except ModelNotReadyError:
+                if not at_last or self._n_failed >= MAX_STARTS:
+                    raise
+                with suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(self._closed.wait(), self._crashes.rest(time.monotonic()))
         return await self.ready()
 
     def crashed(self, client: EngineClient, reason: str) -> None:
-        """Count the death of `client`, once, whoever notices."""
-        if client is self._counted or client.alive or self._closed.is_set():
+        """Count the death of `client`, once, whoever notices, and whenever: one that was replaced has been counted."""
+        if client is not self._client or client is self._counted or client.alive or self._closed.is_set():
             return
         self._counted = client
         self._crashes.record(time.monotonic(), reason)
@@ -215,8 +227,10 @@ class Supervisor:
                 self._client = await self._start(spec, self._on_progress)
                 await self.adapters.begin_again(self._client, held)
             except (ShimmyError, OSError) as error:
+                self._n_failed += 1
                 self._crashes.record(time.monotonic(), f"it could not be started again: {error}")
                 raise EngineDeadError(f"model {self._spec.name!r} could not be started again: {error}") from error
+            self._n_failed = 0
             return self._client
         except asyncio.CancelledError:
             raise ModelNotReadyError(f"model {self._spec.name!r} is being unloaded") from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,81 +13,17 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from scripted_engine import ScriptedEngine, Step, obey, text_of
+from scripted_lives import POETRY, Lives, ask, recite, supervised, text, tokens
 
 from shimmy.embedding import EmbedRequest, RerankRequest
-from shimmy.errors import EngineDeadError, ModelLoadError, ModelNotReadyError, QueueFullError
+from shimmy.errors import EngineDeadError, ModelNotReadyError, QueueFullError
 from shimmy.grammar import GrammarSpec
-from shimmy.model_info import LoadSpec
 from shimmy.models import crash_history
 from shimmy.models.continued_stream import ContinuedStream
-from shimmy.models.supervisor import Progress, Supervisor
-from shimmy.output import RequestOutput, TokenLogprob, ToolCallDelta, Usage
+from shimmy.models.supervisor import Supervisor
+from shimmy.output import RequestOutput, ToolCallDelta, Usage
 from shimmy.request import GenerateRequest
 from shimmy.runner.backlog import PausedError
-
-POETRY = ["Once ", "upon ", "a ", "time ", "there ", "was ", "a ", "fox."]
-
-
-class Lives:
-    """Starts engines that run `script(request, life)`; `errors` are raised by the next starts."""
-
-    def __init__(self, script: Callable[[GenerateRequest, int], Iterator[Step]]) -> None:
-        self.engines: list[ScriptedEngine] = []
-        self.errors: list[Exception] = []
-        self.gate = asyncio.Event()
-        self.gate.set()
-        self._script = script
-
-    async def __call__(self, spec: LoadSpec, progress: Progress | None) -> ScriptedEngine:
-        await self.gate.wait()
-        if self.errors:
-            raise self.errors.pop(0)
-        life = len(self.engines)
-        self.engines.append(ScriptedEngine(spec.name, lambda request: self._script(request, life)))
-        return self.engines[-1]
-
-
-def supervised(
-    script: Callable[[GenerateRequest, int], Iterator[Step]], test: Callable[[Supervisor, Lives], Awaitable[None]]
-) -> None:
-    async def body() -> None:
-        lives = Lives(script)
-        supervisor = await Supervisor.start(LoadSpec(name="m", path="m.gguf"), lives)
-        await asyncio.wait_for(test(supervisor, lives), 20)
-        await supervisor.close()
-
-    asyncio.run(body())
-
-
-async def ask(supervisor: Supervisor, prompt: str = "poem", **fields: Any) -> list[RequestOutput]:
-    async with supervisor.stream(GenerateRequest(request_id=f"{prompt}-r", prompt=prompt, **fields)) as outputs:
-        return [output async for output in outputs]
-
-
-def text(outputs: list[RequestOutput]) -> str:
-    return "".join(output.text for output in outputs)
-
-
-def tokens(outputs: list[RequestOutput]) -> list[int]:
-    return [token for output in outputs for token in output.token_ids]
-
-
-def recite(request: GenerateRequest, words: list[str], *, dies_after: int | None = None) -> Iterator[Step]:
-    """As an engine would: what is answered comes first, in one output without log-probabilities."""
-    n = len(request.answered)
-    assert request.answered == list(range(n))
-    if n:
-        yield RequestOutput(request_id=request.request_id, text="".join(words[:n]), token_ids=request.answered)
-    for index, word in enumerate(words[n:], n):
-        if index == dies_after:
-            yield EngineDeadError("it was killed")
-        scores = [TokenLogprob(index, word.encode(), -0.5)] if request.logprobs is not None else []
-        usage = Usage(prompt_tokens=4, cached_tokens=len(request.answered) or 3, queue_seconds=0.25)
-        yield RequestOutput(
-            request_id=request.request_id, text=word, token_ids=[index], logprobs=scores, usage=None if index else usage
-        )
-    usage = Usage(prompt_tokens=4, cached_tokens=1, completion_tokens=len(words))
-    yield RequestOutput(request_id=request.request_id, finish_reason="stop", usage=usage)
 
 
 @pytest.mark.parametrize("dies_after", range(len(POETRY)))
@@ -206,27 +142,6 @@ def test_tool_calls_keep_their_first_ids() -> None:
     supervised(script, test)
 
 
-def test_a_request_that_kills_its_engine_twice_fails_alone() -> None:
-    def script(request: GenerateRequest, life: int) -> Iterator[Step]:
-        if "poison" in text_of(request):
-            yield 0.05
-            yield EngineDeadError("it was killed by what it read")
-        for step in recite(request, POETRY):
-            yield 0.02
-            yield step
-
-    async def test(supervisor: Supervisor, lives: Lives) -> None:
-        asked = [ask(supervisor, name) for name in ("a", "b", "poison", "c", "d")]
-        results = await asyncio.gather(*asked, return_exceptions=True)
-        assert isinstance(results.pop(2), EngineDeadError)
-        for outputs in results:
-            assert isinstance(outputs, list), outputs
-            assert text(outputs) == "".join(POETRY)
-        assert len(lives.engines) == 3
-
-    supervised(script, test)
-
-
 def test_one_start_serves_all_that_wait() -> None:
     async def test(supervisor: Supervisor, lives: Lives) -> None:
         lives.engines[0].alive = False
@@ -320,19 +235,6 @@ def test_what_waits_for_a_model_that_is_put_aside_can_end(monkeypatch: pytest.Mo
         with pytest.raises(ModelNotReadyError, match="is being unloaded"):
             await lost
         assert len(lives.engines) == 1
-
-    supervised(script, test)
-
-
-def test_a_start_that_fails_is_tried_once_more_for_an_answer_under_way() -> None:
-    def script(request: GenerateRequest, life: int) -> Iterator[Step]:
-        return recite(request, POETRY, dies_after=3 if life == 0 else None)
-
-    async def test(supervisor: Supervisor, lives: Lives) -> None:
-        lives.errors = [ModelLoadError("no memory")]
-        with pytest.raises(EngineDeadError, match="could not be started again: no memory"):
-            await ask(supervisor)
-        assert text(await ask(supervisor)) == "".join(POETRY)
 
     supervised(script, test)
 
