@@ -35,7 +35,7 @@ std::shared_ptr<LoraAdapter> LoraAdapter::load(std::shared_ptr<Model> model, con
         throw InvalidRequestError(model->path() + " was loaded with vocab_only, so no adapter can be added");
     }
     check_gguf_adapter(path, model->path());
-    const uint64_t fingerprint = model_fingerprint(path);
+    const uint64_t fingerprint = adapter_fingerprint(path);
     LogCapture log;
     llama_adapter_lora * adapter = nullptr;
     try {

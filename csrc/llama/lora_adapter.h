@@ -24,7 +24,7 @@ class LoraAdapter {
 
     const std::string & path() const { return path_; }
     const std::shared_ptr<Model> & model() const { return model_; }
-    uint64_t fingerprint() const { return fingerprint_; }  // of the file, see model_fingerprint.h
+    uint64_t fingerprint() const { return fingerprint_; }  // of the whole file, see model_fingerprint.h
     std::map<std::string, std::string> metadata() const;   // scalar GGUF values as text
     std::vector<Token> invocation_tokens() const;          // an aLoRA takes effect from these on; otherwise empty
 

@@ -10,4 +10,8 @@ namespace shimmy {
 // ModelLoadError when the file cannot be read.
 uint64_t model_fingerprint(const std::string & path);
 
+// A hash of a whole file, for adapters, which are small: an edit between samples changes what they compute too, and
+// nothing else tells their versions apart once states outlive the process. Throws as model_fingerprint.
+uint64_t adapter_fingerprint(const std::string & path);
+
 }  // namespace shimmy

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -24,11 +25,13 @@ BUDGET = 1 << 30
 
 
 @contextmanager
-def open_llm(folder: Path, path: Path | None = None, **engine: Any) -> Iterator[LLM]:
+def open_llm(
+    folder: Path, path: Path | None = None, adapters: dict[str, Path] | None = None, **engine: Any
+) -> Iterator[LLM]:
     spec = LoadSpec(
         name="mini",
         path=str(path or demo_model_path()),
-        adapters={name: str(path) for name, path in demo_adapter_paths().items()},
+        adapters={name: str(path) for name, path in (adapters or demo_adapter_paths()).items()},
         context={"n_threads": 1, "n_ctx": 2048},
         engine={"adaptive_threads": False, "max_draft": 0, **engine},
         kv_store=KvStoreSpec(str(folder), BUDGET),
@@ -116,6 +119,29 @@ def test_what_comes_only_once_is_not_written(tmp_path: Path) -> None:
         ask(llm, SECOND, n=100)
         ask(llm, THIRD, n=100)
     assert not files(tmp_path)
+
+
+def test_an_adapter_that_was_edited_is_another(tmp_path: Path) -> None:
+    """Its size and its time of change do not tell, nor do samples: the one byte lies between any of them."""
+    adapter = tmp_path / "pirate.gguf"
+    shutil.copyfile(demo_adapter_paths()["pirate"], adapter)
+
+    def cached() -> int:
+        with open_llm(tmp_path / "kv", adapters={"pirate": adapter}) as llm:
+            return max(ask(llm, question, lora={"pirate": 1.0}).usage.cached_tokens for question in (FIRST, SECOND))
+
+    cached()
+    assert cached() > 256
+    status = adapter.stat()
+    with adapter.open("r+b") as file:
+        file.seek(-1000, 2)
+        byte = file.read(1)[0]
+        file.seek(-1000, 2)
+        file.write(bytes([byte ^ 1]))
+    os.utime(adapter, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert adapter.stat().st_size == status.st_size
+    with open_llm(tmp_path / "kv", adapters={"pirate": adapter}) as llm:
+        assert ask(llm, FIRST, lora={"pirate": 1.0}).usage.cached_tokens == 0
 
 
 def test_tenants_and_adapters_have_files_of_their_own(tmp_path: Path) -> None:
