@@ -38,6 +38,18 @@ class ServerProcess:
     def openai(self) -> OpenAI:
         return OpenAI(base_url=f"{self.url}/v1", api_key=self.key, max_retries=0, timeout=60)
 
+    def ask(self, question: str, system: str) -> tuple[str, int]:
+        """The demo model's greedy answer, 24 tokens at most, and how many tokens of the prompt were cached."""
+        with self.openai() as client:
+            answer = client.chat.completions.create(
+                model=MODEL,
+                messages=[{"role": "system", "content": system}, {"role": "user", "content": question}],
+                temperature=0,
+                max_tokens=24,
+            )
+        details = answer.usage and answer.usage.prompt_tokens_details
+        return answer.choices[0].message.content or "", (details and details.cached_tokens) or 0
+
     def runners(self) -> list[int]:
         """Process ids of the server's children."""
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()

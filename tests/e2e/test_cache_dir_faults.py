@@ -21,7 +21,6 @@ from shimmy.discovery.facts_cache import FactsCache
 from shimmy.discovery.scan import Scanner
 from shimmy.discovery.walk import Root
 from shimmy.models.recent_models import RecentModels
-from shimmy.models.registry import DEMO_NAME
 from shimmy.tuning.setup import Setup
 from shimmy.tuning.store import Store
 from shimmy.tuning.winner import Identity, Winner
@@ -92,15 +91,8 @@ def disk(tmp_path: Path) -> Iterator[SmallDisk]:
         yield disk
 
 
-def ask(server: ServerProcess, question: str) -> str:
-    with server.openai() as client:
-        answer = client.chat.completions.create(
-            model=DEMO_NAME,
-            messages=[{"role": "system", "content": SYSTEM}, {"role": "user", "content": question}],
-            temperature=0,
-            max_tokens=24,
-        )
-    return answer.choices[0].message.content or ""
+def answers_of(server: ServerProcess) -> list[str]:
+    return [server.ask(question, SYSTEM)[0] for question in QUESTIONS]
 
 
 def told(server: ServerProcess, what: str) -> list[str]:
@@ -124,19 +116,19 @@ def half_written(home: Path) -> list[Path]:
 def answers(start_in: StartIn, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """What a server says that has room."""
     with start_in(tmp_path_factory.mktemp("room")) as server:
-        return [ask(server, question) for question in QUESTIONS]
+        return answers_of(server)
 
 
 def check_answers(server: ServerProcess, answers: list[str], reason: str) -> None:
     """All of them, the log, and what is to be written on the way and at the end."""
     for _ in range(2):  # the second time its prefix is known
-        assert [ask(server, question) for question in QUESTIONS] == answers
+        assert answers_of(server) == answers
         wait_until_told(server, "prompts cannot be kept")
     feedback = httpx.post(f"{server.url}/v1/feedback", json={"query": "q", "response": "r" * 100_000, "weight": 1.0})
     assert feedback.status_code == 503
     assert reason in feedback.text
     assert httpx.get(f"{server.url}/health").status_code == 200
-    assert [ask(server, question) for question in QUESTIONS] == answers
+    assert answers_of(server) == answers
     assert server.terminate() == 0
     (line,) = told(server, "prompts cannot be kept in")
     assert reason in line
@@ -156,9 +148,9 @@ def test_a_disk_that_fills_while_a_prefix_is_written(disk: SmallDisk, start_in: 
     """And that has room again for the next server."""
     disk.fill(left=64 << 10)
     with start_in(disk.path, environment=ENVIRONMENT) as server:
-        assert [ask(server, question) for question in QUESTIONS] == answers
+        assert answers_of(server) == answers
         wait_until_told(server, "prompts cannot be kept")
-        assert [ask(server, question) for question in QUESTIONS] == answers
+        assert answers_of(server) == answers
         assert server.terminate() == 0
         assert len(told(server, "prompts cannot be kept")) == 1
     assert not list(disk.path.rglob("*.kv"))
@@ -166,7 +158,7 @@ def test_a_disk_that_fills_while_a_prefix_is_written(disk: SmallDisk, start_in: 
     disk.filler.unlink()
     disk.remount("size=64m")
     with start_in(disk.path, environment=ENVIRONMENT) as server:
-        assert [ask(server, question) for question in QUESTIONS] == answers
+        assert answers_of(server) == answers
         assert server.terminate() == 0
         assert not told(server, "cannot be")
     assert list(disk.path.rglob("*.kv"))
@@ -196,17 +188,17 @@ def test_a_disk_that_becomes_read_only_while_serving(disk: SmallDisk, start_in: 
     """What is there by then is used."""
     disk.remount("size=64m")
     with start_in(disk.path, environment=ENVIRONMENT) as server:
-        assert [ask(server, question) for question in QUESTIONS] == answers
+        assert answers_of(server) == answers
         assert server.terminate() == 0
     with start_in(disk.path, environment=ENVIRONMENT) as server:
-        assert ask(server, QUESTIONS[0]) == answers[0]
+        assert server.ask(QUESTIONS[0], SYSTEM)[0] == answers[0]
         disk.remount("ro")
-        assert [ask(server, question) for question in QUESTIONS] == answers
+        assert answers_of(server) == answers
         assert server.terminate() == 0
         assert not told(server, "Traceback")
         disk.remount("rw")
     with start_in(disk.path, environment=ENVIRONMENT) as server:
-        assert [ask(server, question) for question in QUESTIONS] == answers
+        assert answers_of(server) == answers
 
 
 def write_winner(folder: Path) -> None:

@@ -14,26 +14,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from shimmy.kv_store.prefix_file import read_header
-from shimmy.models.registry import DEMO_NAME
 
 if TYPE_CHECKING:
     from conftest import ServerProcess
 
 SYSTEM = "You are Shimmy Mini, a tiny demo model. " + " ".join(f"Rule {n}: be kind to number {n}." for n in range(60))
 QUESTIONS = ("Who are you?", "Spell lothel.", "List three animals.")
-
-
-def ask(server: ServerProcess, question: str, system: str = SYSTEM) -> tuple[str, int]:
-    """The answer, and how many tokens of the prompt were cached."""
-    with server.openai() as client:
-        answer = client.chat.completions.create(
-            model=DEMO_NAME,
-            messages=[{"role": "system", "content": system}, {"role": "user", "content": question}],
-            temperature=0,
-            max_tokens=24,
-        )
-    details = answer.usage and answer.usage.prompt_tokens_details
-    return answer.choices[0].message.content or "", (details and details.cached_tokens) or 0
 
 
 def files(folder: Path) -> list[Path]:
@@ -60,27 +46,27 @@ def test_a_restarted_server_computes_no_long_prompt_again(
     start_keeping: Callable[[], AbstractContextManager[ServerProcess]], tmp_path: Path
 ) -> None:
     with start_keeping() as server:
-        assert ask(server, QUESTIONS[0])[1] == 0
-        ask(server, QUESTIONS[1])
-        warm, n_warm = ask(server, QUESTIONS[2])
+        assert server.ask(QUESTIONS[0], SYSTEM)[1] == 0
+        server.ask(QUESTIONS[1], SYSTEM)
+        warm, n_warm = server.ask(QUESTIONS[2], SYSTEM)
         assert server.terminate() == 0
     assert n_warm > 256
     assert files(tmp_path)
     with start_keeping() as server:
-        assert ask(server, QUESTIONS[2]) == (warm, n_warm)
+        assert server.ask(QUESTIONS[2], SYSTEM) == (warm, n_warm)
 
 
 def test_what_an_idle_runner_wrote_outlives_its_death(
     start_keeping: Callable[[], AbstractContextManager[ServerProcess]], tmp_path: Path
 ) -> None:
     with start_keeping() as server:
-        ask(server, QUESTIONS[0])
-        ask(server, QUESTIONS[1])
+        server.ask(QUESTIONS[0], SYSTEM)
+        server.ask(QUESTIONS[1], SYSTEM)
         wait_for_files(tmp_path)
-        warm = ask(server, QUESTIONS[2])
+        warm = server.ask(QUESTIONS[2], SYSTEM)
         (runner,) = server.runners()
         os.kill(runner, signal.SIGKILL)
-        assert ask(server, QUESTIONS[2]) == warm
+        assert server.ask(QUESTIONS[2], SYSTEM) == warm
         assert server.runners() != [runner]
 
 
@@ -88,14 +74,14 @@ def test_two_servers_share_a_folder(
     start_keeping: Callable[[], AbstractContextManager[ServerProcess]], tmp_path: Path
 ) -> None:
     with start_keeping() as one, start_keeping() as other:
-        assert ask(other, QUESTIONS[0], "Be brief.")[1] == 0
-        ask(one, QUESTIONS[0])
-        ask(one, QUESTIONS[1])
+        assert other.ask(QUESTIONS[0], "Be brief.")[1] == 0
+        one.ask(QUESTIONS[0], SYSTEM)
+        one.ask(QUESTIONS[1], SYSTEM)
         wait_for_files(tmp_path)
-        warm, n_warm = ask(one, QUESTIONS[2])
+        warm, n_warm = one.ask(QUESTIONS[2], SYSTEM)
         assert n_warm > 256
         assert one.terminate() == 0
-        assert ask(other, QUESTIONS[2]) == (warm, n_warm)
+        assert other.ask(QUESTIONS[2], SYSTEM) == (warm, n_warm)
         assert other.terminate() == 0
     assert not list(tmp_path.rglob("*.trying"))
     assert not list(tmp_path.rglob(".new-*"))
@@ -114,7 +100,7 @@ def test_two_servers_write_at_once(
         return start_in(tmp_path, *arguments, **options)
 
     def ask_all(server: ServerProcess) -> dict[tuple[str, str], str]:
-        return {(system, q): ask(server, q, system)[0] for system in systems for q in QUESTIONS[:2]}
+        return {(system, q): server.ask(q, system)[0] for system in systems for q in QUESTIONS[:2]}
 
     with begin() as one, begin() as other:
         with ThreadPoolExecutor(2) as pool:
@@ -135,6 +121,6 @@ def test_two_servers_write_at_once(
     assert not list(tmp_path.rglob("*.trying"))
     assert not list(tmp_path.rglob(".new-*"))
     with begin() as last:
-        found = {(system, QUESTIONS[0]): ask(last, QUESTIONS[0], system) for system in systems}
+        found = {(system, QUESTIONS[0]): last.ask(QUESTIONS[0], system) for system in systems}
     assert {key: text for key, (text, _) in found.items()} == {key: first[key] for key in found}
     assert max(n_cached for _, n_cached in found.values()) > 256

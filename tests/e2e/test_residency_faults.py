@@ -180,7 +180,10 @@ def test_memory_comes_back(tmp_path: Path) -> None:
         first = await cycle()
         for _ in range(CYCLES - 1):
             last = await cycle()
-        logger.info("server and runner took %s bytes, after %d cycles %s", first, CYCLES, last)
+        for who, at_first, at_last in zip(("server", "runner"), first, last, strict=True):
+            change = 100 * (at_last / at_first - 1)
+            told = "%s: %.2f MiB at first, %.2f after %d cycles (%+.2f %%)"
+            logger.info(told, who, at_first / 2**20, at_last / 2**20, CYCLES, change)
         assert last[0] <= first[0] * 1.02
         assert last[1] <= first[1] * 1.02
 

@@ -223,6 +223,28 @@ def test_the_context_is_what_memory_holds(tmp_path: Path) -> None:
     run(tmp_path, test, budget=760 * MIB, n_ctx_train=65536)
 
 
+def test_a_reload_beside_a_long_answer_takes_what_that_leaves(tmp_path: Path) -> None:
+    """The answer is not interrupted. The new engine has a shorter context until it is loaded anew, and nobody waits."""
+
+    async def test(manager: ModelManager, system: System) -> None:
+        async with manager.use("a") as answering:
+            unloading = asyncio.ensure_future(manager.unload("a"))
+            await asyncio.sleep(0)
+            async with manager.use("a") as client:
+                assert client is not answering
+                assert answering.alive
+                assert [spec.context.get("n_ctx") for spec in system.specs] == [None, 32768]
+            assert not unloading.done()
+        assert await unloading
+        assert not answering.alive
+        assert await manager.get("a") is client
+        await manager.unload("a")
+        await manager.get("a")
+        assert "n_ctx" not in system.specs[-1].context
+
+    run(tmp_path, test, budget=530 * MIB, n_ctx_train=65536)
+
+
 def test_what_others_left_is_all_there_is(tmp_path: Path) -> None:
     async def test(manager: ModelManager, system: System) -> None:
         with pytest.raises(
