@@ -1,7 +1,7 @@
 """Runs the long fault tests with the counts that are claimed, and sums up what they said: `scripts/soak`.
 
-    scripts/soak                                                       # what is claimed
-    scripts/soak --part races --part cycles                            # some of it: kills, races, cycles, requests, disk
+    scripts/soak                                # all that is claimed
+    scripts/soak --part races --part cycles     # some of it: kills, races, cycles, requests, disk
     scripts/soak --kills 2 --races 10 --cycles 4 --requests 500        # does everything run?
 
 Each part is a pytest of its own, and its line is printed when it has ended. Exits with 1 when a test failed. The logs,

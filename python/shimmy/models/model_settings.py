@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import difflib
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Meta
@@ -167,7 +168,19 @@ class _Document:
         try:
             return msgspec.convert(value, kind, str_keys=True)
         except msgspec.ValidationError as error:
-            raise self.error(place, f"{_dotted(place)}: {error}") from error
+            reason = str(error).removesuffix(" - at `$[...]`")
+            if reason.startswith("Invalid enum value"):
+                reason += f"; it is one of {', '.join(_choices(kind))}"
+            raise self.error(place, f"{_dotted(place)}: {reason}") from error
+
+
+def _choices(kind: Any) -> Iterator[str]:
+    """The literals that a type names."""
+    if get_origin(kind) is Literal:
+        yield from map(str, get_args(kind))
+    else:
+        for one in get_args(kind):
+            yield from _choices(one)
 
 
 def _check_aliases(document: _Document, models: dict[str, ModelSettings]) -> None:

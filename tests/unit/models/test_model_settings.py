@@ -67,6 +67,14 @@ def test_no_file(path: Path) -> None:
         load_model_settings(path, required=True)
 
 
+def test_a_wrong_choice_is_told_what_there_is(path: Path) -> None:
+    assert refusal(path, '[models.a]\n\ntune = "yes"') == (
+        f"{path}:3: models.a.tune: Invalid enum value 'yes'; it is one of auto, on, off"
+    )
+    assert "one of auto, all" in refusal(path, '[models.a]\ngpu_layers = "some"')
+    assert refusal(path, "[names.a]\nsplit = { b = -1 }") == f"{path}:2: names.a.split: Expected `float` > 0.0"
+
+
 def test_unknown_keys_name_file_and_line(path: Path) -> None:
     base = '# c\n[models.m]\nsystem = """\n[models.m]\ncontxt = 1\n"""\n'
     assert refusal(path, f"{base}contxt = 5\n") == (
