@@ -190,3 +190,28 @@ def test_a_device_that_is_lost_ends_its_process_with_the_reason() -> None:
 
     asyncio.run(body())
     process.wait()
+
+
+def test_a_budget_holds_what_is_put_there(expected: str, endpoint: str) -> None:
+    """As many layers as fit within it; layers that were asked for are refused by what they took."""
+
+    def load(limit: int | None, **model: Any) -> ModelInfo:
+        context = {"n_ctx": 1024}
+        spec = LoadSpec(
+            name="m", path=PATH, vram_limit=limit, context=context, model={"rpc_servers": [endpoint], **model}
+        )
+        with LLM(spec) as llm:
+            assert llm.generate(PROMPT, max_tokens=24, temperature=0).text == expected
+            return llm.info
+
+    whole = load(None)
+    limit = whole.vram_bytes // 2
+    part = load(limit)
+    assert 0 < part.n_gpu_layers < whole.n_gpu_layers == N_LAYER + 1
+    assert part.vram_bytes <= limit == part.vram_limit
+    assert load(limit, n_gpu_layers=part.n_gpu_layers).vram_bytes == part.vram_bytes
+    with pytest.raises(
+        ModelLoadError, match=r"m takes .* MiB of GPU memory \(RPC0 .*, RPC1 .*\), and .* are left of the"
+    ):
+        load(limit, n_gpu_layers=-2)
+    assert load(0).n_gpu_layers == 0
