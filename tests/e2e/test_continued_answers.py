@@ -118,9 +118,9 @@ WAYS: dict[str, Callable[[int], None]] = {
 }
 
 
-async def supervised() -> Supervisor:
+async def supervised(hang_seconds: float = 20) -> Supervisor:
     spec = LoadSpec(name="mini", path=str(demo_model_path()), context={"n_ctx": 2048})
-    return await Supervisor.start(spec, partial(RunnerClient.start, hang_seconds=2))
+    return await Supervisor.start(spec, partial(RunnerClient.start, hang_seconds=hang_seconds))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="finds and harms processes through /proc")
@@ -128,7 +128,7 @@ async def supervised() -> Supervisor:
 @pytest.mark.parametrize("way", WAYS)
 def test_answers_end_as_if_nothing_was(way: str) -> None:
     async def body() -> None:
-        supervisor = await supervised()
+        supervisor = await supervised(2 if way == "stopped" else 20)
         whole = await answers(supervisor)  # the first one waits for the page cache
         clock = asyncio.get_running_loop().time
         began = clock()

@@ -53,7 +53,7 @@ class _Loaded(msgspec.Struct, frozen=True):
     mtime: float
     asked: LoadSpec
     process: float
-    driver: float
+    untold: float
 
     def tells(self, mtime: float, asked: LoadSpec) -> bool:
         return (self.mtime, self.asked) == (mtime, asked)
@@ -98,14 +98,20 @@ class Memory:
             return None
         last = self._loaded.get(entry.engine)
         if last is not None and last.tells(entry.model.mtime, spec):
-            return msgspec.structs.replace(cost, process=last.process, driver=last.driver)
+            cost = msgspec.structs.replace(cost, process=last.process, untold=last.untold)
+        else:
+            cost = msgspec.structs.replace(cost, process=self._gpu_process if cost.gpu_share else self._process)
         if not cost.gpu_share:
-            return msgspec.structs.replace(cost, process=self._process)
+            return cost
         driver = self._driver * (len(spec.model.get("devices", [])) or self._n_gpus)
-        return msgspec.structs.replace(cost, process=self._gpu_process, driver=driver)
+        return msgspec.structs.replace(cost, driver=driver)
 
     def limited(self, spec: LoadSpec, others: Bytes) -> LoadSpec:
-        """`spec`, held to what `others` leave of the budget for GPUs: of a model whose cost cannot be told."""
+        """`spec`, held to what `others` leave of the budget for GPUs: of a model whose cost cannot be told. GPUs of other
+        machines are in a budget that was given only.
+        """
+        if self._vram is None and spec.model.get("rpc_servers"):
+            return spec
         most = self.budget(0).most.vram
         return _limited(spec, most - others.vram - self._driver * self._n_gpus)
 
@@ -132,6 +138,8 @@ class Memory:
             return None
         uses = [use for use in info.memory if use.type != "cpu"]
         taken = max(info.vram_bytes, sum(use.used for use in uses))
+        if self._vram is None:
+            taken -= sum(use.used for use in uses if use.backend == "RPC")  # it is not this machine's
         drivers = self._driver * (len(_own_gpus(uses)) or 1) if taken else 0.0
         return Bytes(measured.own + measured.files, taken + drivers), measured.own
 
@@ -169,7 +177,7 @@ class Memory:
             estimate.mtime,
             estimate.asked,
             cost.process + max(held.ram - need.ram, -_MOST_OVERESTIMATED * need.ram),
-            cost.driver + max(held.vram - need.vram, -_MOST_OVERESTIMATED * need.vram) if held.vram else cost.driver,
+            cost.untold + max(held.vram - need.vram, -_MOST_OVERESTIMATED * need.vram) if held.vram else cost.untold,
         )
         if known is not None and known.tells(estimate.mtime, estimate.asked):
             return  # its error is that model's alone

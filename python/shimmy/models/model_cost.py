@@ -72,6 +72,8 @@ class ModelCost(msgspec.Struct, frozen=True, kw_only=True):
     process: float = PROCESS_BYTES
     driver: float = 0.0
     """Of GPU memory, for its process."""
+    untold: float = 0.0
+    """Of GPU memory, which an earlier load took beyond all that."""
 
     @property
     def least_context(self) -> int:
@@ -100,7 +102,7 @@ class ModelCost(msgspec.Struct, frozen=True, kw_only=True):
     def _placed(self, stored: float, computed: float) -> Bytes:
         if not self.gpu_share:
             return Bytes(self.process + stored + computed)
-        computed += self.driver
+        computed += self.driver + self.untold
         on_gpu = max(0.0, min(stored * self.gpu_share, self.gpu_most - computed))
         with_cpu = max(stored - on_gpu, self.embeddings)
         return Bytes(self.process + with_cpu, min(on_gpu + computed, self.gpu_most))

@@ -39,6 +39,7 @@ class Room:
         self._leaving = leaving
         self._detach = detach
         self._placing = asyncio.Lock()
+        self._unchecked: asyncio.Task[Lease] | None = None  # the last load that is held to a limit and reserves nothing
         self._trimming: asyncio.Future[None] | None = None
         self._trimmed = time.monotonic()
 
@@ -53,8 +54,13 @@ class Room:
         slot.estimate = None
         if self._memory is None:
             return spec
+        while cost is None and self._unchecked is not None and not self._unchecked.done():
+            await asyncio.wait({self._unchecked})  # what it leaves is not known before, and nor may be its GPU
+            cost = await self._memory.cost(entry, spec)
         if cost is None:
-            return self._memory.limited(spec, total(self.residents()))
+            limited = self._memory.limited(spec, total(self.residents()))
+            self._unchecked = None if limited.vram_limit is None else slot.loading
+            return limited
         async with self._placing:
             await self._measure(self._memory)
             # Who is closing is gone in a moment, and would cost this one its context. Not those with requests: this

@@ -168,14 +168,25 @@ class TestDrivers:
     def test_others_machines_have_their_own(self) -> None:
         remote = gpu("RPC0", used=GIB, free=GIB, backend="RPC")
         self.memory.learn_drivers([info(remote)])
-        assert self.held(remote, gpu("CUDA0", used=GIB, free=GIB)) == 2 * GIB + DRIVER_BYTES
+        assert self.held(remote, gpu("CUDA0", used=GIB, free=GIB)) == GIB + DRIVER_BYTES
+        given = Memory(None, 8 * GIB, gpus=True, host=HostMemory, measure=lambda _: ProcessMemory(own=1, files=0))
+        found = asyncio.run(given.held(1, info(remote)))
+        assert found is not None
+        assert found[0].vram == GIB + DRIVER_BYTES
+        spec = LoadSpec(name="m", path="m.gguf", model={"rpc_servers": ["host:1"]})
+        assert self.memory.limited(spec, Bytes()).vram_limit is None
+        assert given.limited(spec, Bytes()).vram_limit is not None
 
     def test_the_next_load_is_told_by_the_last(self, tmp_path: Path) -> None:
         self.held(gpu("CUDA0", used=GIB, free=20 * GIB))
         one = entry(tmp_path)
         first = estimate(self.memory, one)
         self.memory.learn("m", first, first.need + Bytes(3 * GIB, GIB))
-        assert estimate(self.memory, one).need == first.need + Bytes(3 * GIB, GIB)
+        second = estimate(self.memory, one)
+        assert second.need == first.need + Bytes(3 * GIB, GIB)
+        placement = place(second.cost, second.asked, [], Budget(Bytes(64 * GIB, 8 * GIB), Bytes(64 * GIB, 8 * GIB)))
+        assert isinstance(placement, Placement)
+        assert placement.spec.vram_limit == 8 * GIB - DRIVER_BYTES  # an error of the estimate takes nothing of it
         other = estimate(self.memory, entry(tmp_path, "other"))
         assert other.cost.process == 2 * GIB
         assert other.need.vram == first.need.vram

@@ -260,6 +260,21 @@ def test_what_others_left_is_all_there_is(tmp_path: Path) -> None:
     del sizes["twice"]
 
 
+def test_first_loads_on_a_gpu_come_one_after_the_other(tmp_path: Path) -> None:
+    """Where a budget was given for it: none knows yet what the others take."""
+    driver = DRIVER_BYTES // MIB
+
+    async def test(manager: ModelManager, system: System) -> None:
+        system.gpu_mib = {"a": 1000, "b": 500}
+        await asyncio.gather(*(manager.get(name) for name in "ab"))
+        assert [(spec.name, (spec.vram_limit or 0) // MIB) for spec in system.specs] == [
+            ("a", 4096 - driver),
+            ("b", 4096 - driver - 1000 - driver),
+        ]
+
+    run(tmp_path, test, budget=64 << 30, vram=4 << 30)
+
+
 def test_a_file_that_does_not_tell_is_loaded_as_it_is(tmp_path: Path) -> None:
     async def test(manager: ModelManager, system: System) -> None:
         (tmp_path / "m.gguf").unlink()
