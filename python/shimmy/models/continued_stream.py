@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -52,7 +53,7 @@ class ContinuedStream:
         self._request = request
         self._answer = Answer(request)
         self._engine = AsyncExitStack()
-        self._client: EngineClient | None = None
+        self._client: EngineClient | None = None  # that it is at; when none is to be had the model is to blame
         self._stream: OutputStream | None = None
         self._first: asyncio.Future[RequestOutput] | None = None  # of its stream, when that was waited for in its turn
         self._retelling: Retelling | None = None
@@ -66,11 +67,12 @@ class ContinuedStream:
 
     async def __aenter__(self) -> ContinuedStream:
         while self._stream is None:
-            client = await self._supervisor.ready()
             try:
-                await self._come(client, self._request)
+                await self._come(self._supervisor.ready)
             except EngineDeadError as error:
-                self._blame(client, error)
+                if self._client is None:
+                    raise
+                self._blame(self._client, error)
         return self
 
     async def __aexit__(
@@ -142,13 +144,19 @@ class ContinuedStream:
             self._first.cancel()
             self._first = None
 
-    async def _come(self, client: EngineClient, request: GenerateRequest) -> None:
-        """Enter, but in turn while others are resumed: what kills the engine then shall be known."""
-        if not self._supervisor.one_by_one.locked():
-            await self._enter(client, request)
+    async def _come(self, ready: Callable[[], Awaitable[EngineClient]], name: str = "") -> None:
+        """Enter, but in turn while others are resumed, and after a crash: what kills the engine then shall be known."""
+        self._client = None
+        client = await ready()
+        if not self._n_crashes and not self._supervisor.one_by_one.locked():
+            await self._enter(client, self._rest(name))
             return
         async with self._supervisor.one_by_one:
-            await self._enter_alone(client, request)
+            await self._enter_alone(await ready(), self._rest(name))
+
+    def _rest(self, name: str = "") -> GenerateRequest:
+        rest = self._answer.rest()
+        return msgspec.structs.replace(rest, request_id=name) if name else rest
 
     async def _enter_alone(self, client: EngineClient, request: GenerateRequest) -> None:
         """To be called in its turn, which ends with the first output."""
@@ -212,12 +220,11 @@ class ContinuedStream:
         taken for one of its own.
         """
         self._paused, self._n_pauses = False, self._n_pauses + 1
-        request = self._answer.rest()
-        request = msgspec.structs.replace(request, request_id=f"{request.request_id}~{self._n_pauses}")
+        name = f"{self._request.request_id}~{self._n_pauses}"
         self._retelling = Retelling(self._answer)
         while True:
             try:
-                await self._come(await self._engine_again(at_last=True), request)
+                await self._come(partial(self._supervisor.ready_again, at_last=True), name)
             except QueueFullError as error:
                 await asyncio.sleep(error.retry_after)
             else:
@@ -226,7 +233,8 @@ class ContinuedStream:
     async def _resume(self) -> RequestOutput:
         async with self._supervisor.one_by_one:
             # Who has nothing yet is told to come again instead.
-            client = await self._engine_again(at_last=bool(self._answer.token_ids))
+            self._client = None
+            client = await self._supervisor.ready_again(at_last=bool(self._answer.token_ids))
             request = self._answer.rest()
             logger.info("request %s goes on after %d tokens", request.request_id, len(self._answer.token_ids))
             self._retelling = Retelling(self._answer)
@@ -236,11 +244,6 @@ class ContinuedStream:
                 self._client = None
                 raise EngineDeadError(f"the engine died, and the next one refused the request: {error}") from error
         return await self._next()
-
-    async def _engine_again(self, *, at_last: bool) -> EngineClient:
-        """When there is none to be had, the model is to blame."""
-        self._client = None
-        return await self._supervisor.ready_again(at_last=at_last)
 
 
 def _retrieve(first: asyncio.Future[RequestOutput]) -> None:

@@ -107,8 +107,8 @@ class Memory:
         return msgspec.structs.replace(cost, driver=driver)
 
     def limited(self, spec: LoadSpec, others: Bytes) -> LoadSpec:
-        """`spec`, held to what `others` leave of the budget for GPUs: of a model whose cost cannot be told. GPUs of other
-        machines are in a budget that was given only.
+        """`spec`, held to what `others` leave of the budget for GPUs: of a model whose cost cannot be told. GPUs of
+        other machines are in a budget that was given only.
         """
         if self._vram is None and spec.model.get("rpc_servers"):
             return spec

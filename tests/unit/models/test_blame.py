@@ -116,6 +116,27 @@ def test_who_comes_while_others_are_resumed_waits_for_a_turn() -> None:
     supervised(script, test)
 
 
+def test_who_waits_for_a_turn_is_not_blamed_for_what_dies_meanwhile() -> None:
+    """It comes while the second engine is tried, and enters the third."""
+
+    def script(request: GenerateRequest, life: int) -> Iterator[Step]:
+        if text_of(request) == "poison":
+            yield 0.1
+            yield EngineDeadError("it was killed by what it read")
+        yield from recite(request, POETRY)
+
+    async def test(supervisor: Supervisor, lives: Lives) -> None:
+        poison = asyncio.ensure_future(ask(supervisor, "poison"))
+        await lives.until(2)
+        late = asyncio.ensure_future(ask(supervisor, "late"))
+        with pytest.raises(EngineDeadError, match="by what it read"):
+            await poison
+        assert text(await late) == "".join(POETRY)
+        assert [len(engine.requests) for engine in lives.engines] == [1, 1, 1]
+
+    supervised(script, test)
+
+
 def test_leaving_while_waiting_for_a_turn() -> None:
     def script(request: GenerateRequest, life: int) -> Iterator[Step]:
         if life == 0:
