@@ -140,9 +140,13 @@ def banner_text(started: Started, names: list[str]) -> str:
 
 def device_lines(info: ModelInfo) -> list[str]:
     """Where a model lies, and what it takes there."""
+    from shimmy.byte_size import size_text
+
     device = ", ".join(info.devices) or info.backend
     # The output layer counts as one more.
     layers = f"{info.n_gpu_layers} of {info.n_layer + 1} layers on a GPU"
+    if info.vram_limit is not None and info.n_gpu_layers <= info.n_layer and info.n_gpu_layers:
+        layers += f", {size_text(info.vram_limit)} were left of the VRAM budget"
     partial = f", {info.n_partial_layers} of them in part" if info.n_partial_layers else ""
     return [f"  device  {device} ({info.backend}), {layers}{partial}", *map(_memory_line, info.memory)]
 

@@ -10,6 +10,8 @@ from pathlib import Path
 import msgspec
 import pytest
 from fake_registry import FakeEntry
+from hypothesis import given
+from hypothesis import strategies as st
 from scripted_engine import info_of
 from tiny_gguf import write_model
 
@@ -232,6 +234,48 @@ def test_engines_are_held_to_what_others_leave_of_the_budget() -> None:
     unlimited = place(small, spec, [], Budget())
     assert isinstance(unlimited, Placement)
     assert unlimited.spec.vram_limit is None
+
+
+gib = st.integers(0, 64 * GIB)
+residents_of = st.lists(
+    st.builds(
+        Resident,
+        name=st.text("abcdefgh", min_size=1, max_size=8),
+        holds=st.builds(Bytes, gib, gib),
+        last_used=st.floats(0, 9),
+        busy=st.sampled_from(["", "in use"]),
+        pinned=st.booleans(),
+    ),
+    max_size=4,
+    unique_by=lambda one: one.name,
+)
+
+
+@given(gib, gib, st.sampled_from([-2, -1, 5]), st.sampled_from([0.5, 1.0]), residents_of, gib)
+def test_no_load_may_take_more_than_the_budget(
+    weights: int, driver: int, layers: int, share: float, residents: list[Resident], vram: int
+) -> None:
+    """With whatever stays; and it reserves no more than that."""
+    cost = ModelCost(
+        weights=weights,
+        cell=1e5,
+        compute=1e8,
+        compute_cell=0,
+        n_ctx=4096,
+        n_ctx_train=4096,
+        gpu_share=share,
+        driver=driver,
+    )
+    budget = Budget(Bytes(math.inf, vram), Bytes(math.inf, vram))
+    spec = LoadSpec(name="m", path="m.gguf", model={"n_gpu_layers": layers})
+    found = place(cost, spec, residents, budget)
+    if isinstance(found, Refusal):
+        return
+    stay = sum(one.holds.vram for one in residents if one.name not in found.evict)
+    assert found.spec.vram_limit is not None
+    assert found.need.vram + stay <= vram
+    assert found.spec.vram_limit == 0 or found.spec.vram_limit + driver + stay <= vram
+    assert all(one.movable for one in residents if one.name in found.evict)
 
 
 def test_a_budget_holds_models_whose_cost_cannot_be_told() -> None:
