@@ -208,4 +208,10 @@ def test_the_banner_names_model_and_device() -> None:
         "          CPU (A CPU): compute 1.0 MiB",
         "  also    n (loaded when first asked for)",
     ]
+    limited = msgspec.structs.replace(info, vram_limit=2 << 30)
+    assert "VRAM" not in banner_text(Started(url="http://h:1", model=limited), ["m"])
+    limited = msgspec.structs.replace(limited, n_gpu_layers=9)
+    assert "9 of 17 layers on a GPU, 2.0 GiB were left of the VRAM budget, 4" in banner_text(
+        Started(url="http://h:1", model=limited), ["m"]
+    )
     assert "it broke" in banner_text(Started(url="http://h:1", load_error="it broke"), ["m"])
