@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -35,6 +35,8 @@ ALONE_SECONDS = 10.0
 """How long an answer that is resumed may take to go on before others come too. It is not blamed for a crash after that,
 since theirs is as likely; but the next time they wait until it has gone on.
 """
+
+_LOOK_SECONDS = 1.0  # how often who waits for others looks whether the model was put aside
 
 logger = logging.getLogger("shimmy.models")
 
@@ -145,14 +147,18 @@ class ContinuedStream:
             self._first = None
 
     async def _come(self, ready: Callable[[], Awaitable[EngineClient]], name: str = "") -> None:
-        """Enter, but in turn while others are resumed, and after a crash: what kills the engine then shall be known."""
+        """Enter, but not while others are resumed, and in turn after a crash: what kills the engine shall be known."""
         self._client = None
-        client = await ready()
-        if not self._n_crashes and not self._supervisor.one_by_one.locked():
-            await self._enter(client, self._rest(name))
+        if self._n_crashes:
+            async with self._supervisor.turn():
+                await self._enter_alone(await ready(), self._rest(name))
             return
-        async with self._supervisor.one_by_one:
-            await self._enter_alone(await ready(), self._rest(name))
+        client = await ready()
+        while not self._supervisor.calm.is_set():
+            with suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._supervisor.calm.wait(), _LOOK_SECONDS)
+            client = await ready()
+        await self._enter(client, self._rest(name))
 
     def _rest(self, name: str = "") -> GenerateRequest:
         rest = self._answer.rest()
@@ -231,7 +237,7 @@ class ContinuedStream:
                 return await self._next()
 
     async def _resume(self) -> RequestOutput:
-        async with self._supervisor.one_by_one:
+        async with self._supervisor.turn():
             # Who has nothing yet is told to come again instead.
             self._client = None
             client = await self._supervisor.ready_again(at_last=bool(self._answer.token_ids))

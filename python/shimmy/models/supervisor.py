@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from typing import Literal, TypeAlias, TypeVar
 
 import msgspec
@@ -50,10 +50,11 @@ class Supervisor:
         self._closed = asyncio.Event()
         self.progress = 1.0
         """Of the load, 0 to 1."""
-        self.one_by_one = asyncio.Lock()
-        """Held while an answer is resumed, until it has gone on; who comes meanwhile waits for a turn too. What kills
-        its runner then is taken for that one's deed, and the others are not blamed for it.
-        """
+        self._one_by_one = asyncio.Lock()
+        self._n_resuming = 0
+        self.calm = asyncio.Event()
+        """Set while no answer is being resumed, which others wait for."""
+        self.calm.set()
         self.adapters = adapters
 
     @classmethod
@@ -130,6 +131,21 @@ class Supervisor:
                 with suppress(asyncio.TimeoutError):
                     await asyncio.wait_for(self._closed.wait(), self._crashes.rest(time.monotonic()))
         return await self.ready()
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Of an answer that is resumed, until it has gone on. What kills the runner then is taken for its deed: the
+        others are resumed later, and who comes for the first time waits until it is calm.
+        """
+        self._n_resuming += 1
+        self.calm.clear()
+        try:
+            async with self._one_by_one:
+                yield
+        finally:
+            self._n_resuming -= 1
+            if not self._n_resuming:
+                self.calm.set()
 
     def crashed(self, client: EngineClient, reason: str) -> None:
         """Count the death of `client`, once, whoever notices, and whenever: one that was replaced has been counted."""
