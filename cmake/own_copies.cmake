@@ -100,3 +100,8 @@ endif()
 set(reserve "output.reserve(output.size() + symbol.n)" "(void) symbol.n")
 replace_in(src/llama-vocab.cpp reserve
     "SentencePiece tokenizers take time that is quadratic in characters that are no token")
+
+# The device that split_mode tensor makes of several is named after a list that was moved away before: "Meta()".
+set(meta_name "simple_devs(std::move(simple_devs)), get_split_state(get_split_state)"
+              "simple_devs(simple_devs), get_split_state(get_split_state)")
+replace_in(ggml/src/ggml-backend-meta.cpp meta_name "what split_mode tensor takes is told of no device")

@@ -11,7 +11,7 @@ void bind_engine_fit(py::module_ & m) {
     py::class_<DeviceMemory>(m, "DeviceMemory", "What is taken of one device, or of the host. All in bytes.")
         .def_readonly("name", &DeviceMemory::name, "As in Device.")
         .def_readonly("description", &DeviceMemory::description, "The hardware's own name.")
-        .def_readonly("type", &DeviceMemory::type, "cpu, gpu, igpu or meta.")
+        .def_readonly("type", &DeviceMemory::type, "cpu, gpu or igpu.")
         .def_readonly("backend", &DeviceMemory::backend, "CPU, CUDA, Vulkan, ...")
         .def_readonly("weights", &DeviceMemory::weights, "Those mapped from the file too.")
         .def_readonly("kv_cache", &DeviceMemory::kv_cache, "And states of recurrent layers.")

@@ -24,21 +24,32 @@ void add(DeviceMemory & memory, const llama_memory_breakdown_data & bytes) {
     memory.compute += bytes.compute;
 }
 
-DeviceMemory described(ggml_backend_device * dev, const std::vector<Device> & all) {
-    DeviceMemory memory;
-    memory.name = ggml_backend_dev_name(dev);
-    memory.description = ggml_backend_dev_description(dev);
-    const auto found =
-        std::find_if(all.begin(), all.end(), [&](const Device & device) { return device.name == memory.name; });
-    if (found == all.end()) {  // several as one, by split_mode tensor
-        memory.type = "meta";
-        memory.backend = ggml_backend_reg_name(ggml_backend_dev_backend_reg(dev));
-        return memory;
+// The names of those that split_mode tensor made one of ("Meta(CUDA0,CUDA1)"), or that name.
+std::vector<std::string> parts_of(std::string_view name) {
+    if (!name.starts_with("Meta(") || !name.ends_with(")")) {
+        return {std::string(name)};
     }
-    memory.type = found->type;
-    memory.backend = found->backend;
-    memory.memory_free = found->memory_free;
-    memory.memory_total = found->memory_total;
+    name = name.substr(5, name.size() - 6);
+    std::vector<std::string> parts;
+    for (size_t begin = 0; begin < name.size();) {
+        const size_t end = std::min(name.find(',', begin), name.size());
+        parts.emplace_back(name.substr(begin, end - begin));
+        begin = end + 1;
+    }
+    return parts;
+}
+
+DeviceMemory described(const std::string & name, const std::vector<Device> & all) {
+    DeviceMemory memory;
+    memory.name = name;
+    const auto found = std::find_if(all.begin(), all.end(), [&](const Device & device) { return device.name == name; });
+    if (found != all.end()) {
+        memory.description = found->description;
+        memory.type = found->type;
+        memory.backend = found->backend;
+        memory.memory_free = found->memory_free;
+        memory.memory_total = found->memory_total;
+    }
     return memory;
 }
 
@@ -70,7 +81,9 @@ bool on_device(const ggml_tensor & tensor) {
 std::vector<std::string> devices_of(const llama_model * model) {
     std::vector<std::string> names;
     for (int32_t i = 0; i < llama_model_n_devices(model); ++i) {
-        names.emplace_back(ggml_backend_dev_name(llama_model_get_device(model, i)));
+        for (auto & name : parts_of(ggml_backend_dev_name(llama_model_get_device(model, i)))) {
+            names.push_back(std::move(name));
+        }
     }
     return names;
 }
@@ -112,21 +125,26 @@ OffloadedLayers layers_on_devices(const llama_model * model, int32_t n_gpu_layer
 std::vector<DeviceMemory> memory_of(const llama_context * context) {
     const auto * model = llama_get_model(context);
     const auto all = devices();
-    std::vector<ggml_backend_device *> handles;
-    for (int32_t i = 0; i < llama_model_n_devices(model); ++i) {
-        handles.push_back(llama_model_get_device(model, i));
-    }
     std::vector<DeviceMemory> found;
-    for (auto * dev : handles) {
-        found.push_back(described(dev, all));
+    std::map<ggml_backend_device *, std::pair<size_t, size_t>> places;  // in `found`: from, to
+    for (int32_t i = 0; i < llama_model_n_devices(model); ++i) {
+        auto * dev = llama_model_get_device(model, i);
+        const size_t from = found.size();
+        for (const auto & name : parts_of(ggml_backend_dev_name(dev))) {
+            found.push_back(described(name, all));
+        }
+        places[dev] = {from, found.size()};
     }
-    found.push_back(described(ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU), all));
+    found.push_back(described(ggml_backend_dev_name(ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU)), all));
     found.back().memory_free = host_memory().available;
     for (const auto & [type, bytes] : llama_get_memory_breakdown(context)) {
-        const auto at = ggml_backend_buft_is_host(type)
-                            ? handles.end()
-                            : std::find(handles.begin(), handles.end(), ggml_backend_buft_get_device(type));
-        add(found[static_cast<size_t>(at - handles.begin())], bytes);
+        const auto at = ggml_backend_buft_is_host(type) ? places.end()
+                                                        : places.find(ggml_backend_buft_get_device(type));
+        const auto [from, to] =
+            at == places.end() ? std::pair{found.size() - 1, found.size()} : at->second;
+        for (size_t i = from; i < to; ++i) {  // of several as one llama.cpp tells what the fullest has
+            add(found[i], bytes);
+        }
     }
     return found;
 }

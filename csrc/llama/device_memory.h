@@ -14,7 +14,7 @@ namespace shimmy {
 struct DeviceMemory {
     std::string name;           // as in Device
     std::string description;    // the hardware's own name
-    std::string type;           // cpu, gpu, igpu or meta
+    std::string type;           // cpu, gpu or igpu
     std::string backend;        // CPU, CUDA, Vulkan, ...
     uint64_t weights = 0;       // mapped from the file ones too
     uint64_t kv_cache = 0;      // and states of recurrent layers

@@ -34,6 +34,40 @@ llama_split_mode split_mode_of(const std::string & name) {
     throw InvalidRequestError("split_mode is '" + name + "', it must be none, layer, row or tensor", "split_mode");
 }
 
+// The GPUs that layers may go to. `chosen` is null-terminated; empty: all.
+std::vector<ggml_backend_device *> gpus_of(const std::vector<ggml_backend_device *> & chosen) {
+    std::vector<ggml_backend_device *> gpus;
+    for (size_t i = 0; i < ggml_backend_dev_count(); ++i) {
+        auto * dev = ggml_backend_dev_get(i);
+        const auto type = ggml_backend_dev_type(dev);
+        const bool gpu = type == GGML_BACKEND_DEVICE_TYPE_GPU || type == GGML_BACKEND_DEVICE_TYPE_IGPU;
+        if (gpu && (chosen.empty() || std::find(chosen.begin(), chosen.end(), dev) != chosen.end())) {
+            gpus.push_back(dev);
+        }
+    }
+    return gpus;
+}
+
+// The mode, where the GPUs can do it; without a GPU there is nothing to split. llama.cpp tells of rows only when the file
+// is open, and as a failure of the file.
+llama_split_mode split_mode_on(const std::vector<ggml_backend_device *> & gpus, llama_split_mode mode) {
+    if (gpus.empty()) {
+        return LLAMA_SPLIT_MODE_LAYER;
+    }
+    for (auto * dev : gpus) {
+        auto * backend = ggml_backend_dev_backend_reg(dev);
+        if (mode == LLAMA_SPLIT_MODE_ROW &&
+            !ggml_backend_reg_get_proc_address(backend, "ggml_backend_split_buffer_type")) {
+            throw InvalidRequestError("split_mode is 'row', and the backend " +
+                                          std::string(ggml_backend_reg_name(backend)) + " of " +
+                                          ggml_backend_dev_name(dev) +
+                                          " cannot split matrices by rows: choose layer, tensor or none",
+                                      "split_mode");
+        }
+    }
+    return mode;
+}
+
 std::vector<float> tensor_split_of(const ModelParams & params) {
     const size_t n_devices = llama_max_devices();
     if (params.tensor_split.size() > n_devices) {
@@ -74,7 +108,7 @@ NativeModelParams::NativeModelParams(const ModelParams & params) : native(llama_
     split_ = tensor_split_of(params);
     native.devices = devices_.empty() ? nullptr : devices_.data();
     native.n_gpu_layers = in_range("n_gpu_layers", params.n_gpu_layers, -2, most_layers);
-    native.split_mode = split_mode_of(params.split_mode);
+    native.split_mode = split_mode_on(gpus_of(devices_), split_mode_of(params.split_mode));
     native.main_gpu = params.main_gpu;
     native.tensor_split = params.tensor_split.empty() ? nullptr : split_.data();
     native.load_mode = params.use_mmap ? (params.use_mlock ? LLAMA_LOAD_MODE_MMAP_MLOCK : LLAMA_LOAD_MODE_MMAP)

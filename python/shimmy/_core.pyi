@@ -1987,7 +1987,7 @@ class DeviceMemory:
     @property
     def type(self) -> str:
         """
-        cpu, gpu, igpu or meta.
+        cpu, gpu or igpu.
         """
     @property
     def weights(self) -> int:

@@ -55,7 +55,7 @@ class DeviceUse(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     description: str = ""
     """The hardware's own name."""
     type: str = "cpu"
-    """cpu, gpu, igpu, or meta for several as one."""
+    """cpu, gpu or igpu."""
     backend: str = "CPU"
     weights: int = 0
     """Those mapped from the file too."""

@@ -158,6 +158,26 @@ def test_a_draft_goes_there_too(expected: str, endpoint: str, names: list[str]) 
         assert llm.info.devices == names
 
 
+def test_matrices_are_split_between_devices(expected: str, endpoint: str, names: list[str]) -> None:
+    info = loaded(expected, endpoint, split_mode="tensor")
+    assert (info.devices, info.backend, info.n_gpu_layers) == (names, "RPC", N_LAYER + 1)
+    whole = loaded(expected, endpoint, split_mode="layer")
+    first, second, host = info.memory
+    assert (first.weights, first.kv_cache) == (second.weights, second.kv_cache)
+    assert first.kv_cache == sum(use.kv_cache for use in whole.memory) / 2
+    assert host.kv_cache == 0
+    with pytest.raises(ModelLoadError, match="SPLIT_MODE_TENSOR requires flash_attn"):
+        loaded(expected, endpoint, split_mode="tensor", flash_attn="off")
+
+
+def test_rows_are_split_by_no_backend_of_ours(expected: str, endpoint: str) -> None:
+    with pytest.raises(InvalidRequestError, match=r"split_mode is 'row', and the backend RPC of RPC\d+ cannot") as caught:
+        loaded(expected, endpoint, split_mode="row")
+    assert caught.value.param == "split_mode"
+    for mode in ("row", "tensor"):  # nothing to split
+        assert loaded(expected, endpoint, split_mode=mode, gpu_backend="cpu").devices == ["CPU"]
+
+
 def test_servers_that_are_not_there() -> None:
     with closing(socket.socket()) as taken:
         taken.bind(("127.0.0.1", 0))  # and does not listen
