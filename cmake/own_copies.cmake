@@ -105,3 +105,34 @@ replace_in(src/llama-vocab.cpp reserve
 set(meta_name "simple_devs(std::move(simple_devs)), get_split_state(get_split_state)"
               "simple_devs(simple_devs), get_split_state(get_split_state)")
 replace_in(ggml/src/ggml-backend-meta.cpp meta_name "what split_mode tensor takes is told of no device")
+
+# Where CUDA has no memory for its pool, a kernel or a captured graph, the graph is computed without a capture or fails:
+# llama_decode says so, and the engine fails the request. Else the process ends.
+if (SHIMMY_CUDA)
+    set(evaluate "ggml_cuda_graph_evaluate_and_capture(cuda_ctx, cgraph, use_cuda_graph, cuda_graph_update_required, graph_key)$<SEMICOLON>")
+    set(cuda_memory
+        "[[noreturn]]\nvoid ggml_cuda_error("
+        "#include \"${PROJECT_SOURCE_DIR}/csrc/ggml/cuda_memory.h\"\n\n[[noreturn]]\nvoid ggml_cuda_error("
+
+        "// abort with GGML_ABORT to get a stack trace"
+        "shimmy::throw_if_no_memory(msg)$<SEMICOLON>"
+
+        "    ${evaluate}\n\n    return GGML_STATUS_SUCCESS$<SEMICOLON>"
+        "    if (shimmy::has_memory_for([&] { ${evaluate} })) {
+        return GGML_STATUS_SUCCESS$<SEMICOLON>
+    }
+#ifdef USE_CUDA_GRAPH
+    if (shimmy::end_capture(cuda_ctx->stream()) && ggml_cuda_lock_counter.fetch_sub(1, std::memory_order_relaxed) == 1) {
+        ggml_cuda_lock_cv.notify_all()$<SEMICOLON>
+    }
+    if (use_cuda_graph) {
+        graph->warmup_complete = false$<SEMICOLON>  // what was captured before is not of this graph
+        use_cuda_graph = cuda_graph_update_required = false$<SEMICOLON>
+        if (shimmy::has_memory_for([&] { ${evaluate} })) {
+            return GGML_STATUS_SUCCESS$<SEMICOLON>
+        }
+    }
+#endif
+    return GGML_STATUS_ALLOC_FAILED$<SEMICOLON>")
+    replace_in(ggml/src/ggml-cuda/ggml-cuda.cu cuda_memory "a request for which CUDA has no memory ends the process")
+endif()
