@@ -132,9 +132,11 @@ def main() -> None:
     parser.add_argument("model", type=Path)
     parser.add_argument("--streams", type=int, nargs="+", default=[1, 8, 32, 64])
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("flags", nargs="*", help="for shimmy serve, behind --")
-    options = parser.parse_args()
-    found = asyncio.run(measure_all(options.model.resolve(), options.streams, options.flags))
+    parser.epilog = "What is behind -- is given to shimmy serve."
+    given = sys.argv[1:]
+    end = given.index("--") if "--" in given else len(given)
+    options = parser.parse_args(given[:end])
+    found = asyncio.run(measure_all(options.model.resolve(), options.streams, given[end + 1 :]))
     if options.json:
         print(json.dumps([asdict(times) for times in found]))
         return
