@@ -1,6 +1,6 @@
 #pragma once
-// For our copy of ggml-cuda.cu (cmake/own_copies.cmake): want of device memory while a graph is computed is that graph's
-// status. As it was written it ends the process, like every error of CUDA's.
+// For our copy of ggml-cuda.cu (cmake/own_copies.cmake): want of device memory while a graph is computed is that
+// graph's status. As it was written it ends the process, like every error of CUDA's.
 
 #include <cuda_runtime.h>
 

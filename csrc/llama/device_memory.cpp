@@ -138,10 +138,9 @@ std::vector<DeviceMemory> memory_of(const llama_context * context) {
     found.push_back(described(ggml_backend_dev_name(ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU)), all));
     found.back().memory_free = host_memory().available;
     for (const auto & [type, bytes] : llama_get_memory_breakdown(context)) {
-        const auto at = ggml_backend_buft_is_host(type) ? places.end()
-                                                        : places.find(ggml_backend_buft_get_device(type));
-        const auto [from, to] =
-            at == places.end() ? std::pair{found.size() - 1, found.size()} : at->second;
+        const auto at =
+            ggml_backend_buft_is_host(type) ? places.end() : places.find(ggml_backend_buft_get_device(type));
+        const auto [from, to] = at == places.end() ? std::pair{found.size() - 1, found.size()} : at->second;
         for (size_t i = from; i < to; ++i) {  // of several as one llama.cpp tells what the fullest has
             add(found[i], bytes);
         }

@@ -48,8 +48,8 @@ std::vector<ggml_backend_device *> gpus_of(const std::vector<ggml_backend_device
     return gpus;
 }
 
-// The mode, where the GPUs can do it; without a GPU there is nothing to split. llama.cpp tells of rows only when the file
-// is open, and as a failure of the file.
+// The mode, where the GPUs can do it; without a GPU there is nothing to split. llama.cpp tells of rows only when the
+// file is open, and as a failure of the file.
 llama_split_mode split_mode_on(const std::vector<ggml_backend_device *> & gpus, llama_split_mode mode) {
     if (gpus.empty()) {
         return LLAMA_SPLIT_MODE_LAYER;
@@ -58,11 +58,10 @@ llama_split_mode split_mode_on(const std::vector<ggml_backend_device *> & gpus, 
         auto * backend = ggml_backend_dev_backend_reg(dev);
         if (mode == LLAMA_SPLIT_MODE_ROW &&
             !ggml_backend_reg_get_proc_address(backend, "ggml_backend_split_buffer_type")) {
-            throw InvalidRequestError("split_mode is 'row', and the backend " +
-                                          std::string(ggml_backend_reg_name(backend)) + " of " +
-                                          ggml_backend_dev_name(dev) +
-                                          " cannot split matrices by rows: choose layer, tensor or none",
-                                      "split_mode");
+            throw InvalidRequestError(
+                "split_mode is 'row', and the backend " + std::string(ggml_backend_reg_name(backend)) + " of " +
+                    ggml_backend_dev_name(dev) + " cannot split matrices by rows: choose layer, tensor or none",
+                "split_mode");
         }
     }
     return mode;

@@ -171,7 +171,9 @@ def test_matrices_are_split_between_devices(expected: str, endpoint: str, names:
 
 
 def test_rows_are_split_by_no_backend_of_ours(expected: str, endpoint: str) -> None:
-    with pytest.raises(InvalidRequestError, match=r"split_mode is 'row', and the backend RPC of RPC\d+ cannot") as caught:
+    with pytest.raises(
+        InvalidRequestError, match=r"split_mode is 'row', and the backend RPC of RPC\d+ cannot"
+    ) as caught:
         loaded(expected, endpoint, split_mode="row")
     assert caught.value.param == "split_mode"
     for mode in ("row", "tensor"):  # nothing to split
