@@ -58,6 +58,7 @@ SHAPES = {
 TYPES = {
     "q4_k_m": (gguf.LlamaFileType.MOSTLY_Q4_K_M, "Q4_K", "Q6_K"),
     "q4_k": (gguf.LlamaFileType.MOSTLY_Q4_K_S, "Q4_K", "Q6_K"),
+    "q2_k": (gguf.LlamaFileType.MOSTLY_Q2_K, "Q2_K", "Q6_K"),
     "q4_0": (gguf.LlamaFileType.MOSTLY_Q4_0, "Q4_0", "Q6_K"),
     "q6_k": (gguf.LlamaFileType.MOSTLY_Q6_K, "Q6_K", "Q6_K"),
     "q8_0": (gguf.LlamaFileType.MOSTLY_Q8_0, "Q8_0", "Q8_0"),

@@ -56,6 +56,22 @@ def q4_0(source: ByteSource, n: int, std: float) -> Bytes:
     return blocks
 
 
+def q2_k(source: ByteSource, n: int, std: float) -> Bytes:
+    """256 values in 84 bytes: 16 four-bit scales and mins, 256 × 2 bits, fp16 d and dmin.
+
+    value = d · scale · q - dmin · min; with dmin = 1.5 d and min = scale this is d · scale · (q - 1.5).
+    """
+    count = n // 256
+    d = std / np.sqrt((4**2 - 1) / 12) / np.sqrt(np.mean(np.arange(8, 16) ** 2))
+    jitter = source.take(count)
+    blocks = np.empty((count, 84), np.uint8)
+    blocks[:, :16] = (8 + (source.take(count, 16) & 7)) * 17
+    blocks[:, 16:80] = source.take(count, 64)
+    blocks[:, 80:82] = _block_scales(jitter, d)
+    blocks[:, 82:] = _block_scales(jitter, 1.5 * d)
+    return blocks
+
+
 def q4_k(source: ByteSource, n: int, std: float) -> Bytes:
     """256 values in 144 bytes: fp16 d and dmin, 8 six-bit scales and mins in 12 bytes, 256 × 4 bits.
 
@@ -119,6 +135,7 @@ def bf16(source: ByteSource, n: int, std: float) -> Bytes:
 BLOCKS: dict[str, tuple[int, int, Callable[[ByteSource, int, float], Bytes]]] = {
     "Q8_0": (32, 34, q8_0),
     "Q4_0": (32, 18, q4_0),
+    "Q2_K": (256, 84, q2_k),
     "Q4_K": (256, 144, q4_k),
     "Q6_K": (256, 210, q6_k),
     "F16": (1, 2, f16),

@@ -19,9 +19,9 @@ double error(ggml_type type, int n_numbers, int n_weights, int n_rows, int n_thr
     ggml_init_params params{};
     params.mem_size = size_t{64} << 20;
     const Context context(ggml_init(params), ggml_free);
-    auto *weights = ggml_new_tensor_2d(context.get(), type, n_numbers, n_weights);
-    auto *rows = ggml_new_tensor_2d(context.get(), GGML_TYPE_F32, n_numbers, n_rows);
-    auto *product = ggml_mul_mat(context.get(), weights, rows);
+    auto * weights = ggml_new_tensor_2d(context.get(), type, n_numbers, n_weights);
+    auto * rows = ggml_new_tensor_2d(context.get(), GGML_TYPE_F32, n_numbers, n_rows);
+    auto * product = ggml_mul_mat(context.get(), weights, rows);
 
     std::mt19937 random(static_cast<unsigned>(n_numbers + n_weights + n_rows));
     std::normal_distribution<float> normal(0.3F, 1.0F);
@@ -31,12 +31,12 @@ double error(ggml_type type, int n_numbers, int n_weights, int n_rows, int n_thr
     ggml_get_type_traits(type)->to_float(weights->data, exact.data(), static_cast<int64_t>(exact.size()));
 
     // Whole numbers with a highest of 127 in each block are quantised to 8 bits without a loss.
-    auto *x = static_cast<float *>(rows->data);
+    auto * x = static_cast<float *>(rows->data);
     for (int64_t i = 0; i < ggml_nelements(rows); ++i) {
         x[i] = i % 256 == 7 ? 127.0F : static_cast<float>(static_cast<int>(random() % 255) - 127);
     }
 
-    auto *graph = ggml_new_graph(context.get());
+    auto * graph = ggml_new_graph(context.get());
     ggml_build_forward_expand(graph, product);
     const std::unique_ptr<ggml_backend, decltype(&ggml_backend_free)> cpu(ggml_backend_cpu_init(), ggml_backend_free);
     ggml_backend_cpu_set_n_threads(cpu.get(), n_threads);
@@ -87,8 +87,8 @@ TEST_CASE("each row's products are the same alone and in any small batch") {
         ggml_init_params params{};
         params.mem_size = size_t{64} << 20;
         const Context context(ggml_init(params), ggml_free);
-        auto *weights = ggml_new_tensor_2d(context.get(), type, 1024, 96);
-        auto *rows = ggml_new_tensor_2d(context.get(), GGML_TYPE_F32, 1024, 7);
+        auto * weights = ggml_new_tensor_2d(context.get(), type, 1024, 96);
+        auto * rows = ggml_new_tensor_2d(context.get(), GGML_TYPE_F32, 1024, 7);
         std::mt19937 random(3);
         std::normal_distribution<float> normal;
         std::vector<float> exact(size_t{1024} * 96);
@@ -96,17 +96,17 @@ TEST_CASE("each row's products are the same alone and in any small batch") {
         ggml_quantize_chunk(type, exact.data(), weights->data, 0, 96, 1024, nullptr);
         std::generate_n(static_cast<float *>(rows->data), ggml_nelements(rows), [&] { return normal(random); });
 
-        auto *graph = ggml_new_graph(context.get());
-        auto *together = ggml_mul_mat(context.get(), weights, rows);
-        auto *alone = ggml_mul_mat(context.get(), weights,
-                                   ggml_view_2d(context.get(), rows, 1024, 1, rows->nb[1], 5 * rows->nb[1]));
+        auto * graph = ggml_new_graph(context.get());
+        auto * together = ggml_mul_mat(context.get(), weights, rows);
+        auto * alone = ggml_mul_mat(context.get(), weights,
+                                    ggml_view_2d(context.get(), rows, 1024, 1, rows->nb[1], 5 * rows->nb[1]));
         ggml_build_forward_expand(graph, together);
         ggml_build_forward_expand(graph, alone);
         const std::unique_ptr<ggml_backend, decltype(&ggml_backend_free)> cpu(ggml_backend_cpu_init(),
                                                                               ggml_backend_free);
         ggml_backend_cpu_set_n_threads(cpu.get(), 2);
         REQUIRE(ggml_backend_graph_compute(cpu.get(), graph) == GGML_STATUS_SUCCESS);
-        const auto *first = static_cast<const float *>(together->data) + 5 * 96;
+        const auto * first = static_cast<const float *>(together->data) + 5 * 96;
         CHECK(std::equal(first, first + 96, static_cast<const float *>(alone->data)));
     }
 }

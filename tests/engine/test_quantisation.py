@@ -12,7 +12,7 @@ from token_loop import batch_of, open_context, prefill
 from shimmy._core import Model, ModelParams
 
 TOKENS = [3 * n % 4096 for n in range(100, 164)]
-DESCRIPTIONS = {"q4_0": "Q4_0", "q4_k": "Q4_K", "q8_0": "Q8_0", "bf16": "BF16"}
+DESCRIPTIONS = {"q2_k": "Q2_K", "q4_0": "Q4_0", "q4_k": "Q4_K", "q6_k": "Q6_K", "q8_0": "Q8_0", "bf16": "BF16"}
 
 
 @pytest.mark.parametrize("kind", DESCRIPTIONS)

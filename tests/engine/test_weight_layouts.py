@@ -19,7 +19,7 @@ SHORT = LONG[:8]
 
 @pytest.fixture(scope="module")
 def path(tiny_models: Callable[..., Path]) -> Path:
-    return tiny_models("q4_k", 1)
+    return tiny_models("q2_k", 1)
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ def bench() -> Iterator[SimpleNamespace]:
         yield SimpleNamespace(**{name: importlib.import_module(name) for name in names})
 
 
-@pytest.mark.parametrize("kind", ["Q8_0", "Q4_0", "Q4_K", "Q6_K", "F16", "BF16"])
+@pytest.mark.parametrize("kind", ["Q8_0", "Q4_0", "Q2_K", "Q4_K", "Q6_K", "F16", "BF16"])
 @pytest.mark.parametrize("std", [1.0, 1024**-0.5, 14336**-0.5])
 def test_blocks_dequantize_to_the_intended_spread(bench: SimpleNamespace, kind: str, std: float) -> None:
     columns = 2048
@@ -38,7 +38,7 @@ def test_blocks_dequantize_to_the_intended_spread(bench: SimpleNamespace, kind: 
     assert values.std(axis=1) == pytest.approx(np.full(128, std), rel=0.2)
 
 
-@pytest.mark.parametrize("kind", ["Q8_0", "Q4_0", "Q4_K", "Q6_K", "F16", "BF16"])
+@pytest.mark.parametrize("kind", ["Q8_0", "Q4_0", "Q2_K", "Q4_K", "Q6_K", "F16", "BF16"])
 def test_slices_do_not_repeat(bench: SimpleNamespace, kind: str) -> None:
     raw = bench.random_blocks.random_matrix(bench.random_blocks.ByteSource(1), kind, 64, 1024, 1.0)
     assert len(np.unique(raw, axis=0)) == 64
@@ -72,7 +72,7 @@ def test_vocabulary_below_the_real_words_is_refused(bench: SimpleNamespace) -> N
         bench.random_vocabulary.build_vocabulary(bench.random_vocabulary.QWEN, 100)
 
 
-@pytest.mark.parametrize("type_name", ["q4_k_m", "q8_0", "q4_0", "q4_k", "q6_k", "bf16", "f16"])
+@pytest.mark.parametrize("type_name", ["q4_k_m", "q8_0", "q4_0", "q2_k", "q4_k", "q6_k", "bf16", "f16"])
 def test_written_file_reads_back(bench: SimpleNamespace, tmp_path: Path, type_name: str) -> None:
     path = tmp_path / "tiny.gguf"
     bench.make_model.write_model(path, "tiny", type_name)
