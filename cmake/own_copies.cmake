@@ -80,9 +80,7 @@ if (NOT MSVC)
         "#include \"ggml/small_batch.h\"\n\nstatic void ggml_compute_forward_mul_mat_one_chunk(\n"
         "// If tiled is supported, it will execute the full op here and we return"
         "if (shimmy_small_batch(params, dst)) { return$<SEMICOLON> }"
-        "${vec_dot_size}" "${enough_for_batches}"
-        "vec_dot(ne00, &tmp[ir0 - iir0], (num_rows_per_vec_dot > 1 ? 16 : 0)"
-        "shimmy_prefetch(src0_row + ir0 * nb01, num_rows_per_vec_dot * nb01), vec_dot(ne00, &tmp[ir0 - iir0], (num_rows_per_vec_dot > 1 ? 16 : 0)")
+        "${vec_dot_size}" "${enough_for_batches}")
     if (NOT SHIMMY_OPENMP AND CMAKE_SYSTEM_NAME STREQUAL "Linux")
         set(spin_wait -include "${PROJECT_SOURCE_DIR}/csrc/ggml/spin_wait.h")
     endif()
