@@ -41,7 +41,7 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="looks at processes t
 
 
 def one_fits(folder: Path) -> Memory:
-    """Room for one model and a quarter, as this build and machine take it: libraries of a GPU alone pass 100 MiB."""
+    """Room for one model and a half, as this build and machine take it: libraries of a GPU alone pass 100 MiB."""
     taken = 0
 
     async def test(manager: ModelManager) -> None:
@@ -53,7 +53,7 @@ def one_fits(folder: Path) -> Memory:
         taken = memory.own + memory.files
 
     run(folder, test)
-    return Memory(max(taken * 5 // 4, 100 << 20))
+    return Memory(max(taken * 3 // 2, 100 << 20))
 
 
 def run(folder: Path, test: Callable[[ModelManager], Awaitable[None]], memory: Memory | None = None) -> None:
@@ -128,6 +128,7 @@ def test_two_models_take_turns_where_one_fits(tmp_path: Path) -> None:
         chance = random.Random(3)
         answered = refused = 0
         whole: dict[tuple[str, str], str] = {}
+        await manager.get(NAMES[0])  # shows what a process takes here, without which two seem to fit
 
         async def ask(number: int) -> None:
             nonlocal answered, refused

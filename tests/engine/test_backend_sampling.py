@@ -9,6 +9,7 @@ import time
 from typing import Any
 
 import pytest
+from arithmetic import ON_GPU
 from engine_fixtures import QUESTIONS, Answer, Driver, ask_alone, chat, long_chat, open_engine
 from grammar_walk import compiler
 
@@ -43,7 +44,9 @@ def test_alone_every_token_is_found_by_the_backend() -> None:
         assert stats.backend_rows == stats.completion_tokens + 1  # the end
 
 
-@pytest.mark.parametrize("mode", ["auto", "off"])
+@pytest.mark.parametrize(
+    "mode", [pytest.param("auto", marks=pytest.mark.skipif(ON_GPU, reason="here the output layer is on a GPU")), "off"]
+)
 def test_a_cpu_is_left_alone(mode: str) -> None:
     with open_engine(backend_sampling=mode) as engine:
         assert ask_alone(engine, SKY).text == QUESTIONS[SKY]
