@@ -20,7 +20,7 @@ LEAST_CONTEXT = 4096
 """Tokens of context that a model gets at least, unless it was trained with less."""
 
 _MIB = 1 << 20
-PROCESS_BYTES = 24 * _MIB
+PROCESS_BYTES = 40 * _MIB
 """A runner without a model, less what it shares with others: Python, the extension, its threads."""
 GPU_PROCESS_BYTES = PROCESS_BYTES + 320 * _MIB
 """One that uses a GPU, whose driver adds to it."""
@@ -45,6 +45,8 @@ _TYPE_BYTES = {
 _Q4_0, _Q2_K, _Q4_K, _IQ4_NL = 2, 10, 12, 20  # types of tensors in GGUF files
 _REPACKED = {"avx2": (_Q4_0, _Q4_K, _IQ4_NL), "avx512f": (_Q2_K,), "asimddp": (_Q4_0, _Q4_K, _IQ4_NL)}
 """Types that llama.cpp copies into another layout for a CPU with this feature, beside the file that stays mapped."""
+_NOT_REPACKED = {"avx512_vnni": (_Q4_K,)}
+"""Types that a CPU with this feature computes as fast as they are in the file (csrc/ggml/small_batch.h)."""
 
 logger = logging.getLogger("shimmy.models")
 
@@ -160,7 +162,7 @@ def _cost(header: GgufHeader, n_bytes: int, spec: LoadSpec, *, gpu: bool) -> Mod
     layers = spec.model.get("n_gpu_layers", -1)
     offloaded = n_layer + 1 if layers < 0 else min(layers, n_layer + 1)
     share = offloaded / (n_layer + 1) if gpu else 0.0
-    repacked = 0 if gpu else sum(header.matrix_bytes.get(kind, 0) for kind in _repacked_types())
+    repacked = 0 if gpu else sum(header.matrix_bytes.get(kind, 0) for kind in repacked_types())
     return ModelCost(
         weights=n_bytes + repacked,
         embeddings=header.embedding_bytes,
@@ -190,13 +192,16 @@ def _vocabulary(header: GgufHeader) -> int:
 
 
 @functools.cache
-def _repacked_types(cpuinfo: Path = Path("/proc/cpuinfo")) -> frozenset[int]:
+def repacked_types(cpuinfo: Path = Path("/proc/cpuinfo")) -> frozenset[int]:
+    """Types of tensors, as GGUF files number them, of which this CPU keeps a copy in another layout."""
     try:
         with cpuinfo.open() as file:
             line = next((line for line in file if line.startswith(("flags", "Features"))), "")
     except OSError:
         line = ""
-    return frozenset(kind for feature in line.split() for kind in _REPACKED.get(feature, ()))
+    features = line.split()
+    kinds = {kind for feature in features for kind in _REPACKED.get(feature, ())}
+    return frozenset(kinds.difference(*(_NOT_REPACKED.get(feature, ()) for feature in features)))
 
 
 def _type_bytes(spec: LoadSpec, key: str) -> float:

@@ -13,7 +13,15 @@ from tiny_gguf import write_adapter, write_model
 
 from shimmy.discovery.scan import Scanner
 from shimmy.model_info import LoadSpec
-from shimmy.models.model_cost import DRIVER_BYTES, GPU_PROCESS_BYTES, LEAST_CONTEXT, PROCESS_BYTES, ModelCost, cost_of
+from shimmy.models.model_cost import (
+    DRIVER_BYTES,
+    GPU_PROCESS_BYTES,
+    LEAST_CONTEXT,
+    PROCESS_BYTES,
+    ModelCost,
+    cost_of,
+    repacked_types,
+)
 from shimmy.models.residency import Bytes
 
 LLAMA: dict[str, Any] = {
@@ -94,6 +102,22 @@ def test_embeddings_stay_with_the_cpu(tmp_path: Path) -> None:
     assert found.embeddings == 4 * MIB
     assert found.bytes(4096).ram == GPU_PROCESS_BYTES + 4 * MIB
     assert found.bytes(4096).vram > DRIVER_BYTES + found.weights
+
+
+@pytest.mark.parametrize(
+    ("features", "kinds"),
+    [
+        ("sse4_2", set()),
+        ("avx2", {2, 12, 20}),
+        ("avx2 avx512f", {2, 10, 12, 20}),
+        ("avx2 avx512f avx512_vnni", {2, 10, 20}),
+    ],
+)
+def test_weights_in_another_layout_depend_on_the_cpu(tmp_path: Path, features: str, kinds: set[int]) -> None:
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text(f"processor\t: 0\nflags\t\t: fpu {features}\n")
+    assert repacked_types(cpuinfo) == kinds
+    assert repacked_types(tmp_path / "none") == set()
 
 
 def test_files_that_say_too_little(tmp_path: Path) -> None:
