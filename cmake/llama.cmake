@@ -91,8 +91,6 @@ if (CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_
     endforeach()
 endif()
 
-include(cmake/own_copies.cmake)
-
 if (NOT SHIMMY_OPENMP AND CMAKE_SYSTEM_NAME STREQUAL "Linux")
     set_property(SOURCE "${LLAMA_CPP_DIR}/ggml/src/ggml-cpu/ggml-cpu.c" DIRECTORY "${LLAMA_CPP_DIR}/ggml/src"
                  APPEND PROPERTY COMPILE_OPTIONS -include "${PROJECT_SOURCE_DIR}/csrc/ggml/spin_wait.h")
@@ -108,6 +106,8 @@ if (SHIMMY_VULKAN AND NOT MSVC)
                  DIRECTORY "${LLAMA_CPP_DIR}/ggml/src/ggml-vulkan"
                  APPEND PROPERTY COMPILE_OPTIONS -include "${PROJECT_SOURCE_DIR}/csrc/ggml/vulkan_layer_settings.h")
 endif()
+
+include(cmake/own_copies.cmake)
 
 # The chat half of common: templates (jinja), dialects (parsers), incremental parsing (peg) and JSON schema. The few
 # functions it needs from the other half, its log included, are in csrc/chat/common_symbols.cpp.

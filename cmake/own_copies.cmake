@@ -3,7 +3,7 @@
 
 # Replace texts, each of which occurs once, in a file of the vendored tree, for the targets below its folder that compile
 # it: `pairs` names a list of old and new ones, with $<SEMICOLON> for ";". Where it reads otherwise it is compiled as it is, with a
-# warning that says what that costs. The arguments behind are compile options.
+# warning that says what that costs. A copy has the compile options of its file, and the arguments behind.
 function (replace_in file pairs cost)
     get_filename_component(folder "${LLAMA_CPP_DIR}/${file}" DIRECTORY)
     set(copy "${CMAKE_CURRENT_BINARY_DIR}/own/${file}")
@@ -37,7 +37,8 @@ function (replace_in file pairs cost)
             target_sources(${target} PRIVATE "${copy}")
             target_include_directories(${target} PRIVATE "${folder}")
             set_property(SOURCE "${copy}" DIRECTORY "${home}" PROPERTY GENERATED ON)
-            set_property(SOURCE "${copy}" DIRECTORY "${home}" APPEND PROPERTY COMPILE_OPTIONS ${ARGN})
+            get_property(options SOURCE "${LLAMA_CPP_DIR}/${file}" DIRECTORY "${home}" PROPERTY COMPILE_OPTIONS)
+            set_property(SOURCE "${copy}" DIRECTORY "${home}" PROPERTY COMPILE_OPTIONS ${options} ${ARGN})
         endif()
     endforeach()
 endfunction()
@@ -81,11 +82,8 @@ if (NOT MSVC)
         "// If tiled is supported, it will execute the full op here and we return"
         "if (shimmy_small_batch(params, dst)) { return$<SEMICOLON> }"
         "${vec_dot_size}" "${enough_for_batches}")
-    if (NOT SHIMMY_OPENMP AND CMAKE_SYSTEM_NAME STREQUAL "Linux")
-        set(spin_wait -include "${PROJECT_SOURCE_DIR}/csrc/ggml/spin_wait.h")
-    endif()
     replace_in(ggml/src/ggml-cpu/ggml-cpu.c small_batches "a few rows at a time cost as much as apart"
-        -idirafter "${PROJECT_SOURCE_DIR}/csrc" ${spin_wait})
+        -idirafter "${PROJECT_SOURCE_DIR}/csrc")
     set(repacked
         "#include \"repack.h\"\n" "#include \"repack.h\"\n#include \"ggml/vnni.h\"\n"
         "if (ggml_cpu_has_avx2()) {\n            if (cur->ne[1] % 8 == 0) {\n                return &q4_K_8x8_q8_K"
