@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <map>
+#include <optional>
 #include <vector>
 
 #include "engine/batcher.h"
@@ -14,6 +15,7 @@ using Clock = std::chrono::steady_clock;
 
 constexpr double probe_seconds = 0.5;
 constexpr int probe_rounds = 7;
+constexpr double short_step = 0.005;  // so that what a change of size adds counts: the second one is measured
 
 double seconds_since(Clock::time_point start) {
     return std::chrono::duration<double>(Clock::now() - start).count();
@@ -29,6 +31,12 @@ void Batcher::probe() {
     batch_.add(0, 0, 0, true);
     context_.decode(batch_);  // the first one pages the weights in
     context_.kv_cache().seq_rm(0);
+    const auto step = [&]() -> std::optional<double> {
+        const auto begin = Clock::now();
+        const auto status = context_.decode(batch_);
+        context_.kv_cache().seq_rm(0);
+        return status == DecodeStatus::Ok ? std::optional(seconds_since(begin)) : std::nullopt;
+    };
     const auto start = Clock::now();
     std::map<int32_t, std::vector<double>> seconds;
     for (int round = 0; round < probe_rounds; ++round) {
@@ -40,11 +48,13 @@ void Batcher::probe() {
             for (Pos pos = 0; pos < std::min<Pos>(n, static_cast<Pos>(context_.n_batch())); ++pos) {
                 batch_.add(0, pos, 0, true);
             }
-            const auto begin = Clock::now();
-            if (context_.decode(batch_) == DecodeStatus::Ok) {
-                seconds[batch_.n_tokens()].push_back(seconds_since(begin));
+            auto taken = step();
+            if (taken && *taken < short_step) {
+                taken = step();
             }
-            context_.kv_cache().seq_rm(0);
+            if (taken) {
+                seconds[batch_.n_tokens()].push_back(*taken);
+            }
         }
     }
     for (auto & [n, measured] : seconds) {  // medians: one hiccup must not decide what drafts are thought to cost

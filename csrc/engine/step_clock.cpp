@@ -7,11 +7,11 @@
 namespace shimmy {
 namespace {
 
-constexpr double change_rate = 0.1;
-constexpr int32_t enough_steady = 8;         // observations without a change that tell what one adds
-constexpr double level_rate = 0.2;           // the level forgets in about 5 steps,
-constexpr double offset_rate = 0.04;         // the shape in about 25 of that size
-constexpr double most_surprise = 1.4;        // log 4: one hiccup does not count for more
+constexpr double change_step = 0.02;   // of the cost, towards the median: a hiccup counts as little as any other step
+constexpr int32_t enough_steady = 8;   // observations without a change that tell what one adds
+constexpr double level_rate = 0.2;     // the level forgets in about 5 steps,
+constexpr double offset_rate = 0.04;   // the shape in about 25 of that size
+constexpr double most_surprise = 1.4;  // log 4: one hiccup does not count for more
 constexpr double compute_bound_ratio = 1.8;  // of twice the tokens to as many
 
 }  // namespace
@@ -26,13 +26,18 @@ void StepClock::observe(int32_t n_tokens, double seconds) {
         return;
     }
     n_single_ = n_tokens > 1 ? 0 : std::min(n_single_ + 1, most_single);
+    if (std::exchange(interrupted_, false)) {
+        last_ = n_tokens;
+        return;
+    }
     const auto above = static_cast<size_t>(std::lower_bound(sizes.begin(), sizes.end(), n_tokens) - sizes.begin());
     const double known = cost(n_tokens);
     if (std::exchange(last_, n_tokens) == n_tokens) {
         costs_[above].steady = std::min(costs_[above].steady + 1, enough_steady);
     } else if (known > 0) {
         if (costs_[above].steady == enough_steady) {
-            change_ = std::max(change_ + change_rate * (std::min(seconds - known, known) - change_), 0.0);
+            const double step = change_step * known;
+            change_ = std::max(change_ + (seconds - known > change_ ? step : -step), 0.0);
         }
         seconds -= std::min(change_, seconds / 2);
     }

@@ -23,8 +23,12 @@ class StepClock {
     // ignored.
     void observe(int32_t n_tokens, double seconds);
 
-    // A step of another kind came between: the next one's shape is a change.
-    void interrupted() { last_ = 0; }
+    // A step of another kind came between. The next one teaches nothing: its data has to come back into the caches,
+    // which no change of size costs.
+    void interrupted() {
+        last_ = 0;
+        interrupted_ = true;
+    }
 
     // One token and some larger number have been measured.
     bool ready() const;
@@ -61,6 +65,7 @@ class StepClock {
     double level_ = 0;
     double change_ = 0;
     int32_t last_ = 0;
+    bool interrupted_ = false;
     int32_t n_single_ = 0;  // steps since the last larger one
     std::array<Size, sizes.size()> costs_{};
 };

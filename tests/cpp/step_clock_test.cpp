@@ -109,6 +109,32 @@ TEST_CASE("what a change of size adds is told from what the size costs") {
     CHECK(clock.cost(4) / clock.cost(1) == doctest::Approx(affine(4, 0.2) / affine(1, 0.2)).epsilon(0.1));
 }
 
+TEST_CASE("a step after one of another kind teaches nothing") {
+    auto clock = probed(0.2);
+    for (int i = 0; i < 50; ++i) {
+        for (int step = 0; step < 10; ++step) {
+            clock.observe(1, affine(1, 0.2));
+        }
+        clock.interrupted();
+        clock.observe(1, 3 * affine(1, 0.2));
+    }
+    CHECK(clock.change() == 0);
+    CHECK(clock.cost(1) == doctest::Approx(affine(1, 0.2)));
+    CHECK(clock.last() == 1);
+}
+
+TEST_CASE("hiccups are no part of what a change of size adds") {
+    auto clock = probed(0.2);
+    for (int i = 0; i < 300; ++i) {
+        for (int step = 0; step < 10; ++step) {
+            clock.observe(1, affine(1, 0.2));
+        }
+        clock.observe(4, i % 4 == 0 ? 50 * affine(4, 0.2) : 1.1 * affine(4, 0.2));
+        clock.observe(1, (i % 4 == 0 ? 50 : 1.1) * affine(1, 0.2));
+    }
+    CHECK(clock.change() < 0.3 * affine(1, 0.2));
+}
+
 TEST_CASE("one hiccup counts for little") {
     auto clock = probed(0.2);
     clock.observe(1, 10.0);
