@@ -351,7 +351,7 @@ void Batcher::settle(const Share & share, Output output, std::set<size_t> & fini
     if (output.finish_reason != FinishReason::None) {
         ledger_.leave(slot.sequence->tenant());
         if (speculation_) {
-            speculation_->remember(slot.sequence->tenant(), slot.sequence->answer());
+            speculation_->remember(*slot.sequence);
         }
         release(index, output.finish_reason != FinishReason::Failed);
         finished.insert(index);

@@ -9,6 +9,7 @@ namespace {
 constexpr double slow_decay = 0.98;
 constexpr double fast_decay = 0.85;
 constexpr double prior_trials = 2;
+constexpr double inherited_trials = 4;
 constexpr double least_gain = 1.005;  // more tokens per second than this, or the draft is not made
 constexpr double probe_hope = 0.9;    // acceptance that a probe looks for
 
@@ -40,6 +41,25 @@ void DraftPolicy::Chance::add(bool hit) {
     };
     update(slow, slow_decay);
     update(fast, fast_decay);
+}
+
+void DraftPolicy::Chance::forget(double most_trials) {
+    for (auto * average : {&slow, &fast}) {
+        if (average->trials > most_trials) {
+            *average = {average->hits * most_trials / average->trials, most_trials};
+        }
+    }
+}
+
+DraftPolicy DraftPolicy::successor() const {
+    auto next = *this;
+    for (auto & record : next.records_) {
+        record.first.forget(inherited_trials);
+        record.next.forget(inherited_trials);
+        record.backoff = 1;
+        record.pause = 0;
+    }
+    return next;
 }
 
 DraftPolicy::Records DraftPolicy::prior() {

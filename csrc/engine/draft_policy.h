@@ -49,6 +49,10 @@ class DraftPolicy {
 
     explicit DraftPolicy(int32_t max_draft = 16) : max_draft_(max_draft) {}
 
+    // For the next request of the same tenant: has the balance and expects what was accepted, but is soon taught
+    // otherwise. So the allowance is granted once, not to each of many short answers.
+    DraftPolicy successor() const;
+
     // `room`: most tokens that fit, by batch, cells, context and max_tokens. None in a step that is compute-bound
     // already: a draft could then win little, and a wrong one costs a token of another sequence.
     Draft choose(std::span<const DraftOffer> offers, const StepLoad & load, const StepClock & clock, int32_t room);
@@ -73,6 +77,7 @@ class DraftPolicy {
 
         double value() const;
         void add(bool hit);
+        void forget(double most_trials);  // keeps the value, of no more trials
     };
     struct Record {
         Chance first;

@@ -17,6 +17,7 @@ struct DraftState {
     SuffixIndex index;  // of the sequence's history
     CopyCursor cursor;  // in them
     DraftPolicy policy;
+    bool begun = false;         // it was asked for a draft
     Draft draft;                // what the policy chose for the next step
     std::vector<Token> tokens;  // of it
 };

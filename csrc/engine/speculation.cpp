@@ -58,6 +58,11 @@ void Speculation::propose(std::span<const Candidate> candidates, int32_t n_token
         auto & drafts = *candidate.sequence->drafts();
         drafts.draft = {};
         drafts.tokens.clear();
+        if (!std::exchange(drafts.begun, true)) {
+            if (const auto * earlier = history_.policy(candidate.sequence->tenant())) {
+                drafts.policy = earlier->successor();
+            }
+        }
         const int32_t room = std::min(candidate.sequence->draft_room(), n_outputs);
         if (room < 1) {
             continue;
@@ -111,8 +116,11 @@ void Speculation::ask_model() {
     }
 }
 
-void Speculation::remember(const std::string & tenant, std::span<const Token> answer) {
-    history_.append(tenant, answer);
+void Speculation::remember(const Sequence & sequence) {
+    history_.append(sequence.tenant(), sequence.answer());
+    if (const auto * drafts = sequence.drafts(); drafts != nullptr && drafts->begun) {
+        history_.set_policy(sequence.tenant(), drafts->policy);
+    }
 }
 
 void Speculation::forget(size_t slot) {

@@ -37,8 +37,8 @@ class Speculation {
     // A step with prompts came between.
     void interrupted() { clock_.interrupted(); }
 
-    // A request has ended: its answer can be proposed to its tenant again.
-    void remember(const std::string & tenant, std::span<const Token> answer);
+    // A request has ended: its answer can be proposed to its tenant again, whose next one begins with what it learned.
+    void remember(const Sequence & sequence);
 
     // The sequence of a slot has ended or left. Never throws: a draft model that fails is done without.
     void forget(size_t slot);

@@ -35,7 +35,7 @@ void SuffixHistory::append(const std::string & tenant, std::span<const int32_t> 
         found = by_name_.emplace(tenant, tenants_.begin()).first;
         bytes_ += tenants_.front().bytes();
     }
-    auto & [name, older, newer] = use(found->second);
+    auto & [name, older, newer, policy] = use(found->second);
     bytes_ -= tenants_.front().bytes();
     document = document.last(std::min(document.size(), 2 * half_));
     for (bool separate = true; separate || !document.empty();) {
@@ -62,7 +62,7 @@ Proposal SuffixHistory::propose(std::string_view tenant, std::span<const int32_t
     if (found == by_name_.end()) {
         return {};
     }
-    const auto & [name, older, newer] = use(found->second);
+    const auto & [name, older, newer, policy] = use(found->second);
     auto proposal = newer.propose(recent, max_tokens);
     if (proposal.n_match < SuffixIndex::max_match) {
         auto before = older.propose(recent, max_tokens);
@@ -71,6 +71,17 @@ Proposal SuffixHistory::propose(std::string_view tenant, std::span<const int32_t
         }
     }
     return proposal;
+}
+
+void SuffixHistory::set_policy(std::string_view tenant, const DraftPolicy & policy) {
+    if (const auto found = by_name_.find(tenant); found != by_name_.end()) {
+        found->second->policy = policy;
+    }
+}
+
+const DraftPolicy * SuffixHistory::policy(std::string_view tenant) const {
+    const auto found = by_name_.find(tenant);
+    return found != by_name_.end() && found->second->policy ? &*found->second->policy : nullptr;
 }
 
 void SuffixHistory::forget(std::string_view tenant) {

@@ -1,15 +1,17 @@
 #pragma once
-// Policy: what each tenant's finished requests said, for suffix_index.h to propose again.
+// Policy: what each tenant's finished requests said, for suffix_index.h to propose again, and how drafting did in them.
 
 #include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <list>
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 
+#include "engine/draft_policy.h"
 #include "engine/suffix_index.h"
 
 namespace shimmy {
@@ -26,6 +28,10 @@ class SuffixHistory {
     // What followed the end of `recent` in this tenant's documents; nothing crosses from one into the next.
     Proposal propose(std::string_view tenant, std::span<const int32_t> recent, int32_t max_tokens);
 
+    // How drafting did in the request whose document was appended last. Nothing of a tenant that nothing is kept of.
+    void set_policy(std::string_view tenant, const DraftPolicy & policy);
+    const DraftPolicy * policy(std::string_view tenant) const;  // null: none
+
     void forget(std::string_view tenant);
 
     size_t n_tenants() const { return by_name_.size(); }
@@ -37,6 +43,7 @@ class SuffixHistory {
         std::string name;
         SuffixIndex older;
         SuffixIndex newer;
+        std::optional<DraftPolicy> policy{};
 
         size_t bytes() const { return older.bytes() + newer.bytes() + sizeof(Tenant) + 2 * name.size(); }
     };

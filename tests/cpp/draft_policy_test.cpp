@@ -159,6 +159,32 @@ TEST_CASE("when it stops repeating, what is lost is bounded by what was allowed"
     CHECK(result.seconds / 0.01 <= 1000 + DraftPolicy::most_balance + 1000 * DraftPolicy::income + 1);
 }
 
+TEST_CASE("a tenant's next request begins with what the last one learned") {
+    const auto clock = probed({2.5});
+    DraftPolicy policy;
+    Stream(2.5, 3).run(policy, 0.95, 500, own);
+    auto next = policy.successor();
+    CHECK(next.balance() == policy.balance());
+    CHECK(next.expected(own, 8) == doctest::Approx(policy.expected(own, 8)));
+    CHECK(next.choose({&own, 1}, {}, clock, 16).n_tokens > DraftPolicy().choose({&own, 1}, {}, clock, 16).n_tokens);
+    const Draft wrong{0, 4, own.source, own.n_match, 0, 0};
+    for (int i = 0; i < 4; ++i) {
+        next.observe(wrong, 4, 0);
+    }
+    CHECK(next.expected(own, 8) < 0.7 * policy.expected(own, 8));
+}
+
+TEST_CASE("many short requests on which nothing is accepted lose no more than one long one") {
+    DraftPolicy policy;
+    Stream stream(2.5, 5);
+    double seconds = 0;
+    for (int request = 0; request < 50; ++request) {
+        seconds += stream.run(policy, 0, 20, own).seconds;
+        policy = policy.successor();
+    }
+    CHECK(seconds / 0.01 <= 1000 + DraftPolicy::allowance + 1000 * DraftPolicy::income + 1);
+}
+
 TEST_CASE("lengths keep to the room, the offer and max_draft") {
     const auto clock = probed({1.01});
     DraftPolicy policy(5);

@@ -73,6 +73,23 @@ TEST_CASE("over the budget the tenants unused for longest are forgotten") {
     CHECK(history.propose("f", numbers(0, 3), 1).tokens == Tokens{3});
 }
 
+TEST_CASE("how drafting did is kept for each tenant, as long as what it said") {
+    SuffixHistory history;
+    const std::vector<int32_t> text{1, 2, 3, 4, 5, 6, 7, 8};
+    DraftPolicy learned;
+    learned.observe({0, 4, DraftSource::Own, 8, 0, 0}, 4, 4);
+    history.set_policy("a", learned);
+    CHECK(history.policy("a") == nullptr);
+    history.append("a", text);
+    CHECK(history.policy("a") == nullptr);
+    history.set_policy("a", learned);
+    REQUIRE(history.policy("a") != nullptr);
+    CHECK(history.policy("a")->balance() == learned.balance());
+    CHECK(history.policy("b") == nullptr);
+    history.forget("a");
+    CHECK(history.policy("a") == nullptr);
+}
+
 TEST_CASE("a forgotten tenant is gone, with its bytes") {
     SuffixHistory history;
     history.append("a", numbers(0, 100));
