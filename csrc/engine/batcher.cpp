@@ -218,7 +218,8 @@ StepPlan Batcher::plan() {
     for (const size_t index : running_) {
         views.push_back(slots_[index].sequence->view(slots_[index].last_step));
     }
-    const auto adapters = next_adapters(views);
+    const auto adapters = rules_.fixed_chunk > 0 ? next_adapters(views) : turns_.next(views, Clock::now());
+    budget.adapters = adapters;
     budget.serve = mix_.next(views, adapters, slots_.cells_used());
     if (speculation_ && budget.serve != Serve::Prompts) {
         draft(views, adapters, budget.serve == Serve::Both);
@@ -230,6 +231,9 @@ DecodeStatus Batcher::decode(const StepPlan & plan) {
     if (plan.adapters != active_adapters_) {
         context_.set_adapters(slots_[running_[plan.shares.front().index]].sequence->adapters().set);
         active_adapters_ = plan.adapters;
+        if (speculation_) {
+            speculation_->interrupted();  // what the switch takes is no part of what steps cost
+        }
     }
     batch_.clear();
     auto kind = StepKind::Decode;

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/adapter_turns.h"
 #include "engine/admission.h"
 #include "engine/engine_stats.h"
 #include "engine/inbox.h"
@@ -76,6 +77,7 @@ class Batcher {
     ThreadGovernor governor_;
     PrefillPace pace_;
     StepMix mix_;
+    AdapterTurns turns_;
     Slots slots_;
     WorkerPool workers_;
     TenantLedger ledger_;

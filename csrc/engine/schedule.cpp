@@ -71,7 +71,7 @@ StepPlan plan_step(std::span<const RunningView> running, const StepBudget & budg
     if (budget.fixed_chunk > 0) {
         return plan_alone(running, budget);
     }
-    plan.adapters = next_adapters(running);
+    plan.adapters = budget.adapters.value_or(next_adapters(running));
     int32_t left = budget.n_batch;
     int32_t outputs = budget.n_outputs;
     int32_t drafts = outputs;  // outputs that decodes and prompts are sure not to need

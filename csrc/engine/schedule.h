@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -31,6 +32,7 @@ struct StepBudget {
     int32_t n_outputs = 1 << 30;  // most tokens with an output
     int32_t fixed_chunk = 0;      // over 0: one request per step, its prompt in chunks that end at multiples of this
     Serve serve = Serve::Both;
+    std::optional<AdapterSetId> adapters{};  // of the step; none: of the request served longest ago
 };
 
 struct Share {
@@ -46,9 +48,9 @@ struct StepPlan {
     std::vector<Share> shares;  // decodes first
 };
 
-// One adapter set per step: the one that holds the request served longest ago. Its decodes all go first; prompts share
-// what is left, the shortest first and each at most an equal part, so that a short prompt never waits for a long one.
-// Prompts that would get fewer than `min_chunk` tokens take turns. Drafts give way when outputs or tokens are short.
+// One adapter set per step. Its decodes all go first; prompts share what is left, the shortest first and each at most
+// an equal part, so that a short prompt never waits for a long one. Prompts that would get fewer than `min_chunk`
+// tokens take turns. Drafts give way when outputs or tokens are short.
 StepPlan plan_step(std::span<const RunningView> running, const StepBudget & budget);
 
 constexpr int32_t min_chunk = 32;
@@ -57,7 +59,7 @@ constexpr int32_t min_chunk = 32;
 // (GGML_FA_TILE_Q).
 constexpr int32_t efficient_chunk = 64;
 
-// The adapter set of that step. `running` must not be empty.
+// That of the request served longest ago. `running` must not be empty.
 AdapterSetId next_adapters(std::span<const RunningView> running);
 
 }  // namespace shimmy
