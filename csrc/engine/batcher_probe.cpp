@@ -15,6 +15,7 @@ using Clock = std::chrono::steady_clock;
 
 constexpr double probe_seconds = 0.5;
 constexpr int probe_rounds = 7;
+constexpr double patience = 0.05;     // of a request that waits already, once drafts can be sized
 constexpr double short_step = 0.005;  // so that what a change of size adds counts: the second one is measured
 
 double seconds_since(Clock::time_point start) {
@@ -39,9 +40,13 @@ void Batcher::probe() {
     };
     const auto start = Clock::now();
     std::map<int32_t, std::vector<double>> seconds;
+    const auto over = [&] {
+        return seconds_since(start) >= probe_seconds ||
+               (seconds_since(start) >= patience && seconds.size() > 1 && inbox_.n_waiting() > 0);
+    };
     for (int round = 0; round < probe_rounds; ++round) {
         for (const int32_t n : StepClock::probe_sizes) {
-            if (seconds_since(start) >= probe_seconds) {
+            if (over()) {
                 break;
             }
             batch_.clear();
