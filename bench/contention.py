@@ -51,7 +51,7 @@ def spinner() -> Iterator[None]:
 async def decode_ours(model: Path, n_gen: int) -> float:
     """Tokens per second of our engine in this process, with the threads that it chooses."""
     with tempfile.TemporaryDirectory() as folder:
-        setup = Setup(model=model, n_ctx=n_gen + 256, threads=0, log=Path(folder) / "log")
+        setup = Setup(model=model, n_ctx=n_gen + 256, threads=0, log=Path(folder) / "log", drafts=False)
         prompts = Prompts(model, "contention")
         async with ShimmyEngine().open(setup) as target:
             await target.generate(Request(max_tokens=8, prompt=prompts.tokens(8)))

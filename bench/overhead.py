@@ -54,7 +54,8 @@ def measure_ours(model: Path, threads: int, poll: int | None) -> dict[str, float
 
         def request(n_prompt: int, n_new: int):  # type: ignore[no-untyped-def]
             tokens = [draw.randrange(n_vocab) for _ in range(n_prompt)]
-            return llm.generate(tokens, max_tokens=n_new, temperature=0, ignore_eos=True).usage
+            options = {"max_tokens": n_new, "temperature": 0, "ignore_eos": True, "speculation": False}
+            return llm.generate(tokens, **options).usage
 
         request(PREFILL, 1)
         prefill = request(PREFILL, 1)

@@ -21,6 +21,7 @@ from contenders import CONTENDERS
 from contenders.target import Kernels, NotSupportedError, Setup
 from limits import cpus
 from prompts import Prompts
+from shimmy import demo_model_path
 from workloads import WORKLOADS
 
 
@@ -55,7 +56,9 @@ async def run_turn(job: Job) -> Outcome:
     model = Path(job.model)
     peer_dir = None if job.peer_dir is None else Path(job.peer_dir)
     with tempfile.TemporaryDirectory() as folder:
-        setup = Setup(model=model, n_ctx=0, threads=cpus(), log=Path(folder) / "unused.log", peer_dir=peer_dir)
+        log = Path(folder) / "unused.log"
+        trained = job.model == str(demo_model_path())
+        setup = Setup(model=model, n_ctx=0, threads=cpus(), log=log, peer_dir=peer_dir, drafts=trained)
         setup = dataclasses.replace(workload.setup(setup), log=Path(job.log))
         prompts = Prompts(model, f"{workload.id} {job.round}")
         try:

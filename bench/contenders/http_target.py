@@ -22,13 +22,21 @@ class HttpTarget(Target):
     """Asks by streamed completions and chats."""
 
     def __init__(
-        self, name: str, process: Process, ready: float, client: StreamingClient, model: str, lora: Lora | None
+        self,
+        name: str,
+        process: Process,
+        ready: float,
+        client: StreamingClient,
+        model: str,
+        lora: Lora | None,
+        fields: Mapping[str, Any],
     ) -> None:
         super().__init__(name, process.spawned, ready)
         self._memory: Memory = process.memory
         self._client = client
         self._model = model
         self._lora = lora
+        self._fields = fields
 
     async def generate(self, request: Request, on_token: OnToken | None = None) -> Answer:
         body: dict[str, Any] = {
@@ -37,6 +45,7 @@ class HttpTarget(Target):
             "temperature": 0,
             "stream": True,
             "stream_options": {"include_usage": True},
+            **self._fields,
         }
         if request.ignore_eos:
             body["ignore_eos"] = True
@@ -100,12 +109,14 @@ async def open_server(
     environ: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     lora: Lora | None = None,
+    fields: Mapping[str, Any] | None = None,
 ) -> AsyncIterator[HttpTarget]:
-    """Start `command` of a free port, wait until `health` answers 200, and end it when the block ends."""
+    """Start `command` of a free port, wait until `health` answers 200, and end it when the block ends. `fields` go into
+    every body of a generation."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     with Process(command(port), setup.log, environ, cwd) as process:
         ready = process.wait_ready(url + health)
         async with StreamingClient(url) as client:
             models = await client.get("/v1/models")
-            yield HttpTarget(name, process, ready, client, models["data"][0]["id"], lora)
+            yield HttpTarget(name, process, ready, client, models["data"][0]["id"], lora, fields or {})

@@ -109,7 +109,7 @@ class EngineTarget(Target):
 
 
 class ShimmyEngine(Contender):
-    """`speculation` None leaves the engine's default; True and False ask for it per request."""
+    """`speculation` None leaves it to the setup; True and False ask for it per request."""
 
     def __init__(self, name: str = "shimmy engine", speculation: bool | None = None) -> None:
         self.name = name
@@ -130,7 +130,8 @@ class ShimmyEngine(Contender):
             embedder={"pooling": "mean"},
         )
         with LLM(spec) as llm:
-            target = EngineTarget(self.name, spawned, time.perf_counter(), llm, self._speculation)
+            speculation = self._speculation if setup.drafts else False
+            target = EngineTarget(self.name, spawned, time.perf_counter(), llm, speculation)
             try:
                 yield target
             finally:

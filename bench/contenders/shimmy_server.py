@@ -29,7 +29,13 @@ class ShimmyServer(Contender):
         # An empty folder, so that no ./models is searched.
         with tempfile.TemporaryDirectory() as folder:
             opening = open_server(
-                self.name, setup, command, environ=environ, cwd=Path(folder), lora=lambda name: {name: 1.0}
+                self.name,
+                setup,
+                command,
+                environ=environ,
+                cwd=Path(folder),
+                lora=lambda name: {name: 1.0},
+                fields={} if setup.drafts else {"speculation": False},
             )
             async with opening as target:
                 yield target

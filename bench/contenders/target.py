@@ -33,6 +33,8 @@ class Setup:
     adapters: tuple[Path, ...] = ()
     """LoRA files; a request names one by its stem."""
     embeddings: bool = False
+    drafts: bool = True
+    """Whether tokens may be drafted: not with random weights, whose text repeats itself."""
 
 
 @dataclass(frozen=True)
