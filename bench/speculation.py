@@ -5,7 +5,8 @@
 T(k): steps of k tokens with logits for each, behind `--depth` others, fastest and median of rounds. Replay: texts that
 nothing was tuned on. "all found": every draft is taken, stepped by hand, so that the size of each step is known; the
 speed against none, by the clock and by T(k), which has no noise. "what pays": an engine that has probed its steps, as
-in a server. Steps of one token, with lookup and without: the difference is what looking costs.
+in a server, in `--sets` of texts; each text is answered without drafts and with them, one after the other. Steps of one
+token, with lookup and without: the difference is what looking costs.
 """
 
 from __future__ import annotations
@@ -163,17 +164,15 @@ def ask_started(
 def replay(
     model: _core.Model, tokenizer: _core.Tokenizer, questions: list[Question], n_threads: int, max_tokens: int
 ) -> dict[str, Steps]:
-    """The steps of each of ENGINES. Every question comes to all in turn, so that they share what disturbs them."""
-    opened = {name: open_engine(model, n_threads, **params) for name, params in ENGINES.items()}
+    """The steps of each of ENGINES, one after the other: threads of a second engine would wait on the same cores."""
     steps = {name: Steps() for name in ENGINES}
-    for question in CopiedTexts("warm-up").edits(8):
-        for engine in opened.values():
+    for name, params in ENGINES.items():
+        engine = open_engine(model, n_threads, **params)
+        for question in CopiedTexts("warm-up").edits(8):
             answer(engine, tokenizer.encode(TURN.format(question.text)), Steps(), max_tokens)
-    for question in questions:
-        prompt = tokenizer.encode(TURN.format(question.text))
-        for name, engine in opened.items():
+        for question in questions:
+            prompt = tokenizer.encode(TURN.format(question.text))
             steps[name].answers.append(answer(engine, prompt, steps[name], max_tokens))
-    for engine in opened.values():
         engine.shutdown()
     return steps
 
@@ -207,12 +206,14 @@ def print_replay(kind: str, steps: dict[str, Steps], fastest: dict[int, float]) 
     )
 
 
-def print_started(kind: str, plain: Answers, drafted: Answers) -> None:
-    speed = (drafted.tokens / drafted.seconds) / (plain.tokens / plain.seconds)
-    n_other = sum(a != b for a, b in zip(plain.texts, drafted.texts, strict=True))
+def print_started(kind: str, sets: list[tuple[Answers, Answers]]) -> None:
+    speeds = [(drafted.tokens / drafted.seconds) / (plain.tokens / plain.seconds) for plain, drafted in sets]
+    n_other = sum(a != b for plain, drafted in sets for a, b in zip(plain.texts, drafted.texts, strict=True))
     print(
-        f"| {kind} | what pays | {drafted.drafted} | {drafted.accepted} | {speed:.2f} | | "
-        f"{n_other} of {len(drafted.texts)} |"
+        f"| {kind} | what pays | {sum(drafted.drafted for _, drafted in sets)} | "
+        f"{sum(drafted.accepted for _, drafted in sets)} | "
+        f"{statistics.median(speeds):.2f} ({min(speeds):.2f} to {max(speeds):.2f}) | | "
+        f"{n_other} of {sum(len(drafted.texts) for _, drafted in sets)} |"
     )
 
 
@@ -226,25 +227,31 @@ def main() -> None:
     parser.add_argument("--edits", type=int, default=30)
     parser.add_argument("--quotes", type=int, default=15)
     parser.add_argument("--others", type=int, default=20)
+    parser.add_argument("--sets", type=int, default=8, help="of texts, for what pays")
     args = parser.parse_args()
 
     model = _core.Model(args.model)
     tokenizer = _core.Tokenizer(model)
     fastest = print_costs(step_costs(model, args.threads, args.depth, args.rounds))
-    texts = CopiedTexts(SEED)
-    kinds = {
-        "code edit": texts.edits(args.edits),
-        "quote": texts.quotes(args.quotes),
-        "other text": texts.others(args.others),
-    }
+
+    def texts(seed: str) -> dict[str, list[Question]]:
+        copied = CopiedTexts(seed)
+        return {
+            "code edit": copied.edits(args.edits),
+            "quote": copied.quotes(args.quotes),
+            "other text": copied.others(args.others),
+        }
+
     columns = ("text", "drafts", "drafted", "accepted", "speed", "by T(k)", "answers that differ")
     print("| " + " | ".join(columns) + " |")
     print("|---" * len(columns) + "|")
     single: dict[str, list[float]] = {name: [] for name in ENGINES}
-    for kind, questions in kinds.items():
+    sets = [texts(f"{SEED} {number}") for number in range(args.sets)]
+    for kind, questions in texts(SEED).items():
         steps = replay(model, tokenizer, questions, args.threads, args.max_tokens)
         print_replay(kind, steps, fastest)
-        print_started(kind, *ask_started(model, tokenizer, questions, args.threads, args.max_tokens))
+        asked = [ask_started(model, tokenizer, one[kind], args.threads, args.max_tokens) for one in sets]
+        print_started(kind, asked)
         for name, one in steps.items():
             pairs = zip(one.sizes, one.seconds, strict=True)
             single[name] += [seconds for size, seconds in pairs if size == 1]
