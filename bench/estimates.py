@@ -5,17 +5,20 @@
 
 Each line is a server's model manager of its own that loads the model twice: what the first load took corrects the
 second. Measured are all pages of the runner after the load: allocated, and of the files that it maps; and again after
-an answer. An error above 0 is too much memory reserved, one below it too little.
+an answer. An error above 0 is too much memory reserved, one below it too little. On a machine with a GPU the demo model
+is loaded before, since a server's first load shows whether the GPU is used; a second line has the memory of the GPU, as
+llama.cpp counts it, with the driver's.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from engine_turn import MESSAGES
 from shimmy.demo_model import demo_model_path
@@ -27,6 +30,7 @@ from shimmy.models.memory import Estimate, Memory
 from shimmy.models.registry import Registry
 from shimmy.models.residency import Bytes
 from shimmy.request import ChatPrompt, GenerateRequest
+from shimmy.server.machine import gpu_vendors
 from shimmy.settings import Settings
 
 CONTEXTS = [2048, 8192]
@@ -34,27 +38,30 @@ CONTEXTS = [2048, 8192]
 
 @dataclass
 class Load:
-    """In bytes. `used`: after an answer."""
+    """`used`: bytes of RAM after an answer."""
 
-    estimated: float
-    measured: float
+    estimated: Bytes
+    measured: Bytes
     used: float = 0.0
 
-    @property
-    def error(self) -> float:
-        """In percent of what was measured."""
-        return 100 * (self.estimated - self.measured) / self.measured
+    def error(self, kind: str) -> float:
+        """Of "ram" or "vram", in percent of what was measured."""
+        measured = getattr(self.measured, kind)
+        return 100 * (getattr(self.estimated, kind) - measured) / measured
+
+    def cell(self, kind: str) -> str:
+        return f"{getattr(self.estimated, kind) / 2**20:,.0f} ({self.error(kind):+.1f} %)"
 
 
 class RecordingMemory(Memory):
     """The memory of a machine, which remembers what was learnt of each load."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(gpus=bool(gpu_vendors()))
         self.loads: list[Load] = []
 
     def learn(self, name: str, estimate: Estimate, held: Bytes) -> None:
-        self.loads.append(Load(estimate.need.ram, held.ram))
+        self.loads.append(Load(estimate.need, held))
         super().learn(name, estimate, held)
 
 
@@ -70,11 +77,18 @@ async def measure(path: Path, n_ctx: int) -> list[Load]:
     """The first load and the second of an absolute path."""
     memory = RecordingMemory()
     with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / path.name).symlink_to(path)
+        demo = demo_model_path()
+        for file in {path, demo}:
+            (Path(folder) / file.name).symlink_to(file)
         settings = Settings(ctx=n_ctx, keep_alive=-1, kv_cache_disk=0)
         registry = Registry(settings, roots=[Root(Path(folder))], library=Library(Path(folder) / "library"))
         manager = ModelManager(registry, memory=memory)
-        (name,) = [model.name for model in registry.found]
+        names = {model.path.name: model.name for model in registry.found}
+        name = names[path.name]
+        if gpu_vendors():
+            await manager.get(names[demo.name])
+            await manager.unload(names[demo.name])
+            memory.loads.clear()
         for _ in range(2):
             client = await manager.get(name)
             await answer(manager, name)
@@ -99,13 +113,15 @@ def main() -> None:
             loads = asyncio.run(measure(path, n_ctx))
             found.setdefault(path.stem, {})[n_ctx] = loads
             last = loads[-1]
-            estimates = [f"{load.estimated / 2**20:,.0f} ({load.error:+.1f} %)" for load in loads]
-            cells = [path.stem, f"{n_ctx:,}", f"{last.measured / 2**20:,.0f}", *estimates, f"{last.used / 2**20:,.0f}"]
-            print(f"| {' | '.join(cells)} |", flush=True)
+            for kind, what, used in (("ram", "", f"{last.used / 2**20:,.0f}"), ("vram", ", GPU", "")):
+                if not getattr(last.measured, kind):
+                    continue
+                measured = f"{getattr(last.measured, kind) / 2**20:,.0f}"
+                cells = [path.stem + what, f"{n_ctx:,}", measured, *(load.cell(kind) for load in loads), used]
+                print(f"| {' | '.join(cells)} |", flush=True)
     folder = Path(__file__).parent / "results"
     folder.mkdir(exist_ok=True)
-    raw = {name: {n: [asdict(load) for load in loads] for n, loads in one.items()} for name, one in found.items()}
-    (folder / "estimates.json").write_text(json.dumps(raw))
+    (folder / "estimates.json").write_bytes(msgspec.json.encode(found))
 
 
 if __name__ == "__main__":

@@ -20,6 +20,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shimmy.models.residency import Bytes
+
 BENCH = Path(__file__).resolve().parents[2] / "bench"
 EXTRAS = {"psutil", "jsonschema"}
 """Packages of the test group that an older environment may lack."""
@@ -375,5 +377,5 @@ def test_switches_are_told_in_milliseconds(bench: Modules) -> None:
 
 
 def test_an_estimate_that_reserves_too_much_is_an_error_above_zero(bench: Modules) -> None:
-    assert bench.estimates.Load(estimated=110.0, measured=100.0).error == pytest.approx(10)
-    assert bench.estimates.Load(estimated=90.0, measured=100.0).error == pytest.approx(-10)
+    load = bench.estimates.Load(estimated=Bytes(110, 45), measured=Bytes(100, 50))
+    assert [load.error(kind) for kind in ("ram", "vram")] == [pytest.approx(10), pytest.approx(-10)]

@@ -181,11 +181,23 @@ class Memory:
         )
         if known is not None and known.tells(estimate.mtime, estimate.asked):
             return  # its error is that model's alone
-        corrected = cost.process + held.ram - need.ram
         if need.vram:
-            self._gpu_process = min(max(corrected, PROCESS_BYTES), _MOST_OF_GPU_PROCESS)
+            self._learn_gpu_process(cost, held.ram - need.ram)
         else:
+            corrected = cost.process + held.ram - need.ram
             self._process = min(max(corrected, PROCESS_BYTES / 2), PROCESS_BYTES * 2)
+
+    async def learn_first(self, entry: ModelEntry, spec: LoadSpec, info: ModelInfo, held: Bytes) -> None:
+        """What a process with a GPU takes, from a load that could not be estimated: the first of all, which showed that
+        there is a GPU. Only of models that lie there whole, whose RAM their context does not change.
+        """
+        cost = await self.cost(entry, spec)
+        if cost is None or cost.gpu_share < 1 or info.n_gpu_layers <= info.n_layer or info.n_partial_layers:
+            return
+        self._learn_gpu_process(cost, held.ram - cost.bytes(cost.least_context).ram)
+
+    def _learn_gpu_process(self, cost: ModelCost, error: float) -> None:
+        self._gpu_process = min(max(cost.process + error, PROCESS_BYTES), _MOST_OF_GPU_PROCESS)
 
 
 def place(cost: ModelCost, spec: LoadSpec, residents: list[Resident], budget: Budget) -> Placement | Refusal:

@@ -51,13 +51,14 @@ class Room:
         """
         spec = entry.load_spec()
         cost = None if self._memory is None else await self._memory.cost(entry, spec)
-        slot.estimate = None
+        slot.estimate, slot.untold = None, None
         if self._memory is None:
             return spec
         while cost is None and self._unchecked is not None and not self._unchecked.done():
             await asyncio.wait({self._unchecked})  # what it leaves is not known before, and nor may be its GPU
             cost = await self._memory.cost(entry, spec)
         if cost is None:
+            slot.untold = (entry, spec)
             limited = self._memory.limited(spec, total(self.residents()))
             self._unchecked = None if limited.vram_limit is None else slot.loading
             return limited
@@ -103,6 +104,8 @@ class Room:
         await self._measure_one(self._memory, lease)
         if slot.estimate is not None:
             self._memory.learn(lease.name, slot.estimate, lease.held)
+        elif slot.untold is not None:
+            await self._memory.learn_first(*slot.untold, lease.client.info, lease.held)
         self._begin_trim(self._memory)
 
     def trim_sometimes(self) -> None:

@@ -64,6 +64,8 @@ class Slot:
         """What a load in flight is going to take."""
         self.estimate: Estimate | None = None
         """Of the last load; None where that could not be told."""
+        self.untold: tuple[ModelEntry, LoadSpec] | None = None
+        """What that load was, then."""
         self.loading: asyncio.Task[Lease] | None = None
         self.loaded_as: Identity | None = None
         self.lease: Lease | None = None

@@ -193,6 +193,24 @@ class TestDrivers:
         assert other.cost.process == 2 * GIB
         assert other.need.vram == first.need.vram
 
+    @pytest.mark.parametrize(
+        ("layers", "partial", "process"),
+        [(3, 0, 250 * MIB), (2, 0, GPU_PROCESS_BYTES), (3, 1, GPU_PROCESS_BYTES), (0, 0, GPU_PROCESS_BYTES)],
+    )
+    def test_the_first_load_tells_of_processes_where_a_model_is_on_gpus_whole(
+        self, layers: int, partial: int, process: float, tmp_path: Path
+    ) -> None:
+        one, spec = entry(tmp_path), LoadSpec(name="m", path="m.gguf")
+        first = msgspec.structs.replace(
+            info(gpu("CUDA0", used=GIB, free=20 * GIB)), n_layer=2, n_gpu_layers=layers, n_partial_layers=partial
+        )
+        assert asyncio.run(self.memory.cost(one, spec)) is None  # type: ignore[arg-type]
+        asyncio.run(self.memory.held(1, first))
+        embeddings = estimate(self.memory, one).cost.embeddings
+        taken = Bytes(250 * MIB + embeddings, GIB)
+        asyncio.run(self.memory.learn_first(one, spec, first, taken))  # type: ignore[arg-type]
+        assert estimate(self.memory, one).cost.process == pytest.approx(process)
+
 
 def test_a_model_larger_than_the_gpu_is_split_where_that_is_allowed() -> None:
     large = ModelCost(
