@@ -77,7 +77,7 @@ async def measure(path: Path, n_ctx: int) -> list[Load]:
     """The first load and the second of an absolute path."""
     memory = RecordingMemory()
     with tempfile.TemporaryDirectory() as folder:
-        demo = demo_model_path()
+        demo = demo_model_path().resolve()
         for file in {path, demo}:
             (Path(folder) / file.name).symlink_to(file)
         settings = Settings(ctx=n_ctx, keep_alive=-1, kv_cache_disk=0)

@@ -99,7 +99,7 @@ class ManyStructured(Structured):
 
     streams: tuple[int, ...] = (32,)
     documents: int = 1
-    max_tokens: int = 128
+    max_tokens: int = 512
 
     @property
     def n_ctx(self) -> int:

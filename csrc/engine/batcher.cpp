@@ -224,7 +224,12 @@ StepPlan Batcher::plan() {
     if (speculation_ && budget.serve != Serve::Prompts) {
         draft(views, adapters, budget.serve == Serve::Both);
     }
-    return plan_step(views, budget);
+    auto made = plan_step(views, budget);
+    if (!context_.params().kv_unified) {  // llama.cpp computes together what follows one another by sequence
+        std::sort(made.shares.begin(), made.shares.end(),
+                  [&](const Share & a, const Share & b) { return running_[a.index] < running_[b.index]; });
+    }
+    return made;
 }
 
 DecodeStatus Batcher::decode(const StepPlan & plan) {

@@ -1,12 +1,23 @@
 #include "engine/prefix.h"
 
+#include <algorithm>
+#include <functional>
+#include <utility>
+
 namespace shimmy {
 namespace {
 
-// Empty, or else unused for longest.
-std::optional<size_t> slot_to_give(std::span<const SlotView> slots) {
+// Empty, or else unused for longest; in a crowd first of all beside others.
+std::optional<size_t> slot_to_give(std::span<const SlotView> slots, const ReuseRules & rules) {
     std::optional<size_t> best;
-    const auto rank = [&](size_t i) { return slots[i].n_tokens == 0 ? 0 : slots[i].last_step + 1; };
+    const auto running = static_cast<size_t>(std::count_if(slots.begin(), slots.end(), std::mem_fn(&SlotView::running)));
+    const auto lonely = [&](size_t i) {
+        const int beside = (i > 0 && slots[i - 1].running) + (i + 1 < slots.size() && slots[i + 1].running);
+        return running >= rules.crowd ? 2 - beside : 0;
+    };
+    const auto rank = [&](size_t i) {
+        return std::pair(lonely(i), slots[i].n_tokens == 0 ? 0 : slots[i].last_step + 1);
+    };
     for (size_t i = 0; i < slots.size(); ++i) {
         if (!slots[i].running && !slots[i].pinned && (!best || rank(i) < rank(*best))) {
             best = i;
@@ -23,7 +34,7 @@ bool copy_pays(size_t n, size_t n_cells, const ReuseRules & rules) {
 
 std::optional<Placement> place_request(std::span<const SlotView> slots, std::span<const Donor> donors,
                                        const ReuseRules & rules) {
-    const auto free = slot_to_give(slots);
+    const auto free = slot_to_give(slots, rules);
     if (!free) {
         return std::nullopt;
     }

@@ -10,6 +10,9 @@ namespace {
 constexpr uint64_t mib = uint64_t{1} << 20;
 constexpr uint64_t most_by_default = 2048 * mib;
 
+// With cells of their own requests that are no neighbours are computed one after the other, each time with all weights.
+constexpr size_t crowd = 8;
+
 uint64_t host_budget(int32_t cache_ram_mib) {
     return cache_ram_mib >= 0 ? static_cast<uint64_t>(cache_ram_mib) * mib
                               : std::min(host_memory().available / 8, most_by_default);
@@ -35,6 +38,7 @@ Slots::Slots(Context & context, bool keep, int32_t cache_ram_mib)
     const auto & model = *context.model();
     rules_.partial = !model.is_recurrent() && (model.n_swa() == 0 || context.params().swa_full);
     rules_.fork = !rules_.partial ? Fork::None : cache_.unified() ? Fork::Share : Fork::Copy;
+    rules_.crowd = cache_.unified() ? rules_.crowd : crowd;
     if (cache_.on_device()) {
         rules_.copy_ratio = 1024;  // device memory is that much faster than its own prefill
     }

@@ -165,8 +165,11 @@ std::string free_memory_text(const std::vector<std::string> & names) {
     std::string text;
     for (const auto & device : devices()) {
         if (std::find(names.begin(), names.end(), device.name) != names.end()) {
-            text += (text.empty() ? "" : ", ") + device.name + " has " + std::to_string(device.memory_free >> 20) +
-                    " of " + std::to_string(device.memory_total >> 20) + " MiB free";
+            text += (text.empty() ? "" : ", ") + device.name;
+            text += device.memory_total == 0
+                        ? " does not tell what is free: perhaps less than its driver takes for a process"
+                        : " has " + std::to_string(device.memory_free >> 20) + " of " +
+                              std::to_string(device.memory_total >> 20) + " MiB free";
         }
     }
     return text;

@@ -22,6 +22,8 @@ _ALL = -2
 _DRAFT_MIB = 256
 """What a draft model takes besides its weights, roughly."""
 _MARGIN_MIB = _core.ModelParams().gpu_margin_mib
+_TELLING = ("CUDA", "ROCm")
+"""Backends whose devices tell no memory only where less is free than their driver takes for a process."""
 
 
 class Chosen(NamedTuple):
@@ -59,7 +61,10 @@ def choose(spec: LoadSpec) -> Chosen:
         if build["backend_errors"] and asked != _CPU_ONLY:
             logger.warning("%s runs on the CPU: %s", spec.name, "; ".join(build["backend_errors"]))
     elif model.get("n_gpu_layers", _FIT) == _FIT:
-        _fit(spec, model, context, gpus, chosen=bool(devices))
+        if crowded := [gpu.name for gpu in gpus if gpu.backend in _TELLING and not gpu.memory_total]:
+            gpus = _without(crowded, spec, model, gpus, chosen=bool(devices))
+        if gpus:
+            _fit(spec, model, context, gpus, chosen=bool(devices))
     return Chosen(model, _draft_options(spec, model), context)
 
 
@@ -113,6 +118,19 @@ def _fit(
         )
     model |= {"n_gpu_layers": fit.n_gpu_layers, "n_cpu_moe": fit.n_cpu_moe}
     context["n_ctx"] = fit.n_ctx
+
+
+def _without(
+    crowded: list[str], spec: LoadSpec, model: dict[str, Any], gpus: list[_core.Device], *, chosen: bool
+) -> list[_core.Device]:
+    """The GPUs that a process can use at all, which `model` is told; with none of them, the CPU."""
+    told = f"{', '.join(crowded)}: less memory is free than the driver takes for a process"
+    if chosen:
+        raise ModelLoadError(f"{spec.name} cannot be loaded on {told}; free memory, or use --gpu-backend cpu")
+    left = [gpu for gpu in gpus if gpu.name not in crowded]
+    logger.warning("%s is not put on %s", spec.name, told)
+    model |= {"devices": [gpu.name for gpu in left]} if left else {"devices": _CPU_ONLY, "n_gpu_layers": 0}
+    return left
 
 
 def _mib_of(paths: Iterable[str]) -> int:

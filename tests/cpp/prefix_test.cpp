@@ -39,6 +39,16 @@ TEST_CASE("an empty slot goes first, then the one unused for longest") {
     CHECK(place_request(Slots{kept(3, 5), kept(3, 2)}, {}, share)->slot == 1);
 }
 
+TEST_CASE("in a crowd requests lie side by side, and others are given up for that") {
+    ReuseRules rules = copy;
+    rules.crowd = 2;
+    const Slots slots{SlotView{}, kept(3, 2), running(3), kept(3, 7), running(3), kept(3, 1)};
+    CHECK(place_request(slots, {}, rules)->slot == 3);
+    CHECK(place_request(Slots{SlotView{}, kept(3, 2), running(3), running(3), kept(3, 1)}, {}, rules)->slot == 4);
+    CHECK(place_request(Slots{SlotView{}, running(3), SlotView{}, SlotView{}, kept(3, 1)}, {}, rules)->slot == 0);
+    CHECK(place_request(slots, {}, copy)->slot == 0);
+}
+
 TEST_CASE("a conversation is continued in its place") {
     const auto placement = place_request(Slots{SlotView{}, kept(4)}, Donors{{1, 4}}, share);
     CHECK(placement->slot == 1);

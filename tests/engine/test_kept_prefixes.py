@@ -24,6 +24,12 @@ N = 600
 BUDGET = 1 << 30
 
 
+@pytest.fixture(autouse=True)
+def files_are_read_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However fast this machine computes what they hold, which else decides whether they are written and read."""
+    monkeypatch.setattr("shimmy.kept_prefixes._READ_RATE", 1e15)
+
+
 @contextmanager
 def open_llm(
     folder: Path, path: Path | None = None, adapters: dict[str, Path] | None = None, **engine: Any

@@ -7,10 +7,12 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, ConsoleMessage, Page, Request
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 WAIT_MS = 20_000
@@ -27,8 +29,12 @@ PHONE: dict[str, Any] = {
 def chromium() -> Iterator[Browser]:
     """Skips the test when there is none, or fails it where SHIMMY_TEST_ALL_CLIENTS asks for all clients."""
     found = next(filter(None, map(shutil.which, NAMES)), None)
-    if found is None:
-        reason = f"there is no browser: {', '.join(NAMES)}"
+    reason = None if found else f"there is no browser: {', '.join(NAMES)}"
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        reason = "playwright is not installed"
+    if reason is not None:
         if os.environ.get("SHIMMY_TEST_ALL_CLIENTS", "") not in ("", "0"):
             pytest.fail(f"SHIMMY_TEST_ALL_CLIENTS is set, but {reason}", pytrace=False)
         pytest.skip(reason)

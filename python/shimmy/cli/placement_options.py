@@ -56,6 +56,10 @@ def declare_placement(
         bool,
         typer.Option("--no-kv-unified", help="Give each sequence an equal part of the context for its own."),
     ] = False,
+    max_num_seqs: Annotated[
+        int | None,
+        typer.Option("--max-num-seqs", metavar="N", help="Requests that are computed at once."),
+    ] = None,
     cache_type_k: Annotated[
         str | None,
         typer.Option("--cache-type-k", metavar="TYPE", help="f16, q8_0, q4_0, ..."),
@@ -88,6 +92,7 @@ def declare_placement(
         "override_tensor": tuple(override_tensor) if override_tensor else None,
         "kv_offload": False if no_kv_offload else None,
         "kv_unified": False if no_kv_unified else None,
+        "max_num_seqs": max_num_seqs,
         "cache_type_k": cache_type_k,
         "cache_type_v": cache_type_v,
         "flash_attn": flash_attn,

@@ -22,14 +22,17 @@ LEAST_CONTEXT = 4096
 _MIB = 1 << 20
 PROCESS_BYTES = 40 * _MIB
 """A runner without a model, less what it shares with others: Python, the extension, its threads."""
-GPU_PROCESS_BYTES = PROCESS_BYTES + 320 * _MIB
-"""One that uses a GPU, whose driver adds to it."""
+GPU_PROCESS_BYTES = PROCESS_BYTES + 235 * _MIB
+"""One that uses a GPU, whose driver and libraries add to it (CUDA)."""
 DRIVER_BYTES = 600 * _MIB
 """Of each GPU that a process uses, taken by the driver for it."""
 _BATCH = 512  # tokens that are computed at once
 _SEQUENCES, _GPU_SEQUENCES = 16, 64  # that the engine runs at once
 _MORE_OUTPUTS = 64  # rows of logits that a step has beside one of each sequence
 _CELLS = 256  # llama.cpp makes cells by so many
+_WORD_BYTES = 200  # of the host's memory for a token of the vocabulary: its text, and where it is found
+_OUTPUT_BYTES = 4  # for each of them and each sequence, where the GPU computes logits
+_LIKELIEST_BYTES = 16  # and where it finds the likeliest of them too (engine_params.cpp)
 _TYPE_BYTES = {
     "f32": 4.0,
     "f16": 2.0,
@@ -71,6 +74,8 @@ class ModelCost(msgspec.Struct, frozen=True, kw_only=True):
     """Of weights and KV cache, 0 to 1."""
     gpu_most: float = math.inf
     """Of GPU memory that it takes: what goes beyond stays with the CPU."""
+    outputs: float = 0.0
+    """Of the host's memory for what GPUs compute: logits, and the vocabulary that they are of."""
     process: float = PROCESS_BYTES
     driver: float = 0.0
     """Of GPU memory, for its process."""
@@ -107,7 +112,7 @@ class ModelCost(msgspec.Struct, frozen=True, kw_only=True):
         computed += self.driver + self.untold
         on_gpu = max(0.0, min(stored * self.gpu_share, self.gpu_most - computed))
         with_cpu = max(stored - on_gpu, self.embeddings)
-        return Bytes(self.process + with_cpu, min(on_gpu + computed, self.gpu_most))
+        return Bytes(self.process + self.outputs + with_cpu, min(on_gpu + computed, self.gpu_most))
 
 
 def cost_of(model: LocalModel, spec: LoadSpec, *, gpu: bool = False) -> ModelCost | None:
@@ -162,6 +167,7 @@ def _cost(header: GgufHeader, n_bytes: int, spec: LoadSpec, *, gpu: bool) -> Mod
     layers = spec.model.get("n_gpu_layers", -1)
     offloaded = n_layer + 1 if layers < 0 else min(layers, n_layer + 1)
     share = offloaded / (n_layer + 1) if gpu else 0.0
+    per_output = _OUTPUT_BYTES if spec.engine.get("backend_sampling") == "off" else _LIKELIEST_BYTES
     repacked = 0 if gpu else sum(header.matrix_bytes.get(kind, 0) for kind in repacked_types())
     return ModelCost(
         weights=n_bytes + repacked,
@@ -172,6 +178,7 @@ def _cost(header: GgufHeader, n_bytes: int, spec: LoadSpec, *, gpu: bool) -> Mod
         n_ctx=spec.context.get("n_ctx") if causal else n_ctx_train,
         n_ctx_train=n_ctx_train,
         gpu_share=share,
+        outputs=n_vocab * (_WORD_BYTES + sequences * per_output) if share else 0.0,
         process=GPU_PROCESS_BYTES if share else PROCESS_BYTES,
         driver=DRIVER_BYTES if share else 0.0,
     )

@@ -26,7 +26,7 @@ def chat(*messages: tuple[str, str]) -> ChatPrompt:
 PLACEMENT = (
     *("--main-gpu", "0", "--split-mode", "row", "--tensor-split", "3,1", "--gpu-layers", "all"),
     *("--gpu-margin", "100", "--override-tensor", "a=CPU", "--override-tensor", "b=CPU", "--no-kv-offload"),
-    "--no-kv-unified",
+    *("--no-kv-unified", "--max-num-seqs", "32"),
     *("--cache-type-k", "q8_0", "--cache-type-v", "q4_0", "--flash-attn", "on", "--backend-sampling", "off"),
 )
 
@@ -126,7 +126,7 @@ class TestGenerate:
             "type_v": "q4_0",
             "flash_attn": "on",
         }
-        assert spec.engine == {"backend_sampling": "off"}
+        assert spec.engine == {"max_num_seqs": 32, "backend_sampling": "off"}
 
     @pytest.mark.parametrize(
         ("arguments", "words"),
@@ -138,6 +138,7 @@ class TestGenerate:
             (("--cache-type-k", "q3"), "'q3'"),
             (("--flash-attn", "yes"), "'yes'"),
             (("--backend-sampling", "gpu"), "'gpu'"),
+            (("--max-num-seqs", "0"), "max_num_seqs"),
             (("--device", "CUDA9"), "no device called CUDA9"),
             (("--gpu-backend", "rpc"), "gpu backend rpc is not in this build"),
         ],

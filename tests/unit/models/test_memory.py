@@ -206,8 +206,8 @@ class TestDrivers:
         )
         assert asyncio.run(self.memory.cost(one, spec)) is None  # type: ignore[arg-type]
         asyncio.run(self.memory.held(1, first))
-        embeddings = estimate(self.memory, one).cost.embeddings
-        taken = Bytes(250 * MIB + embeddings, GIB)
+        told = estimate(self.memory, one).cost
+        taken = Bytes(250 * MIB + told.embeddings + told.outputs, GIB)
         asyncio.run(self.memory.learn_first(one, spec, first, taken))  # type: ignore[arg-type]
         assert estimate(self.memory, one).cost.process == pytest.approx(process)
 
