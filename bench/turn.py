@@ -21,7 +21,6 @@ from contenders import CONTENDERS
 from contenders.target import Kernels, NotSupportedError, Setup
 from limits import cpus
 from prompts import Prompts
-from shimmy import demo_model_path
 from workloads import WORKLOADS
 
 
@@ -48,6 +47,12 @@ class Outcome:
     error: str | None = None
 
 
+def has_random_weights(model: Path) -> bool:
+    """Whether make_model.py wrote it: the name, at the beginning of the file, says so."""
+    with model.open("rb") as file:
+        return b"(random weights)" in file.read(4096)
+
+
 async def run_turn(job: Job) -> Outcome:
     """Raises what the contender or the workload raises, but NotSupportedError."""
     workload = WORKLOADS[job.workload]
@@ -57,8 +62,8 @@ async def run_turn(job: Job) -> Outcome:
     peer_dir = None if job.peer_dir is None else Path(job.peer_dir)
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "unused.log"
-        trained = job.model == str(demo_model_path())
-        setup = Setup(model=model, n_ctx=0, threads=cpus(), log=log, peer_dir=peer_dir, drafts=trained)
+        drafts = not has_random_weights(model)
+        setup = Setup(model=model, n_ctx=0, threads=cpus(), log=log, peer_dir=peer_dir, drafts=drafts)
         setup = dataclasses.replace(workload.setup(setup), log=Path(job.log))
         prompts = Prompts(model, f"{workload.id} {job.round}")
         try:
