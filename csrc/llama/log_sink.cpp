@@ -82,8 +82,9 @@ class LogSink {
         if (thread_.joinable()) {
             thread_.join();
         }
+        LogCallback last;  // ends without the lock: what that runs, or whom it waits for, may log
         std::lock_guard lock(mutex_);
-        callback_ = nullptr;
+        last.swap(callback_);
         lines_.clear();
     }
 

@@ -28,18 +28,22 @@ class Machine:
 
     def devices(self, servers: list[str]) -> list[SimpleNamespace]:
         gpus = [
-            SimpleNamespace(name=f"CUDA{i}", backend="CUDA", type="gpu", memory_free=free * MIB)
+            SimpleNamespace(
+                name=f"CUDA{i}", backend="CUDA", type="gpu", memory_free=free * MIB, memory_total=free * MIB
+            )
             for i, free in enumerate(self.free)
         ]
         return [*gpus, SimpleNamespace(name="CPU", backend="CPU", type="cpu", memory_free=64 * GIB)]
 
     def fit_engine(self, path: str, model: _core.ModelParams, context: Any, engine: Any) -> SimpleNamespace:
         self.asked.append(model)
-        room = [max(0, free - model.gpu_margin_mib) for free in self.free]
+        used = {f"CUDA{i}": free for i, free in enumerate(self.free)}
+        used = {name: free for name, free in used.items() if name in (model.devices or used)}
+        room = [max(0, free - model.gpu_margin_mib) for free in used.values()]
         layers = min(LAYERS + 1, min(room) * len(room) // LAYER_MIB)
         memory = [
-            SimpleNamespace(name=f"CUDA{i}", type="gpu", memory_free=free * MIB, memory_total=free * MIB)
-            for i, free in enumerate(self.free)
+            SimpleNamespace(name=name, type="gpu", memory_free=free * MIB, memory_total=free * MIB)
+            for name, free in used.items()
         ]
         return SimpleNamespace(
             n_gpu_layers=layers, n_layer=LAYERS, n_cpu_moe=0, n_ctx=4096, fits=layers > 0, memory=memory
@@ -100,6 +104,22 @@ def test_nothing_left(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCapture
     assert "0 MiB left of the VRAM budget: it runs on the CPU" in caplog.text
     with pytest.raises(ModelLoadError, match=r"not one layer of m fits on CUDA0 .*, 0 MiB left of the VRAM budget;"):
         device_choice.choose(LoadSpec(name="m", path="m.gguf", vram_limit=0, model={"devices": ["CUDA0"]}))
+
+
+def test_a_gpu_without_room_for_its_driver_is_left_alone(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It tells neither what it has nor what is free."""
+    machine(monkeypatch, 0)
+    chosen = device_choice.choose(LoadSpec(name="m", path="m.gguf"))
+    assert chosen.model == {"devices": ["CPU"], "n_gpu_layers": 0}
+    assert "m is not put on CUDA0: less memory is free than the driver takes" in caplog.text
+    with pytest.raises(ModelLoadError, match="m cannot be loaded on CUDA0: less memory is free than the driver takes"):
+        device_choice.choose(LoadSpec(name="m", path="m.gguf", gpu_backend="cuda"))
+    machine(monkeypatch, 0, 24 * 1024)
+    chosen = device_choice.choose(LoadSpec(name="m", path="m.gguf"))
+    assert chosen.model["devices"] == ["CUDA1"]
+    assert chosen.model["n_gpu_layers"] > 0
 
 
 def test_layers_that_were_asked_for_are_refused_beyond_the_budget() -> None:

@@ -118,6 +118,18 @@ def test_a_line_that_is_no_utf8_is_replaced(tmp_path: Path) -> None:
     assert any("a\N{REPLACEMENT CHARACTER}b" in line for line in lines)
 
 
+def test_a_callback_may_log_when_it_is_dropped() -> None:
+    class Callback:
+        def __call__(self, level: int, line: str) -> None:
+            pass
+
+        def __del__(self) -> None:
+            open_context()
+
+    _core.set_log_callback(Callback())
+    _core.set_log_callback(None)
+
+
 def test_threads_replace_it_while_others_log() -> None:
     def replace() -> None:
         for _ in range(50):
