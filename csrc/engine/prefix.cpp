@@ -10,7 +10,8 @@ namespace {
 // Empty, or else unused for longest; in a crowd first of all beside others.
 std::optional<size_t> slot_to_give(std::span<const SlotView> slots, const ReuseRules & rules) {
     std::optional<size_t> best;
-    const auto running = static_cast<size_t>(std::count_if(slots.begin(), slots.end(), std::mem_fn(&SlotView::running)));
+    const auto running =
+        static_cast<size_t>(std::count_if(slots.begin(), slots.end(), std::mem_fn(&SlotView::running)));
     const auto lonely = [&](size_t i) {
         const int beside = (i > 0 && slots[i - 1].running) + (i + 1 < slots.size() && slots[i + 1].running);
         return running >= rules.crowd ? 2 - beside : 0;

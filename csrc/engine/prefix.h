@@ -37,7 +37,7 @@ enum class Fork {
 struct ReuseRules {
     bool partial = true;  // a sequence can be cut back
     Fork fork = Fork::Share;
-    size_t copy_ratio = 16;  // copying this many cells is cheaper than computing one token
+    size_t copy_ratio = 16;   // copying this many cells is cheaper than computing one token
     size_t crowd = SIZE_MAX;  // from so many running requests on they lie side by side where that can be
 };
 

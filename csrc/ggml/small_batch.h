@@ -31,7 +31,7 @@ enum {
 };
 
 // Asks for the n bytes that come SHIMMY_AHEAD behind `weights`.
-static inline void shimmy_prefetch(const char *weights, size_t n) {
+static inline void shimmy_prefetch(const char * weights, size_t n) {
     for (size_t i = 0; i < n; i += 64) {
         __builtin_prefetch(weights + SHIMMY_AHEAD + i);
     }
@@ -68,7 +68,7 @@ static inline __m512i shimmy_lane(__m512i x, int lane) {
 }
 
 // The 8 scales and 8 minimums of 6 bits each that Q4_K and Q5_K have in 12 bytes, as 16-bit numbers.
-static inline __m256i shimmy_scales_and_mins(const uint8_t *packed) {
+static inline __m256i shimmy_scales_and_mins(const uint8_t * packed) {
     uint32_t x[4];
     memcpy(x, packed, 12);
     const uint32_t low = 0x0f0f0f0fu, six = 0x3f3f3f3fu, two = 0x03030303u;
@@ -80,7 +80,7 @@ static inline __m256i shimmy_scales_and_mins(const uint8_t *packed) {
     return _mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *)x));
 }
 
-static inline void shimmy_unpack_q4_K(struct shimmy_weight_block *w, const block_q4_K *b) {
+static inline void shimmy_unpack_q4_K(struct shimmy_weight_block * w, const block_q4_K * b) {
     const __m256i scales_and_mins = shimmy_scales_and_mins(b->scales);
     const __m512i scales = _mm512_castsi256_si512(scales_and_mins);
     const __m256i low = _mm256_set1_epi8(15);
@@ -96,7 +96,7 @@ static inline void shimmy_unpack_q4_K(struct shimmy_weight_block *w, const block
     w->min_scale = GGML_CPU_FP16_TO_FP32(b->dmin);
 }
 
-static inline void shimmy_unpack_q5_K(struct shimmy_weight_block *w, const block_q5_K *b) {
+static inline void shimmy_unpack_q5_K(struct shimmy_weight_block * w, const block_q5_K * b) {
     const __m256i scales_and_mins = shimmy_scales_and_mins(b->scales);
     const __m512i scales = _mm512_castsi256_si512(scales_and_mins);
     const __m256i low = _mm256_set1_epi8(15);
@@ -114,7 +114,7 @@ static inline void shimmy_unpack_q5_K(struct shimmy_weight_block *w, const block
     w->min_scale = GGML_CPU_FP16_TO_FP32(b->dmin);
 }
 
-static inline void shimmy_unpack_q6_K(struct shimmy_weight_block *w, const block_q6_K *b) {
+static inline void shimmy_unpack_q6_K(struct shimmy_weight_block * w, const block_q6_K * b) {
     const __m512i scales = _mm512_castsi256_si512(_mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)b->scales)));
     const __m512i upper_half = _mm512_inserti64x4(_mm512_setzero_si512(), _mm256_set1_epi16(1), 1);
     const __m256i low = _mm256_set1_epi8(15);
@@ -137,7 +137,7 @@ static inline void shimmy_unpack_q6_K(struct shimmy_weight_block *w, const block
     w->scale = GGML_CPU_FP16_TO_FP32(b->d);
 }
 
-static inline void shimmy_unpack(struct shimmy_weight_block *w, const char *weights, int64_t block,
+static inline void shimmy_unpack(struct shimmy_weight_block * w, const char * weights, int64_t block,
                                  enum ggml_type type) {
     switch (type) {
         case GGML_TYPE_Q4_K:
@@ -152,7 +152,7 @@ static inline void shimmy_unpack(struct shimmy_weight_block *w, const char *weig
     }
 }
 
-static inline __m512i shimmy_dot(const __m512i *products, const int16_t *quants) {
+static inline __m512i shimmy_dot(const __m512i * products, const int16_t * quants) {
     __m512i even = _mm512_setzero_si512();
     __m512i odd = _mm512_setzero_si512();
     for (int i = 0; i < SHIMMY_BLOCK_VECTORS; i += 2) {
@@ -163,9 +163,9 @@ static inline __m512i shimmy_dot(const __m512i *products, const int16_t *quants)
 }
 
 // results[row * stride + i] = weights i . row, for two rows of weights, of `n_blocks` each, with all rows of the batch.
-static inline __attribute__((always_inline)) void shimmy_two_by_batch(float *results, size_t stride, const char *first,
-                                                                      const char *second,
-                                                                      const struct shimmy_row_block *batch,
+static inline __attribute__((always_inline)) void shimmy_two_by_batch(float * results, size_t stride,
+                                                                      const char * first, const char * second,
+                                                                      const struct shimmy_row_block * batch,
                                                                       int64_t n_blocks, int n_rows,
                                                                       enum ggml_type type) {
     const bool has_mins = type != GGML_TYPE_Q6_K;
@@ -189,7 +189,7 @@ static inline __attribute__((always_inline)) void shimmy_two_by_batch(float *res
         const __m256i both_mins = has_mins ? _mm256_set_m128i(w[1].mins, w[0].mins) : _mm256_setzero_si256();
         const __m256 min_scales =
             has_mins ? _mm256_set_m128(_mm_set1_ps(w[1].min_scale), _mm_set1_ps(w[0].min_scale)) : _mm256_setzero_ps();
-        const struct shimmy_row_block *x = batch + block * n_rows;
+        const struct shimmy_row_block * x = batch + block * n_rows;
         for (int row = 0; row < n_rows; ++row) {
             const __m512 scale = _mm512_set1_ps(x[row].scale);
             const __m512 dot_0 = _mm512_cvtepi32_ps(shimmy_dot(w[0].products, x[row].quants));
@@ -227,9 +227,9 @@ static inline float shimmy_sum(__m256 x) {
 
 // The same for Q8_0, whose 32 weights have a scale of their own: the first row of weights in the lower half of each
 // vector, the second in the upper. Adds up in the order of ggml's products, and so gives the same bits as they do.
-static inline __attribute__((always_inline)) void shimmy_two_q8_0_by_batch(float *results, size_t stride,
-                                                                           const char *first, const char *second,
-                                                                           const struct shimmy_q8_0_row_block *batch,
+static inline __attribute__((always_inline)) void shimmy_two_q8_0_by_batch(float * results, size_t stride,
+                                                                           const char * first, const char * second,
+                                                                           const struct shimmy_q8_0_row_block * batch,
                                                                            int64_t n_blocks, int n_rows) {
     enum { BYTES = SHIMMY_BLOCK_VECTORS * sizeof(block_q8_0) };
     const __m512i added = _mm512_set1_epi8((char)SHIMMY_ADDED);
@@ -240,8 +240,8 @@ static inline __attribute__((always_inline)) void shimmy_two_q8_0_by_batch(float
     for (int64_t block = 0; block < n_blocks; ++block) {
         shimmy_prefetch(first + block * BYTES, BYTES);
         shimmy_prefetch(second + block * BYTES, BYTES);
-        const block_q8_0 *lower = (const block_q8_0 *)(first + block * BYTES);
-        const block_q8_0 *upper = (const block_q8_0 *)(second + block * BYTES);
+        const block_q8_0 * lower = (const block_q8_0 *)(first + block * BYTES);
+        const block_q8_0 * upper = (const block_q8_0 *)(second + block * BYTES);
         __m512i quants[SHIMMY_BLOCK_VECTORS];
         __m512i less[SHIMMY_BLOCK_VECTORS];
         __m512 scales[SHIMMY_BLOCK_VECTORS];
@@ -252,7 +252,7 @@ static inline __attribute__((always_inline)) void shimmy_two_q8_0_by_batch(float
                 _mm512_sub_epi32(_mm512_setzero_si512(), _mm512_dpbusd_epi32(_mm512_setzero_si512(), added, quants[v]));
             scales[v] = shimmy_two_scales(lower[v].d, upper[v].d);
         }
-        const struct shimmy_q8_0_row_block *x = batch + block * n_rows;
+        const struct shimmy_q8_0_row_block * x = batch + block * n_rows;
         for (int row = 0; row < n_rows; ++row) {
             __m512 sum = sums[row];
             for (int v = 0; v < SHIMMY_BLOCK_VECTORS; ++v) {
@@ -271,12 +271,12 @@ static inline __attribute__((always_inline)) void shimmy_two_q8_0_by_batch(float
     }
 }
 
-static void shimmy_weights_by_batch(float *results, size_t stride, const char *weights, size_t weight_stride,
-                                    int64_t n_weights, const void *batch, int64_t n_blocks, int n_rows,
+static void shimmy_weights_by_batch(float * results, size_t stride, const char * weights, size_t weight_stride,
+                                    int64_t n_weights, const void * batch, int64_t n_blocks, int n_rows,
                                     enum ggml_type type) {
     for (int64_t i = 0; i < n_weights; i += 2) {
-        const char *first = weights + (size_t)i * weight_stride;
-        float *out = results + i;
+        const char * first = weights + (size_t)i * weight_stride;
+        float * out = results + i;
         switch (type) {
             case GGML_TYPE_Q8_0:
                 shimmy_two_q8_0_by_batch(out, stride, first, first + weight_stride, batch, n_blocks, n_rows);
@@ -294,9 +294,9 @@ static void shimmy_weights_by_batch(float *results, size_t stride, const char *w
     }
 }
 
-static inline bool shimmy_is_small_batch(const struct ggml_tensor *node) {
-    const struct ggml_tensor *weights = node->src[0];
-    const struct ggml_tensor *rows = node->src[1];
+static inline bool shimmy_is_small_batch(const struct ggml_tensor * node) {
+    const struct ggml_tensor * weights = node->src[0];
+    const struct ggml_tensor * rows = node->src[1];
     return (weights->type == GGML_TYPE_Q4_K || weights->type == GGML_TYPE_Q5_K || weights->type == GGML_TYPE_Q6_K ||
             (weights->type == GGML_TYPE_Q8_0 && weights->ne[0] % QK_K == 0)) &&
            rows->type == GGML_TYPE_F32 && rows->ne[1] <= SHIMMY_SMALL_BATCH && weights->ne[1] % 2 == 0 &&
@@ -304,14 +304,14 @@ static inline bool shimmy_is_small_batch(const struct ggml_tensor *node) {
            rows->nb[0] == sizeof(float) && node->nb[0] == sizeof(float);
 }
 
-static inline size_t shimmy_small_batch_size(const struct ggml_tensor *node) {
+static inline size_t shimmy_small_batch_size(const struct ggml_tensor * node) {
     const int64_t n_blocks = node->src[1]->ne[0] / QK_K * node->src[1]->ne[1];
     _Static_assert(sizeof(struct shimmy_q8_0_row_block) <= sizeof(struct shimmy_row_block), "either takes as much");
     return shimmy_is_small_batch(node) ? (size_t)n_blocks * sizeof(struct shimmy_row_block) + 64 : 0;
 }
 
 // Integers have no NaN: the scale of a block that has one says so.
-static inline bool shimmy_has_nan(const float *row) {
+static inline bool shimmy_has_nan(const float * row) {
     __mmask16 unordered = 0;
     for (int i = 0; i < QK_K; i += 16) {
         const __m512 x = _mm512_loadu_ps(row + i);
@@ -320,7 +320,7 @@ static inline bool shimmy_has_nan(const float *row) {
     return unordered != 0;
 }
 
-static inline void shimmy_quantize(struct shimmy_row_block *x, const float *row) {
+static inline void shimmy_quantize(struct shimmy_row_block * x, const float * row) {
     block_q8_K block;
     quantize_row_q8_K(row, &block, QK_K);
     for (int i = 0; i < QK_K; i += 32) {
@@ -330,7 +330,7 @@ static inline void shimmy_quantize(struct shimmy_row_block *x, const float *row)
     x->scale = shimmy_has_nan(row) ? NAN : block.d;
 }
 
-static inline void shimmy_quantize_q8_0(struct shimmy_q8_0_row_block *x, const float *row) {
+static inline void shimmy_quantize_q8_0(struct shimmy_q8_0_row_block * x, const float * row) {
     block_q8_0 blocks[QK_K / QK8_0];
     quantize_row_q8_0(row, blocks, QK_K);
     const bool has_nan = shimmy_has_nan(row);
@@ -343,17 +343,17 @@ static inline void shimmy_quantize_q8_0(struct shimmy_q8_0_row_block *x, const f
 }
 
 // Computes the node if it is a product with a small batch. Needs shimmy_small_batch_size() bytes of work space.
-static bool shimmy_small_batch(const struct ggml_compute_params *params, struct ggml_tensor *node) {
+static bool shimmy_small_batch(const struct ggml_compute_params * params, struct ggml_tensor * node) {
     if (params->use_ref || !shimmy_is_small_batch(node)) {
         return false;
     }
-    const struct ggml_tensor *weights = node->src[0];
-    const struct ggml_tensor *rows = node->src[1];
+    const struct ggml_tensor * weights = node->src[0];
+    const struct ggml_tensor * rows = node->src[1];
     const int64_t n_blocks = weights->ne[0] / QK_K;
     const int n_rows = (int)rows->ne[1];
-    void *batch = (void *)GGML_PAD((uintptr_t)params->wdata, 64);
+    void * batch = (void *)GGML_PAD((uintptr_t)params->wdata, 64);
     for (int64_t i = params->ith; i < n_blocks * n_rows; i += params->nth) {
-        const float *row = (const float *)((const char *)rows->data + (size_t)(i % n_rows) * rows->nb[1]);
+        const float * row = (const float *)((const char *)rows->data + (size_t)(i % n_rows) * rows->nb[1]);
         if (weights->type == GGML_TYPE_Q8_0) {
             shimmy_quantize_q8_0((struct shimmy_q8_0_row_block *)batch + i, row + i / n_rows * QK_K);
         } else {
@@ -382,12 +382,12 @@ static bool shimmy_small_batch(const struct ggml_compute_params *params, struct 
 
 #else
 
-static inline size_t shimmy_small_batch_size(const struct ggml_tensor* node) {
+static inline size_t shimmy_small_batch_size(const struct ggml_tensor * node) {
     (void)node;
     return 0;
 }
 
-static inline bool shimmy_small_batch(const struct ggml_compute_params* params, struct ggml_tensor* node) {
+static inline bool shimmy_small_batch(const struct ggml_compute_params * params, struct ggml_tensor * node) {
     (void)params, (void)node;
     return false;
 }

@@ -15,15 +15,15 @@ namespace {
 using Context = std::unique_ptr<ggml_context, decltype(&ggml_free)>;
 
 // Computes nodes, and returns what the first of them is.
-std::vector<float> computed(ggml_context *context, const std::vector<ggml_tensor *> &nodes, int n_threads = 2) {
-    auto *graph = ggml_new_graph(context);
-    for (auto *node : nodes) {
+std::vector<float> computed(ggml_context * context, const std::vector<ggml_tensor *> & nodes, int n_threads = 2) {
+    auto * graph = ggml_new_graph(context);
+    for (auto * node : nodes) {
         ggml_build_forward_expand(graph, node);
     }
     const std::unique_ptr<ggml_backend, decltype(&ggml_backend_free)> cpu(ggml_backend_cpu_init(), ggml_backend_free);
     ggml_backend_cpu_set_n_threads(cpu.get(), n_threads);
     REQUIRE(ggml_backend_graph_compute(cpu.get(), graph) == GGML_STATUS_SUCCESS);
-    const auto *first = static_cast<const float *>(nodes.front()->data);
+    const auto * first = static_cast<const float *>(nodes.front()->data);
     return {first, first + ggml_nelements(nodes.front())};
 }
 
@@ -32,9 +32,9 @@ double error(ggml_type type, int n_numbers, int n_weights, int n_rows, int n_thr
     ggml_init_params params{};
     params.mem_size = size_t{64} << 20;
     const Context context(ggml_init(params), ggml_free);
-    auto *weights = ggml_new_tensor_2d(context.get(), type, n_numbers, n_weights);
-    auto *rows = ggml_new_tensor_2d(context.get(), GGML_TYPE_F32, n_numbers, n_rows);
-    auto *product = ggml_mul_mat(context.get(), weights, rows);
+    auto * weights = ggml_new_tensor_2d(context.get(), type, n_numbers, n_weights);
+    auto * rows = ggml_new_tensor_2d(context.get(), GGML_TYPE_F32, n_numbers, n_rows);
+    auto * product = ggml_mul_mat(context.get(), weights, rows);
 
     std::mt19937 random(static_cast<unsigned>(n_numbers + n_weights + n_rows));
     std::normal_distribution<float> normal(0.3F, 1.0F);
@@ -44,7 +44,7 @@ double error(ggml_type type, int n_numbers, int n_weights, int n_rows, int n_thr
     ggml_get_type_traits(type)->to_float(weights->data, exact.data(), static_cast<int64_t>(exact.size()));
 
     // Whole numbers with a highest of 127 in each block of 32 are quantised to 8 bits without a loss.
-    auto *x = static_cast<float *>(rows->data);
+    auto * x = static_cast<float *>(rows->data);
     for (int64_t i = 0; i < ggml_nelements(rows); ++i) {
         x[i] = i % 32 == 7 ? 127.0F : static_cast<float>(static_cast<int>(random() % 255) - 127);
     }
@@ -100,8 +100,8 @@ TEST_CASE("a row that is not finite gives no finite product, and spoils no other
             ggml_init_params params{};
             params.mem_size = size_t{16} << 20;
             const Context context(ggml_init(params), ggml_free);
-            auto *weights = ggml_new_tensor_2d(context.get(), type, 512, 16);
-            auto *rows = ggml_new_tensor_2d(context.get(), GGML_TYPE_F32, 512, 3);
+            auto * weights = ggml_new_tensor_2d(context.get(), type, 512, 16);
+            auto * rows = ggml_new_tensor_2d(context.get(), GGML_TYPE_F32, 512, 3);
             const std::vector<float> ones(size_t{512} * 16, 1.0F);
             ggml_quantize_chunk(type, ones.data(), weights->data, 0, 16, 512, nullptr);
             std::fill_n(static_cast<float *>(rows->data), ggml_nelements(rows), 1.0F);
@@ -122,8 +122,8 @@ TEST_CASE("each row's products are the same alone and in any small batch") {
         params.mem_size = size_t{64} << 20;
         const Context context(ggml_init(params), ggml_free);
         const int64_t n_rows = type == GGML_TYPE_Q8_0 ? 40 : 7;  // products of Q8_0 are those of ggml
-        auto *weights = ggml_new_tensor_2d(context.get(), type, 1024, 96);
-        auto *rows = ggml_new_tensor_2d(context.get(), GGML_TYPE_F32, 1024, n_rows);
+        auto * weights = ggml_new_tensor_2d(context.get(), type, 1024, 96);
+        auto * rows = ggml_new_tensor_2d(context.get(), GGML_TYPE_F32, 1024, n_rows);
         std::mt19937 random(3);
         std::normal_distribution<float> normal;
         std::vector<float> exact(size_t{1024} * 96);
@@ -131,7 +131,7 @@ TEST_CASE("each row's products are the same alone and in any small batch") {
         ggml_quantize_chunk(type, exact.data(), weights->data, 0, 96, 1024, nullptr);
         std::generate_n(static_cast<float *>(rows->data), ggml_nelements(rows), [&] { return normal(random); });
 
-        auto *together = ggml_mul_mat(context.get(), weights, rows);
+        auto * together = ggml_mul_mat(context.get(), weights, rows);
         std::vector<ggml_tensor *> nodes{together};
         for (const int64_t n : {1, 2, 5}) {
             nodes.push_back(ggml_mul_mat(context.get(), weights,
@@ -139,7 +139,7 @@ TEST_CASE("each row's products are the same alone and in any small batch") {
         }
         const auto products = computed(context.get(), nodes);
         for (size_t i = 1; i < nodes.size(); ++i) {
-            const auto *fewer = static_cast<const float *>(nodes[i]->data);
+            const auto * fewer = static_cast<const float *>(nodes[i]->data);
             CHECK(std::equal(fewer, fewer + ggml_nelements(nodes[i]), products.begin() + 96));
         }
     }
