@@ -105,7 +105,7 @@ def test_a_character_that_is_never_completed_is_replaced_at_the_end() -> None:
 
 def test_a_beginning_that_comes_to_nothing_is_shown_in_the_end() -> None:
     never = LONG_ANSWER[-6:] + "!"
-    answer = ask_alone(engine(), LONG_QUESTION, stop=[never])
+    answer = ask_alone(engine(), LONG_QUESTION, stop=[never], speculation=False)
     assert (answer.text, answer.reason) == (LONG_ANSWER, "STOP")
     assert answer.last is not None
     assert answer.last.stop_string is None

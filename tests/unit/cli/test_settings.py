@@ -126,6 +126,7 @@ SPECIAL = {
     "tensor_split": ("3, 1", (3.0, 1.0)),
     "gpu_layers": ("all", "all"),
     "n_cpu_moe": ("4", 4),
+    "max_num_seqs": ("4", 4),
     "override_tensor": ("ffn_up=CPU", ("ffn_up=CPU",)),
     "cache_type_k": ("q8_0", "q8_0"),
     "cache_type_v": ("q8_0", "q8_0"),
