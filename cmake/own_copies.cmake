@@ -67,20 +67,24 @@ if (NOT MSVC)
         "for (int tk = 0$<SEMICOLON> tk < kv_tile$<SEMICOLON> tk++) {\n                const char * k_data ="
         "for (int tk = kv_type == GGML_TYPE_F16 ? shimmy::turn_keys(K_f32, KV_TILE_SZ, ${keys}) : 0$<SEMICOLON> tk < kv_tile$<SEMICOLON> tk++) {\n                const char * k_data ="
         "ggml_vec_max_f32(KV_TILE_SZ, &tile_max, kq_row)"
-        "tile_max = shimmy::highest(kq_row, KV_TILE_SZ)")
+        "tile_max = shimmy::highest(kq_row, KV_TILE_SZ)"
+        "simd_gemm(KQ, (const float *)Q_q, K_f32, Q_TILE_SZ, DK, KV_TILE_SZ)$<SEMICOLON>"
+        "if (!shimmy::add_tile_product(KQ, (const float *)Q_q, K_f32, Q_TILE_SZ, DK, KV_TILE_SZ)) { simd_gemm(KQ, (const float *)Q_q, K_f32, Q_TILE_SZ, DK, KV_TILE_SZ)$<SEMICOLON> }"
+        "simd_gemm(VKQ32, KQ, V32, Q_TILE_SZ, KV_TILE_SZ, DV)$<SEMICOLON>"
+        "if (!shimmy::add_tile_product(VKQ32, KQ, V32, Q_TILE_SZ, KV_TILE_SZ, DV)) { simd_gemm(VKQ32, KQ, V32, Q_TILE_SZ, KV_TILE_SZ, DV)$<SEMICOLON> }")
     replace_in(ggml/src/ggml-cpu/ops.cpp attention "attention at depth and of several sequences is slower"
         -idirafter "${PROJECT_SOURCE_DIR}/csrc")
 endif()
 
-# Products with a small batch by small_batch.h.
+# Products with few rows by small_batch.h and, with AMX, those with many by tile_products.h: both read the layout of the file.
 if (NOT MSVC)
     set(vec_dot_size "ggml_row_size(vec_dot_type, ggml_nelements(node->src[1]))$<SEMICOLON>\n                        }\n                        // Workspace for tiled")
-    string(REPLACE "))$<SEMICOLON>" ")), cur = MAX(cur, shimmy_small_batch_size(node))$<SEMICOLON>" enough_for_batches "${vec_dot_size}")
+    string(REPLACE "))$<SEMICOLON>" ")), cur = MAX(cur, MAX(shimmy_small_batch_size(node), shimmy_tile_product_size(node, n_tasks)))$<SEMICOLON>" enough_for_batches "${vec_dot_size}")
     set(small_batches
         "static void ggml_compute_forward_mul_mat_one_chunk(\n"
-        "#include \"ggml/small_batch.h\"\n\nstatic void ggml_compute_forward_mul_mat_one_chunk(\n"
+        "#include \"ggml/small_batch.h\"\n#include \"ggml/tile_products.h\"\n\nstatic void ggml_compute_forward_mul_mat_one_chunk(\n"
         "// If tiled is supported, it will execute the full op here and we return"
-        "if (shimmy_small_batch(params, dst)) { return$<SEMICOLON> }"
+        "if (shimmy_small_batch(params, dst) || shimmy_tile_product(params, dst)) { return$<SEMICOLON> }"
         "${vec_dot_size}" "${enough_for_batches}")
     replace_in(ggml/src/ggml-cpu/ggml-cpu.c small_batches "a few rows at a time cost as much as apart"
         -idirafter "${PROJECT_SOURCE_DIR}/csrc")
@@ -89,6 +93,11 @@ if (NOT MSVC)
         "if (ggml_cpu_has_avx2()) {\n            if (cur->ne[1] % 8 == 0) {\n                return &q4_K_8x8_q8_K"
         "if (ggml_cpu_has_avx2() && !SHIMMY_VNNI) {\n            if (cur->ne[1] % 8 == 0) {\n                return &q4_K_8x8_q8_K")
     replace_in(ggml/src/ggml-cpu/repack.cpp repacked "weights are kept in a layout that is slower"
+        -idirafter "${PROJECT_SOURCE_DIR}/csrc")
+    set(amx_layouts
+        "#include \"traits.h\"\n" "#include \"traits.h\"\n#include \"ggml/amx.h\"\n"
+        "if (op->ne[0] % (TILE_N * 2)) {" "if ((shimmy_has_tiles() && shimmy_multiplies(src0)) || op->ne[0] % (TILE_N * 2)) {")
+    replace_in(ggml/src/ggml-cpu/amx/amx.cpp amx_layouts "weights are kept in a layout that is slower"
         -idirafter "${PROJECT_SOURCE_DIR}/csrc")
 endif()
 

@@ -12,6 +12,7 @@
 #include "ggml-cpu-impl.h"
 #include "ggml-cpu.h"
 #include "ggml-impl.h"
+#include "ggml/amx.h"
 #include "ggml/vnni.h"
 #include "quants.h"
 #include "simd-mappings.h"
@@ -22,6 +23,7 @@
 
 enum {
     SHIMMY_SMALL_BATCH = 24,  // rows; from here on ggml's tiles are as fast
+    SHIMMY_FEW_ROWS = 10,     // and from here on AMX's (tile_products.h), where there are some
     SHIMMY_BLOCK_VECTORS = QK_K / 32,
     SHIMMY_ADDED = 128,  // makes 8-bit numbers unsigned, as VNNI wants one factor
     // Bytes. The processor's own prefetching ends at each page, and DRAM takes as long as 20 blocks do; a chunk of a
@@ -297,9 +299,8 @@ static void shimmy_weights_by_batch(float * results, size_t stride, const char *
 static inline bool shimmy_is_small_batch(const struct ggml_tensor * node) {
     const struct ggml_tensor * weights = node->src[0];
     const struct ggml_tensor * rows = node->src[1];
-    return (weights->type == GGML_TYPE_Q4_K || weights->type == GGML_TYPE_Q5_K || weights->type == GGML_TYPE_Q6_K ||
-            (weights->type == GGML_TYPE_Q8_0 && weights->ne[0] % QK_K == 0)) &&
-           rows->type == GGML_TYPE_F32 && rows->ne[1] <= SHIMMY_SMALL_BATCH && weights->ne[1] % 2 == 0 &&
+    return shimmy_multiplies(weights) && rows->type == GGML_TYPE_F32 &&
+           rows->ne[1] <= (shimmy_has_tiles() ? SHIMMY_FEW_ROWS : SHIMMY_SMALL_BATCH) && weights->ne[1] % 2 == 0 &&
            weights->ne[2] == 1 && weights->ne[3] == 1 && rows->ne[2] == 1 && rows->ne[3] == 1 &&
            rows->nb[0] == sizeof(float) && node->nb[0] == sizeof(float);
 }

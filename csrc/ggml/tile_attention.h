@@ -1,10 +1,11 @@
 #pragma once
 // Parts of ggml's attention of 64 rows at a time, on x86 with a cache in half precision: it turns keys and widens masks
-// one number at a time through a table of 256 KiB, which takes as long as the products. Included by the copy of
-// ggml-cpu's ops.cpp (see cmake/own_copies.cmake).
+// one number at a time through a table of 256 KiB, which takes as long as the products. With AMX these are
+// tile_gemm.h's. Included by the copy of ggml-cpu's ops.cpp (see cmake/own_copies.cmake).
 
 #include "ggml/lanes.h"
 #include "ggml/masked_cells.h"
+#include "ggml/tile_gemm.h"
 
 namespace shimmy {
 

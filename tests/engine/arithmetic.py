@@ -11,8 +11,12 @@ import pytest
 from shimmy import _core
 
 ON_GPU = any(device.type in ("gpu", "igpu") for device in _core.devices())
+N_SAME = 8
+"""A CPU computes the rows of a step of so few tokens as it does one. With AMX more are multiplied as bfloat16
+(csrc/ggml/tile_products.h), which moves logits as much as a GPU does."""
+
 CLOSE = 0.5 if ON_GPU else 0.02
-"""By how much logits and embeddings of the same tokens may differ between batches."""
+"""By how much logits and embeddings of the same tokens may differ between batches of micro-batches of N_SAME."""
 
 same_in_every_batch = pytest.mark.skipif(
     ON_GPU, reason="compares texts that stand on close logits, which a GPU moves with the size of the batch"

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from arithmetic import same_in_every_batch
+from arithmetic import N_SAME, same_in_every_batch
 from engine_fixtures import LONG_QUESTION
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -29,7 +29,7 @@ def on_engine(
         spec = LoadSpec(
             name="mini",
             path=str(demo_model_path()),
-            context={"n_ctx": n_ctx, "n_threads": 1},
+            context={"n_ctx": n_ctx, "n_threads": 1, "n_ubatch": N_SAME},
             engine={"deterministic": deterministic},
         )
         engine = await AsyncEngine.load(spec)

@@ -77,11 +77,16 @@ def plain() -> Iterator[list[Answer]]:
 
 @pytest.fixture(scope="module")
 def floor(plain: list[Answer]) -> Noise:
-    """What other batches do without a cache: beside others, in chunks, and both."""
+    """What other batches do without a cache: beside others, in chunks, both, and as few at a time as decode."""
     noise = Noise()
-    for n_batch, together in ((512, True), (64, False), (64, True)):
+    for n_batch, n_ubatch, together in ((512, 512, True), (64, 64, False), (64, 64, True), (64, 8, False)):
         with open_engine(
-            n_ctx=2048, n_batch=n_batch, n_ubatch=n_batch, prefill_budget=n_batch, max_num_seqs=5, prefix_cache=False
+            n_ctx=2048,
+            n_batch=n_batch,
+            n_ubatch=n_ubatch,
+            prefill_budget=n_batch,
+            max_num_seqs=5,
+            prefix_cache=False,
         ) as engine:
             driver = Driver(engine)
             answers = []

@@ -8,6 +8,7 @@ from typing import Any
 
 import jsonschema
 import pytest
+from arithmetic import N_SAME
 from engine_fixtures import GREEDY, QUESTIONS, Answer, Driver, ask_alone, open_engine, tokenizer
 from grammar_walk import compiler
 
@@ -59,7 +60,7 @@ def requests() -> list[tuple[str, _core.SamplingParams, dict[str, Any]]]:
 
 
 def test_answers_match_and_are_the_same_in_a_batch() -> None:
-    with open_engine() as engine:
+    with open_engine(n_ubatch=N_SAME) as engine:
         alone = [ask_alone(engine, WHO, sampling, **options) for _, sampling, options in requests()]
         driver = Driver(engine)
         free = [driver.ask(question) for question in list(QUESTIONS)[:4]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from arithmetic import CLOSE
+from arithmetic import CLOSE, N_SAME
 from token_loop import GOLDEN, PROMPT, answer, batch_of, golden, open_context, prefill
 
 from shimmy._core import DecodeStatus
@@ -71,7 +71,7 @@ def test_forks_give_the_golden_text(kv_unified: bool) -> None:
 
 
 def test_a_part_is_forked_and_costs_no_cells() -> None:
-    context = open_context(n_ctx=256, n_seq_max=4)
+    context = open_context(n_ctx=256, n_seq_max=4, n_ubatch=N_SAME)
     cache = context.kv_cache
     expected = prefill(context, TEXT)
     for fork in (1, 2, 3):

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from arithmetic import CLOSE
+from arithmetic import CLOSE, N_SAME
 from token_loop import GOLDEN, PROMPT, answer, batch_of, open_context, prefill
 
 from shimmy import demo_draft_path
@@ -66,12 +66,12 @@ def test_files_that_cannot_be_used_are_refused_by_name(tmp_path: Path, name: str
 
 
 def test_a_restored_context_gives_the_golden_text() -> None:
-    context = open_context(n_seq_max=2)
+    context = open_context(n_seq_max=2, n_ubatch=N_SAME)
     logits = prefill(context, PROMPT)
     aside = prefill(context, TEXT, 0, 1)
     state = context.save_state()
     assert answer(context, logits, len(PROMPT)) == GOLDEN
-    for target in (context, open_context(n_seq_max=2)):
+    for target in (context, open_context(n_seq_max=2, n_ubatch=N_SAME)):
         target.load_state(state)
         assert [target.kv_cache.seq_pos_max(i) for i in (0, 1)] == [len(PROMPT) - 1, len(TEXT) - 1]
         assert answer(target, logits, len(PROMPT)) == GOLDEN
@@ -96,7 +96,7 @@ def loaders(context: Context) -> list[tuple[bytes, Callable[[bytes], Any]]]:
 
 
 def test_every_flipped_byte_is_refused_and_changes_nothing() -> None:
-    context = open_context()
+    context = open_context(n_ubatch=N_SAME)
     expected = prefill(context, TEXT)
     for state, load in loaders(context):
         offsets = {
