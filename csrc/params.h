@@ -21,7 +21,7 @@ struct ModelParams {
     std::vector<double> tensor_split;           // share of each GPU; empty: by free memory
     int32_t n_cpu_moe = 0;                      // experts of the first N layers stay with the CPU; -1: of all layers
     std::vector<std::string> tensor_overrides;  // PATTERN=BUFFER: weights whose names match go to that device
-    bool use_mmap = true;                       // map the file instead of reading it
+    bool use_mmap = true;                       // map the file instead of reading it, unless that is slower
     bool use_mlock = false;                     // keep the weights from being swapped out
     bool use_extra_bufts = true;                // repack weights for the CPU's matrix instructions
     bool both_layouts = true;                   // map repacked weights too, where that computes prompts faster

@@ -26,16 +26,23 @@ enum {
     SHIMMY_FEW_ROWS = 10,     // and from here on AMX's (tile_products.h), where there are some
     SHIMMY_BLOCK_VECTORS = QK_K / 32,
     SHIMMY_ADDED = 128,  // makes 8-bit numbers unsigned, as VNNI wants one factor
-    // Bytes. The processor's own prefetching ends at each page, and DRAM takes as long as 20 blocks do; a chunk of a
-    // thread begins without.
+// Bytes. The processor's own prefetching ends at each page, and DRAM takes as long as 20 blocks do; a chunk of a
+// thread begins without. Processors with AMX wait for fewer lines of the first-level cache at a time than of the
+// second.
+#if SHIMMY_AMX
+    SHIMMY_AHEAD = 4096,
+    SHIMMY_CACHE = 2,  // level, as __builtin_prefetch counts them
+#else
     SHIMMY_AHEAD = 8192,
-    SHIMMY_CHUNK = 32 * SHIMMY_AHEAD,
+    SHIMMY_CACHE = 3,
+#endif
+    SHIMMY_CHUNK = 256 << 10,
 };
 
 // Asks for the n bytes that come SHIMMY_AHEAD behind `weights`.
 static inline void shimmy_prefetch(const char * weights, size_t n) {
     for (size_t i = 0; i < n; i += 64) {
-        __builtin_prefetch(weights + SHIMMY_AHEAD + i);
+        __builtin_prefetch(weights + SHIMMY_AHEAD + i, 0, SHIMMY_CACHE);
     }
 }
 
@@ -214,10 +221,9 @@ static inline __attribute__((always_inline)) void shimmy_two_by_batch(float * re
     }
 }
 
-static inline __m512 shimmy_two_scales(ggml_half first, ggml_half second) {
-    const __m256 lower = _mm256_set1_ps(GGML_CPU_FP16_TO_FP32(first));
-    const __m256 upper = _mm256_set1_ps(GGML_CPU_FP16_TO_FP32(second));
-    return _mm512_insertf32x8(_mm512_castps256_ps512(lower), upper, 1);
+static inline uint64_t shimmy_four_scales(const block_q8_0 * blocks) {
+    return (uint64_t)blocks[0].d | (uint64_t)blocks[1].d << 16 | (uint64_t)blocks[2].d << 32 |
+           (uint64_t)blocks[3].d << 48;
 }
 
 // The sum of 8 lanes in the order of ggml's.
@@ -235,6 +241,7 @@ static inline __attribute__((always_inline)) void shimmy_two_q8_0_by_batch(float
                                                                            int64_t n_blocks, int n_rows) {
     enum { BYTES = SHIMMY_BLOCK_VECTORS * sizeof(block_q8_0) };
     const __m512i added = _mm512_set1_epi8((char)SHIMMY_ADDED);
+    const __m512i halves = _mm512_set_epi32(8, 8, 8, 8, 8, 8, 8, 8, 0, 0, 0, 0, 0, 0, 0, 0);
     __m512 sums[SHIMMY_SMALL_BATCH];
     for (int row = 0; row < n_rows; ++row) {
         sums[row] = _mm512_setzero_ps();
@@ -247,12 +254,15 @@ static inline __attribute__((always_inline)) void shimmy_two_q8_0_by_batch(float
         __m512i quants[SHIMMY_BLOCK_VECTORS];
         __m512i less[SHIMMY_BLOCK_VECTORS];
         __m512 scales[SHIMMY_BLOCK_VECTORS];
+        const __m512 all_scales = _mm512_cvtph_ps(
+            _mm256_set_epi64x((long long)shimmy_four_scales(upper + 4), (long long)shimmy_four_scales(upper),
+                              (long long)shimmy_four_scales(lower + 4), (long long)shimmy_four_scales(lower)));
         for (int v = 0; v < SHIMMY_BLOCK_VECTORS; ++v) {
             quants[v] = _mm512_inserti64x4(_mm512_castsi256_si512(_mm256_loadu_si256((const __m256i *)lower[v].qs)),
                                            _mm256_loadu_si256((const __m256i *)upper[v].qs), 1);
             less[v] =
                 _mm512_sub_epi32(_mm512_setzero_si512(), _mm512_dpbusd_epi32(_mm512_setzero_si512(), added, quants[v]));
-            scales[v] = shimmy_two_scales(lower[v].d, upper[v].d);
+            scales[v] = _mm512_permutexvar_ps(_mm512_add_epi32(halves, _mm512_set1_epi32(v)), all_scales);
         }
         const struct shimmy_q8_0_row_block * x = batch + block * n_rows;
         for (int row = 0; row < n_rows; ++row) {

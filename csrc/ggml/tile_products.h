@@ -164,7 +164,7 @@ static inline __attribute__((always_inline)) void shimmy_unpack_panel(char * til
         char * first = tiles + i / SHIMMY_TILE * SHIMMY_TILE_BYTES + i % SHIMMY_TILE * 64;
         for (int64_t block = first_block; block < first_block + n_blocks; ++block) {
             for (size_t at = 0; at < block_size; at += 64) {
-                __builtin_prefetch(ahead + (size_t)block * block_size + at);
+                __builtin_prefetch(ahead + (size_t)block * block_size + at, 0, SHIMMY_CACHE);
             }
             shimmy_to_tiles(first + (block - first_block) * SHIMMY_BLOCK_VECTORS * 2 * SHIMMY_TILE_BYTES,
                             2 * SHIMMY_TILE_BYTES, row, block, type);

@@ -70,6 +70,16 @@ std::string meta_by_index(const llama_model * model, MetaByIndex get, int32_t in
     return text;
 }
 
+// Processors with AMX read mapped files, whose pages have 4 KiB, 10 to 15 % slower than the huge ones that ggml's own
+// buffers have (csrc/ggml/huge_pages.h). `size`: bytes of the model's file.
+bool is_faster_unmapped(uint64_t size) {
+    const auto features = cpu_features();
+    const auto all = devices();
+    return std::find(features.begin(), features.end(), "AMX_INT8") != features.end() &&
+           std::all_of(all.begin(), all.end(), [](const Device & device) { return device.type == "cpu"; }) &&
+           size < host_memory().available / 2;
+}
+
 }  // namespace
 
 std::shared_ptr<Model> Model::load(const std::string & path, const ModelParams & params,
@@ -99,6 +109,11 @@ std::shared_ptr<Model> Model::load(const std::string & path, const ModelParams &
     }
     if (summary.kind == GgufKind::Projector) {
         throw ModelLoadError(path + " is a multimodal projector, not a language model: load the model it belongs to");
+    }
+
+    if (native.load_mode == LLAMA_LOAD_MODE_MMAP && summary.split_count == 0 &&
+        is_faster_unmapped(summary.size_bytes)) {
+        native.load_mode = LLAMA_LOAD_MODE_NONE;
     }
 
     Progress watch{progress, false, nullptr};
