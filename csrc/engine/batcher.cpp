@@ -38,7 +38,7 @@ Batcher::Batcher(Context & context, Inbox & inbox, const SequenceRules & rules, 
       params_(params),
       governor_(context_.n_threads(), context_.n_threads_batch(), params_.adaptive_threads && !params_.deterministic),
       pace_(params_.prefill_seconds, static_cast<int32_t>(params_.prefill_budget)),
-      mix_(rules_.cells_per_decode),
+      mix_(rules_.cells_per_decode, !context_.params().kv_unified),
       slots_(context_, params_.prefix_cache, params_.cache_ram_mib),
       workers_(sampling_threads(params_, context_.n_seq_max())) {
     if (rules_.max_draft > 0) {

@@ -41,6 +41,20 @@ TEST_CASE("few cells, nobody who decodes, or no cost known: steps are shared") {
     CHECK(StepMix(0).next(running(1), 0, many) == Serve::Both);
 }
 
+TEST_CASE("with cells of their own prompts and decodes take turns, but for prompts of one token") {
+    const StepMix mix(0, true);
+    auto views = running(4);
+    for (uint64_t now = 2; now < 8; ++now) {
+        CHECK(step(mix, views, now) == (now % 2 == 0 ? Serve::Prompts : Serve::Decodes));
+    }
+    CHECK(mix.next(running(0), 0, many) == Serve::Both);
+    views = running(4);
+    views.back().n_pending = 1;
+    CHECK(mix.next(views, 0, many) == Serve::Both);
+    views.push_back({2, false, 0, 0});
+    CHECK(mix.next(views, 0, many) == Serve::Prompts);
+}
+
 TEST_CASE("from many cells on prompts and decodes take turns") {
     const StepMix mix(160);
     auto views = running(4);
