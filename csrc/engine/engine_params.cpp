@@ -58,12 +58,11 @@ std::optional<DeviceArgmax::Where> argmax_place(const Model & model, const Conte
     if (params.backend_sampling == "on") {
         return DeviceArgmax::Where::Anywhere;
     }
-    // llama.cpp makes room on the host for four numbers per logit then. With a cache per sequence it computes a step in
-    // parts, whose logits have to be copied all the same.
+    // llama.cpp makes room on the host for four numbers per logit then.
     const uint64_t bytes = 4 * sizeof(float) * static_cast<uint64_t>(model.n_vocab()) * context.n_outputs_max;
-    const bool whole_steps = context.kv_unified && !model.is_recurrent();
     const bool on_gpu = DeviceArgmax::pays_on(model.devices()) && model.offloaded_layers().total > model.n_layer();
-    return on_gpu && whole_steps && bytes <= most_output_bytes ? std::optional(DeviceArgmax::Where::Gpu) : std::nullopt;
+    const bool gains = on_gpu && !model.is_recurrent() && bytes <= most_output_bytes;
+    return gains ? std::optional(DeviceArgmax::Where::Gpu) : std::nullopt;
 }
 
 int32_t sampling_threads(const EngineParams & params, uint32_t n_seq_max) {

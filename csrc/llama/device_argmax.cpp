@@ -15,12 +15,14 @@ namespace {
 
 constexpr Token not_asked = -2;
 
-// Backends that copy nothing, without a complaint, when asked for no bytes. CPUs do too.
-constexpr std::array<std::string_view, 3> gpus = {"CUDA", "ROCm", "MUSA"};
+// Backends that copy nothing, without a complaint, when asked for no bytes. CPUs do too. Whether the last one gains by
+// it is not known.
+constexpr std::array<std::string_view, 4> gpus = {"CUDA", "ROCm", "MUSA", "Vulkan"};
+constexpr size_t n_paying = 3;
 
-bool is_known(ggml_backend_dev_t device) {
+bool is_among(ggml_backend_dev_t device, size_t n_gpus) {
     const std::string_view name = ggml_backend_reg_name(ggml_backend_dev_backend_reg(device));
-    return std::find(gpus.begin(), gpus.end(), name) != gpus.end();
+    return std::find(gpus.begin(), gpus.begin() + n_gpus, name) != gpus.begin() + n_gpus;
 }
 
 bool supports_operations(ggml_backend_dev_t device, int64_t n_vocab) {
@@ -42,6 +44,12 @@ struct DeviceArgmax::Part {
     std::vector<ggml_tensor *> logits;  // views of these rows
     ggml_tensor * ids = nullptr;        // the likeliest tokens of all rows: with whom the first row belongs to
     ggml_tensor * sums = nullptr;       // of each row's logits: not finite when one of them is not
+
+    struct Place {
+        size_t micro_batch;
+        int64_t row;
+    };
+    std::vector<Place> places = {};  // of its outputs in the batch that is computed, in their order
 };
 
 struct PartCalls {
@@ -64,7 +72,7 @@ struct PartCalls {
         of(sampler).all->build(of(sampler), ctx, *data);
     }
 
-    static void set_input(llama_sampler * sampler) { of(sampler).all->size_outputs(of(sampler)); }
+    static void set_input(llama_sampler * sampler) { of(sampler).all->place(of(sampler)); }
 
     static void reset(llama_sampler * sampler) { of(sampler).stale = true; }
 
@@ -102,7 +110,7 @@ DeviceArgmax::~DeviceArgmax() {
 bool DeviceArgmax::pays_on(const std::vector<std::string> & devices) {
     return !devices.empty() && std::all_of(devices.begin(), devices.end(), [](const std::string & name) {
         ggml_backend_dev_t device = ggml_backend_dev_by_name(name.c_str());
-        return device && is_known(device);
+        return device && is_among(device, n_paying);
     });
 }
 
@@ -116,7 +124,7 @@ bool DeviceArgmax::supported_by(ggml_backend_buffer_type_t type) const {
     if (!device || ggml_backend_dev_type(device) == GGML_BACKEND_DEVICE_TYPE_CPU) {
         return where_ == Where::Anywhere;
     }
-    return is_known(device) && supports_operations(device, n_vocab_);
+    return is_among(device, gpus.size()) && supports_operations(device, n_vocab_);
 }
 
 // `data` has a view of one row of the logits, padded by a row; what is put there is copied to the host after each
@@ -150,21 +158,27 @@ void DeviceArgmax::build(Part & part, ggml_context * ctx, llama_sampler_data & d
     data.probs = part.sums = ggml_view_1d(ctx, sums, n_rows_, 0);
 }
 
-// Called before each micro-batch with outputs of the sequence. The views say how much is copied when it is computed:
-// they are made as long as this batch needs them, so that llama.cpp goes on using the graph it has.
-void DeviceArgmax::size_outputs(Part & part) {
-    whole_ = supported_ && n_rows_ == n_outputs_;
+// Called before each micro-batch for every sequence with outputs in it, in some order. The views say how much is copied
+// when it is computed: they are made as long as this batch needs them, so that llama.cpp goes on using the graph it
+// has.
+void DeviceArgmax::place(Part & part) {
     for (auto * view : part.logits) {
-        view->ne[0] = whole_ && part.needs == Needs::Likeliest ? 0 : n_vocab_;
+        view->ne[0] = supported_ && part.needs == Needs::Likeliest ? 0 : n_vocab_;
     }
-    if (part.ids) {
-        part.ids->ne[0] = part.sums->ne[0] = whole_ ? n_rows_ : 0;
+    for (const int64_t row : part.rows) {
+        part.places.push_back({computed_.size(), row});
+    }
+    n_placed_ += static_cast<int64_t>(part.rows.size());
+    if (n_placed_ >= n_rows_) {
+        computed_.push_back(n_rows_);
+        n_placed_ = 0;
     }
 }
 
 void DeviceArgmax::begin(const Batch & batch) {
     for (auto & part : parts_) {
         part->needs = Needs::Nothing;
+        part->places.clear();
     }
     for (int32_t i = 0; i < batch.n_tokens(); ++i) {
         auto & needs = parts_[static_cast<size_t>(*batch.seq_ids(i))]->needs;
@@ -172,36 +186,46 @@ void DeviceArgmax::begin(const Batch & batch) {
             needs = std::max(needs, batch.likeliest(i) ? Needs::Likeliest : Needs::Logits);
         }
     }
-    n_outputs_ = batch.n_outputs();
-    whole_ = false;
+    n_placed_ = 0;
+    computed_.clear();
     likeliest_.clear();
 }
 
 void DeviceArgmax::end(llama_context * ctx, const Batch & batch) {
-    if (!whole_) {
+    if (!supported_) {
         return;
     }
-    std::vector<int64_t> rows(static_cast<size_t>(batch.n_tokens()), -1);
+    struct Rows {
+        const Token * ids = nullptr;  // null: they are not on the host, though they ought to be
+        const float * sums = nullptr;
+    };
+    std::vector<Rows> rows(computed_.size());
+    std::vector<const Part::Place *> places(static_cast<size_t>(batch.n_tokens()));
     std::vector<size_t> n_seen(parts_.size());
-    int32_t holder = -1;  // the token whose row is the first
     for (int32_t i = 0; i < batch.n_tokens(); ++i) {
         const auto seq_id = static_cast<size_t>(*batch.seq_ids(i));
-        if (batch.outputs()[static_cast<size_t>(i)] && n_seen[seq_id] < parts_[seq_id]->rows.size()) {
-            const int64_t row = parts_[seq_id]->rows[n_seen[seq_id]++];
-            rows[static_cast<size_t>(i)] = row;
-            holder = row == 0 ? i : holder;
+        const auto & part = *parts_[seq_id];
+        if (!batch.outputs()[static_cast<size_t>(i)] || n_seen[seq_id] == part.places.size()) {
+            continue;
+        }
+        const auto & place = part.places[n_seen[seq_id]++];
+        places[static_cast<size_t>(i)] = &place;
+        // The first row's token has what was found of all.
+        if (place.row == 0 && place.micro_batch < rows.size() &&
+            llama_get_sampled_candidates_count_ith(ctx, i) == computed_[place.micro_batch]) {
+            rows[place.micro_batch] = {llama_get_sampled_candidates_ith(ctx, i), llama_get_sampled_probs_ith(ctx, i)};
         }
     }
-    const bool held = holder >= 0 && llama_get_sampled_candidates_count_ith(ctx, holder) == n_rows_;
-    const Token * ids = held ? llama_get_sampled_candidates_ith(ctx, holder) : nullptr;
-    const float * sums = held ? llama_get_sampled_probs_ith(ctx, holder) : nullptr;
-    likeliest_.assign(rows.size(), not_asked);
-    for (size_t i = 0; i < rows.size(); ++i) {
+    likeliest_.assign(places.size(), not_asked);
+    for (size_t i = 0; i < places.size(); ++i) {
         const auto seq_id = static_cast<size_t>(*batch.seq_ids(static_cast<int32_t>(i)));
-        if (rows[i] >= 0 && parts_[seq_id]->needs == Needs::Likeliest) {
-            const bool finite = sums && std::isfinite(sums[rows[i]]);
-            likeliest_[i] = finite && ids[rows[i]] >= 0 && ids[rows[i]] < n_vocab_ ? ids[rows[i]] : -1;
+        if (!batch.outputs()[i] || parts_[seq_id]->needs != Needs::Likeliest) {
+            continue;
         }
+        const auto * place = places[i];
+        const auto [ids, sums] = place && place->micro_batch < rows.size() ? rows[place->micro_batch] : Rows();
+        const bool finite = ids && sums && std::isfinite(sums[place->row]);
+        likeliest_[i] = finite && ids[place->row] >= 0 && ids[place->row] < n_vocab_ ? ids[place->row] : -1;
     }
 }
 

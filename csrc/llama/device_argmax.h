@@ -61,7 +61,7 @@ class DeviceArgmax {
 
     bool supported_by(ggml_backend_buffer_type * type) const;
     void build(Part & part, ggml_context * ctx, llama_sampler_data & data);
-    void size_outputs(Part & part);
+    void place(Part & part);
 
     Where where_;
     int32_t n_vocab_;
@@ -70,9 +70,9 @@ class DeviceArgmax {
     std::unique_ptr<llama_sampler_seq_config[]> configs_;
     bool attached_ = false;
     bool supported_ = false;
-    int64_t n_rows_ = 0;     // of the graph that was built last
-    int64_t n_outputs_ = 0;  // of the batch that is computed
-    bool whole_ = false;     // they were computed as one micro-batch, whose ids are on the host
+    int64_t n_rows_ = 0;             // of the graph that was built last
+    int64_t n_placed_ = 0;           // of them, in the micro-batch that comes next
+    std::vector<int64_t> computed_;  // rows of each micro-batch of the batch that is computed
     std::vector<Token> likeliest_;
 };
 
