@@ -205,6 +205,7 @@ void Batcher::draft(std::vector<RunningView> & views, AdapterSetId adapters, boo
 StepPlan Batcher::plan() {
     StepBudget budget{static_cast<int32_t>(context_.n_batch()), pace_.budget(),
                       static_cast<int32_t>(context_.n_outputs_max()), rules_.fixed_chunk};
+    budget.least_chunk = context_.model()->uses_gpu() ? gpu_chunk : min_chunk;
     for (size_t i = 0; i < running_.size() && !suspects_.empty(); ++i) {
         const auto & slot = slots_[running_[i]];
         if (suspects_.count(slot.sequence->id()) > 0) {

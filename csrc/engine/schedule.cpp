@@ -6,7 +6,8 @@ namespace shimmy {
 namespace {
 
 // Prompts in the order in which they get a turn: served longest ago first.
-std::vector<size_t> prompts_to_serve(std::span<const RunningView> running, AdapterSetId adapters, int32_t budget) {
+std::vector<size_t> prompts_to_serve(std::span<const RunningView> running, AdapterSetId adapters, int32_t budget,
+                                     int32_t least_chunk) {
     std::vector<size_t> prompts;
     for (size_t i = 0; i < running.size(); ++i) {
         if (!running[i].decoding && running[i].adapters == adapters) {
@@ -15,8 +16,14 @@ std::vector<size_t> prompts_to_serve(std::span<const RunningView> running, Adapt
     }
     std::stable_sort(prompts.begin(), prompts.end(),
                      [&](size_t a, size_t b) { return running[a].last_step < running[b].last_step; });
-    const auto turns = static_cast<size_t>(std::max(1, budget / min_chunk));
-    prompts.resize(std::min(prompts.size(), turns));
+    size_t n = 0;
+    for (int32_t left = budget; n < prompts.size(); ++n) {
+        left -= std::min(running[prompts[n]].n_pending, least_chunk);
+        if (left < 0 && n > 0) {
+            break;
+        }
+    }
+    prompts.resize(n);
     return prompts;
 }
 
@@ -99,7 +106,7 @@ StepPlan plan_step(std::span<const RunningView> running, const StepBudget & budg
     if (budget.serve == Serve::Decodes) {
         return plan;
     }
-    auto prompts = prompts_to_serve(running, plan.adapters, left);
+    auto prompts = prompts_to_serve(running, plan.adapters, left, budget.least_chunk);
     std::stable_sort(prompts.begin(), prompts.end(),
                      [&](size_t a, size_t b) { return running[a].n_pending < running[b].n_pending; });
     for (size_t k = 0; k < prompts.size() && left > 0 && outputs > 0; ++k) {

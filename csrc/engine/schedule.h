@@ -31,6 +31,7 @@ struct StepBudget {
     int32_t prefill_budget;       // most prompt tokens while any request decodes; whole chunks with these
     int32_t n_outputs = 1 << 30;  // most tokens with an output
     int32_t fixed_chunk = 0;      // over 0: one request per step, its prompt in chunks that end at multiples of this
+    int32_t least_chunk = 32;     // see plan_step
     Serve serve = Serve::Both;
     std::optional<AdapterSetId> adapters{};  // of the step; none: of the request served longest ago
 };
@@ -49,11 +50,15 @@ struct StepPlan {
 };
 
 // One adapter set per step. Its decodes all go first; prompts share what is left, the shortest first and each at most
-// an equal part, so that a short prompt never waits for a long one. Prompts that would get fewer than `min_chunk`
+// an equal part, so that a short prompt never waits for a long one. Prompts that would get fewer than `least_chunk`
 // tokens take turns. Drafts give way when outputs or tokens are short.
 StepPlan plan_step(std::span<const RunningView> running, const StepBudget & budget);
 
-constexpr int32_t min_chunk = 32;
+constexpr int32_t min_chunk = 32;  // of what may be asked for
+
+// A GPU computes more prompts in full at once and the others later in no more time than all of them by pieces, of which
+// none is done before the last. With cells of their own pieces of unequal length are computed apart besides.
+constexpr int32_t gpu_chunk = 128;
 
 // ggml's flash attention computes 64 rows at a time on a CPU, and fewer one by one at less than half the speed
 // (GGML_FA_TILE_Q).

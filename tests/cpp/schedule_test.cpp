@@ -82,6 +82,23 @@ TEST_CASE("prompts take turns when their parts would be too small") {
     CHECK(tokens_of(plan, 1) == 32);
 }
 
+TEST_CASE("larger parts: fewer prompts in a step, the next ones after them") {
+    std::vector<RunningView> views(6, prompt(128));
+    views.push_back(decoding());
+    StepBudget budget{2048, 512};
+    budget.least_chunk = gpu_chunk;
+    for (size_t begin = 0; begin < 6; begin += 3) {  // a fourth would not have 128 beside what decodes
+        const auto plan = plan_step(views, budget);
+        CHECK(total(plan) <= 512);
+        for (size_t i = begin; i < begin + 3; ++i) {
+            CHECK(tokens_of(plan, i) == 128);
+            views[i] = decoding();
+        }
+    }
+    views.assign(40, prompt(12));
+    CHECK(plan_step(views, budget).shares.size() == 40);
+}
+
 TEST_CASE("a step has one adapter set, and no set starves") {
     std::vector<RunningView> views{decoding(1, 0), decoding(1, 7), decoding(1, 0), prompt(300, 0, 9)};
     std::map<AdapterSetId, int> served;
