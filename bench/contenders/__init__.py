@@ -16,7 +16,7 @@ CONTENDERS: dict[str, Contender] = {
     contender.name: contender
     for contender in (
         ShimmyServer(),
-        ShimmyServer("shimmy --no-kv-unified", ("--no-kv-unified",)),
+        ShimmyServer("shimmy --no-kv-unified", ("--no-kv-unified", "--max-num-seqs", "64")),
         ShimmyEngine(),
         ShimmyEngine("shimmy engine, speculation", speculation=True),
         ShimmyEngine("shimmy engine, no speculation", speculation=False),

@@ -7,14 +7,17 @@
 namespace shimmy {
 namespace {
 
-// Empty, or else unused for longest; in a crowd first of all beside others.
+// Empty, or else unused for longest; in a crowd first of all between others, where a gap closes, or else beside them.
 std::optional<size_t> slot_to_give(std::span<const SlotView> slots, const ReuseRules & rules) {
     std::optional<size_t> best;
-    const auto running =
-        static_cast<size_t>(std::count_if(slots.begin(), slots.end(), std::mem_fn(&SlotView::running)));
+    const auto is_running = std::mem_fn(&SlotView::running);
+    const auto running = static_cast<size_t>(std::count_if(slots.begin(), slots.end(), is_running));
+    const auto first = static_cast<size_t>(std::find_if(slots.begin(), slots.end(), is_running) - slots.begin());
+    const auto behind = static_cast<size_t>(slots.rend() - std::find_if(slots.rbegin(), slots.rend(), is_running));
     const auto lonely = [&](size_t i) {
         const int beside = (i > 0 && slots[i - 1].running) + (i + 1 < slots.size() && slots[i + 1].running);
-        return running >= rules.crowd ? 2 - beside : 0;
+        const int outside = i < first || i >= behind ? 2 : 0;
+        return running >= rules.crowd ? outside + 2 - beside : 0;
     };
     const auto rank = [&](size_t i) {
         return std::pair(lonely(i), slots[i].n_tokens == 0 ? 0 : slots[i].last_step + 1);

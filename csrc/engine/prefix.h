@@ -48,8 +48,8 @@ bool copy_pays(size_t n, size_t n_cells, const ReuseRules & rules);
 
 // The donor with the most to take. It is continued in place when nothing of the slot is lost by that, forked
 // otherwise, and cut in place when it is itself the slot to give up. New requests take empty slots first, then the one
-// unused for longest; in a crowd, of those that have most neighbours that run. nullopt when every slot is running or
-// pinned.
+// unused for longest; in a crowd, of those between running ones, and that have most neighbours that run. nullopt when
+// every slot is running or pinned.
 std::optional<Placement> place_request(std::span<const SlotView> slots, std::span<const Donor> donors,
                                        const ReuseRules & rules);
 

@@ -47,6 +47,8 @@ TEST_CASE("in a crowd requests lie side by side, and others are given up for tha
     CHECK(place_request(Slots{SlotView{}, kept(3, 2), running(3), running(3), kept(3, 1)}, {}, rules)->slot == 4);
     CHECK(place_request(Slots{SlotView{}, running(3), SlotView{}, SlotView{}, kept(3, 1)}, {}, rules)->slot == 0);
     CHECK(place_request(slots, {}, copy)->slot == 0);
+    const Slots gap{SlotView{}, running(3), kept(3, 8), kept(3, 9), kept(3, 9), running(3), SlotView{}};
+    CHECK(place_request(gap, {}, rules)->slot == 2);
 }
 
 TEST_CASE("a conversation is continued in its place") {
