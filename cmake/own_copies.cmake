@@ -86,6 +86,10 @@ if (NOT MSVC)
         "// If tiled is supported, it will execute the full op here and we return"
         "if (shimmy_small_batch(params, dst) || shimmy_tile_product(params, dst)) { return$<SEMICOLON> }"
         "${vec_dot_size}" "${enough_for_batches}")
+    # Who computes a graph alone, as the host does what GPUs leave it of a token, wakes nobody.
+    list(APPEND small_batches
+        "    } else {\n       ggml_cond_broadcast(&threadpool->cond)$<SEMICOLON>"
+        "    } else if (n_threads > 1) {\n       ggml_cond_broadcast(&threadpool->cond)$<SEMICOLON>")
     replace_in(ggml/src/ggml-cpu/ggml-cpu.c small_batches "a few rows at a time cost as much as apart"
         -idirafter "${PROJECT_SOURCE_DIR}/csrc")
     set(repacked

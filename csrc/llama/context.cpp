@@ -64,7 +64,9 @@ Context::Context(std::shared_ptr<Model> model, const ContextParams & params, std
     n_outputs_max_ = params_.n_outputs_max == 0 ? n_batch() : params_.n_outputs_max;
     try {
         check_pooling();
-        threads_.emplace(native.n_threads, native.n_threads_batch, params_.poll);
+        // What GPUs leave of a token one thread does; the others would spin from one token to the next.
+        const bool leaves_little = params_.offload_kqv && model_->whole_on_gpus();
+        threads_.emplace(native.n_threads, native.n_threads_batch, leaves_little ? 0 : params_.poll);
     } catch (...) {
         llama_free(ctx_);
         throw;

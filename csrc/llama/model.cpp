@@ -265,6 +265,10 @@ OffloadedLayers Model::offloaded_layers() const {
 bool Model::uses_gpu() const {
     return params_.n_gpu_layers != 0 && !devices().empty();
 }
+bool Model::whole_on_gpus() const {
+    const auto layers = offloaded_layers();
+    return uses_gpu() && layers.total > n_layer() && layers.partial == 0;
+}
 bool Model::has_experts() const {
     return llama_model_n_expert(model_) > 0;
 }

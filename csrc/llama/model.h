@@ -70,6 +70,7 @@ class Model {
     std::vector<std::string> devices() const;  // that layers may be on; empty: the CPU only
     OffloadedLayers offloaded_layers() const;  // those on these devices
     bool uses_gpu() const;                     // layers may be on one
+    bool whole_on_gpus() const;                // all of them are
     bool has_experts() const;                  // a mixture of experts
     uint64_t key_length() const;               // of one attention head
     uint64_t kv_bytes_per_cell(const std::string & type_k, const std::string & type_v) const;  // an estimate
