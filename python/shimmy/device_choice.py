@@ -94,8 +94,14 @@ def _fit(
     margin += _mib_of(spec.adapters.values())
     if spec.draft is not None:
         margin += _DRAFT_MIB + _mib_of([spec.draft])
-    wanted = _core.ModelParams(**{**model, "gpu_margin_mib": margin})
-    fit = _core.fit_engine(spec.path, wanted, _core.ContextParams(**context), _core.EngineParams(**spec.engine))
+    for _ in range(3):
+        wanted = _core.ModelParams(**{**model, "gpu_margin_mib": margin})
+        fit = _core.fit_engine(spec.path, wanted, _core.ContextParams(**context), _core.EngineParams(**spec.engine))
+        over = 0 if spec.vram_limit is None else sum(use.used for use in uses_of(fit.memory) if use.type != "cpu")
+        over -= spec.vram_limit or 0
+        if not fit.fits or over <= 0:
+            break
+        margin += -(-over >> 20)  # others gave memory back since it was asked for
     if not fit.memory:
         return
     if not fit.fits:

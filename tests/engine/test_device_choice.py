@@ -41,8 +41,19 @@ class Machine:
         used = {name: free for name, free in used.items() if name in (model.devices or used)}
         room = [max(0, free - model.gpu_margin_mib) for free in used.values()]
         layers = min(LAYERS + 1, min(room) * len(room) // LAYER_MIB)
+        filled = list(used)[model.main_gpu :][:1] if model.split_mode == "none" else list(used)
         memory = [
-            SimpleNamespace(name=name, type="gpu", memory_free=free * MIB, memory_total=free * MIB)
+            SimpleNamespace(
+                name=name,
+                type="gpu",
+                description="",
+                backend="CUDA",
+                weights=layers * LAYER_MIB * MIB // len(used) if name in filled else 0,
+                kv_cache=0,
+                compute=0,
+                memory_free=free * MIB,
+                memory_total=free * MIB,
+            )
             for name, free in used.items()
         ]
         return SimpleNamespace(
@@ -130,6 +141,21 @@ def test_layers_that_were_asked_for_are_refused_beyond_the_budget() -> None:
     words = r"m takes 4\.0 GiB of GPU memory \(CUDA0 4\.0 GiB\), and 3\.5 GiB are left of the budget; .*--vram-budget"
     with pytest.raises(ModelLoadError, match=words):
         device_choice.check_limit(LoadSpec(name="m", path="m.gguf", vram_limit=7 * GIB // 2), [gpu, host])
+
+
+def test_memory_that_others_gave_back_meanwhile_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    scripted = machine(monkeypatch, 12000)
+    asked = scripted.fit_engine
+
+    def later(*given: Any) -> SimpleNamespace:
+        scripted.free = (16000,)
+        return asked(*given)
+
+    monkeypatch.setattr(_core, "fit_engine", later)
+    limit = 10 * LAYER_MIB * MIB
+    chosen = device_choice.choose(LoadSpec(name="m", path="m.gguf", vram_limit=limit))
+    assert chosen.model["n_gpu_layers"] == 10
+    assert len(scripted.asked) == 2
 
 
 def test_a_load_asks_for_the_check(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
