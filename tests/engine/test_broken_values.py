@@ -12,6 +12,7 @@ from pathlib import Path
 import gguf
 import numpy as np
 import pytest
+from arithmetic import HIDES_NAN
 from engine_fixtures import LONG_ANSWER, LONG_QUESTION, QUESTIONS, Answer, Driver, ask_alone, long_chat, open_engine
 from lora_files import copy_metadata, finish, write_float_copy
 from numpy.typing import NDArray
@@ -28,6 +29,9 @@ both_caches = pytest.mark.parametrize("kv_unified", [True, False], ids=["unified
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> _core.Model:
+    if HIDES_NAN:
+        pytest.skip("this GPU makes numbers of NaN")
+
     def without_bad(name: str, weights: NDArray[np.float32]) -> NDArray[np.float32]:
         if name == "token_embd.weight":
             weights = weights.copy()

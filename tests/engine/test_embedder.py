@@ -15,6 +15,7 @@ from typing import Any
 import gguf
 import numpy as np
 import pytest
+from arithmetic import HIDES_NAN
 from numpy.typing import NDArray
 
 from shimmy import _core
@@ -371,6 +372,7 @@ def test_a_causal_model_can(model: _core.Model) -> None:
     assert model.can_generate
 
 
+@pytest.mark.skipif(HIDES_NAN, reason="this GPU makes numbers of NaN")
 @pytest.mark.parametrize("flash_attn", ["off", "auto"])
 def test_nan_does_not_stay_in_a_cache(tiny_models: Callable[[str, int], Path], tmp_path: Path, flash_attn: str) -> None:
     """A causal model one of whose tokens has an embedding of NaN."""
