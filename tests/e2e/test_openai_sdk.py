@@ -182,7 +182,7 @@ def test_embeddings(client: OpenAI) -> None:
     answer = client.embeddings.create(model=MODEL, input=texts)  # the SDK asks for base64
     first, second, third = (one.embedding for one in answer.data)
     plain = client.embeddings.create(model=MODEL, input=texts[0], encoding_format="float").data[0].embedding
-    assert plain == pytest.approx(first, abs=1e-3)
+    assert plain == pytest.approx(first, abs=5e-3)
     assert sum(value * value for value in first) == pytest.approx(1, abs=1e-3)
 
     def similarity(one: list[float], other: list[float]) -> float:

@@ -87,7 +87,7 @@ def test_a_stream_adds_up_to_the_whole(llm: LLM) -> None:
     assert last is not None
     assert first.prompt_tokens == last.prompt_tokens > 0
     assert last.completion_tokens == whole.usage.completion_tokens == len(whole.token_ids) + 1
-    assert len(outputs) > 10  # drafts let several tokens come at once
+    assert len(outputs) > 3  # drafts let many tokens come at once
 
 
 def test_stop_reasons(llm: LLM) -> None:
