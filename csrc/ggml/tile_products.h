@@ -112,6 +112,11 @@ static inline __attribute__((always_inline)) void shimmy_q4_or_q5_K_to_tiles(cha
     }
 }
 
+static inline __m512i shimmy_scaled(__m512i low, __m512i high, __m512 scale) {
+    return shimmy_to_bfloat16(_mm512_mul_ps(_mm512_cvtepi32_ps(low), scale),
+                              _mm512_mul_ps(_mm512_cvtepi32_ps(high), scale));
+}
+
 static inline void shimmy_q6_K_to_tiles(char * tiles, size_t stride, const block_q6_K * block) {
     struct shimmy_weight_block w;
     shimmy_unpack_q6_K(&w, block);
@@ -119,9 +124,7 @@ static inline void shimmy_q6_K_to_tiles(char * tiles, size_t stride, const block
     for (int i = 0; i < SHIMMY_BLOCK_VECTORS; ++i) {
         const __m512i low = _mm512_cvtepi16_epi32(_mm512_castsi512_si256(w.products[i]));
         const __m512i high = _mm512_cvtepi16_epi32(_mm512_extracti64x4_epi64(w.products[i], 1));
-        _mm512_store_si512(tiles + (size_t)i * stride,
-                           shimmy_to_bfloat16(_mm512_mul_ps(_mm512_cvtepi32_ps(low), scale),
-                                              _mm512_mul_ps(_mm512_cvtepi32_ps(high), scale)));
+        _mm512_store_si512(tiles + (size_t)i * stride, shimmy_scaled(low, high, scale));
     }
 }
 
@@ -130,9 +133,7 @@ static inline void shimmy_q8_0_to_tiles(char * tiles, size_t stride, const block
         const __m512 scale = _mm512_set1_ps(GGML_CPU_FP16_TO_FP32(blocks[i].d));
         const __m512i low = _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)blocks[i].qs));
         const __m512i high = _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)blocks[i].qs + 1));
-        _mm512_store_si512(tiles + (size_t)i * stride,
-                           shimmy_to_bfloat16(_mm512_mul_ps(_mm512_cvtepi32_ps(low), scale),
-                                              _mm512_mul_ps(_mm512_cvtepi32_ps(high), scale)));
+        _mm512_store_si512(tiles + (size_t)i * stride, shimmy_scaled(low, high, scale));
     }
 }
 
