@@ -129,6 +129,11 @@ std::vector<ggml_backend_device *> find_devices(const std::vector<std::string> &
     return handles;
 }
 
+bool has_only_cpus() {
+    const auto all = devices();
+    return std::all_of(all.begin(), all.end(), [](const Device & device) { return device.type == "cpu"; });
+}
+
 std::vector<std::string> cpu_features() {
     init_backends();
     std::vector<std::string> names;

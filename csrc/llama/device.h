@@ -23,6 +23,8 @@ void init_backends();
 
 std::vector<Device> devices();
 
+bool has_only_cpus();  // among them
+
 // Names of the backends: "CPU", "CUDA", ...
 std::vector<std::string> backends();
 

@@ -74,9 +74,7 @@ std::string meta_by_index(const llama_model * model, MetaByIndex get, int32_t in
 // buffers have (csrc/ggml/huge_pages.h). `size`: bytes of the model's file.
 bool is_faster_unmapped(uint64_t size) {
     const auto features = cpu_features();
-    const auto all = devices();
-    return std::find(features.begin(), features.end(), "AMX_INT8") != features.end() &&
-           std::all_of(all.begin(), all.end(), [](const Device & device) { return device.type == "cpu"; }) &&
+    return std::find(features.begin(), features.end(), "AMX_INT8") != features.end() && has_only_cpus() &&
            size < host_memory().available / 2;
 }
 

@@ -4,7 +4,6 @@
 #include <ggml-cpu.h>
 #include <ggml.h>
 
-#include <algorithm>
 #include <string_view>
 #include <unordered_map>
 
@@ -47,10 +46,7 @@ bool has_faster_file_layout(const ggml_tensor & tensor) {
 }  // namespace
 
 std::unique_ptr<WeightLayouts> WeightLayouts::map(const llama_model * model, const std::string & path) {
-    const auto all = devices();
-    const bool cpu_only =
-        std::all_of(all.begin(), all.end(), [](const Device & device) { return device.type == "cpu"; });
-    if (!MappedFile::supported || !cpu_only || ggml_cpu_has_avx512_vnni() == 0) {
+    if (!MappedFile::supported || !has_only_cpus() || ggml_cpu_has_avx512_vnni() == 0) {
         return nullptr;
     }
     std::unordered_multimap<std::string, ggml_tensor *> repacked;
