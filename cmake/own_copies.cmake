@@ -105,6 +105,26 @@ if (NOT MSVC)
         -idirafter "${PROJECT_SOURCE_DIR}/csrc")
 endif()
 
+# The mask of a batch with several sequences, each cell of the cache asked once (kq_mask.h).
+if (NOT MSVC)
+    set(index "std::unordered_map<llama_seq_id, std::vector<uint32_t>> seq_idxs$<SEMICOLON>\n")
+    set(masks
+        "#include \"llama-kv-cache.h\"\n" "#include \"llama-kv-cache.h\"\n#include \"ggml/kq_mask.h\"\n"
+        "${index}"
+        "${index}
+        if constexpr (!alibi) {
+            shimmy::fill_first_rows(v_cells.at(seq_to_stream[ubatch->seq_id[s*n_tps][0]]), ubatch->pos, ubatch->seq_id,
+                s*n_tps, (s + 1)*n_tps, n_kv, seq_pos_min, llama_pos(n_swa + 32), mask_keep, mask_drop,
+                [&](llama_pos p0, llama_pos p1) { return swa && llama_hparams::is_masked_swa(n_swa, swa_type, p0, p1)$<SEMICOLON> },
+                data, seq_srct, seq_idxs)$<SEMICOLON>
+        }
+"
+        "std::copy(data + idst_prev, data + idst_prev + n_kv, data + idst)$<SEMICOLON>"
+        "if (srct != i) { std::copy(data + idst_prev, data + idst_prev + n_kv, data + idst)$<SEMICOLON> }")
+    replace_in(src/llama-kv-cache.cpp masks "steps of many requests in one pool of cells take longer"
+        -idirafter "${PROJECT_SOURCE_DIR}/csrc")
+endif()
+
 # An exact reserve for each character that is no token copies all tokens before it: hours for 10 MB of emoji.
 set(reserve "output.reserve(output.size() + symbol.n)" "(void) symbol.n")
 replace_in(src/llama-vocab.cpp reserve

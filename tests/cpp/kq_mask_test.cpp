@@ -1,0 +1,133 @@
+// The mask of a batch of several sequences (csrc/ggml/kq_mask.h) against its definition.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <random>
+#include <unordered_map>
+#include <vector>
+
+#include "ggml/kq_mask.h"
+
+namespace {
+
+constexpr char keep = 'k';
+constexpr char drop = 'd';
+
+struct Batch {
+    std::vector<llama_pos> positions;
+    std::vector<llama_seq_id> ids;
+
+    std::vector<llama_seq_id *> pointers() {
+        std::vector<llama_seq_id *> result;
+        std::transform(ids.begin(), ids.end(), std::back_inserter(result), [](llama_seq_id & id) { return &id; });
+        return result;
+    }
+};
+
+// Sequences whose tokens lie anywhere, some in cells of several sequences, some cells empty. Batches hold their last
+// tokens.
+class Cache {
+  public:
+    Cache(int n_sequences, int n_cells, unsigned seed) : random_(seed) {
+        cells_.resize(static_cast<uint32_t>(n_cells));
+        lengths_.resize(static_cast<size_t>(n_sequences));
+        for (uint32_t cell = 0; cell < cells_.size(); ++cell) {
+            const auto sequence = pick(n_sequences + n_sequences / 4);
+            if (sequence >= n_sequences) {
+                continue;  // empty
+            }
+            const auto position = lengths_[static_cast<size_t>(sequence)];
+            cells_.pos_set(cell, position);
+            for (int other = 0; other < n_sequences; ++other) {
+                if (other == sequence || (lengths_[static_cast<size_t>(other)] == position && pick(8) == 0)) {
+                    cells_.seq_add(cell, other);
+                    ++lengths_[static_cast<size_t>(other)];
+                }
+            }
+        }
+    }
+
+    // Up to `most` of the last tokens of each sequence.
+    Batch last_tokens(int most) {
+        Batch batch;
+        for (llama_seq_id id = 0; id < static_cast<llama_seq_id>(lengths_.size()); ++id) {
+            const auto length = lengths_[static_cast<size_t>(id)];
+            for (llama_pos p = length - std::min(length, 1 + pick(most)); p < length; ++p) {
+                batch.positions.push_back(p);
+                batch.ids.push_back(id);
+            }
+        }
+        return batch;
+    }
+
+    const llama_kv_cells & cells() const { return cells_; }
+
+  private:
+    int pick(int end) { return std::uniform_int_distribution<int>(0, end - 1)(random_); }
+
+    std::mt19937 random_;
+    llama_kv_cells cells_;
+    std::vector<llama_pos> lengths_;
+};
+
+}  // namespace
+
+TEST_CASE("first rows of sequences are the mask, but for the cells that are listed") {
+    for (unsigned seed = 0; seed < 40; ++seed) {
+        for (const llama_pos window : {0, 7, 40}) {
+            INFO("seed " << seed << ", window " << window);
+            Cache cache(seed % 5 == 0 ? 70 : 2 + static_cast<int>(seed) % 9, 500, seed);
+            auto batch = cache.last_tokens(seed % 2 == 0 ? 1 : 6);
+            const auto ids = batch.pointers();
+            const auto & cells = cache.cells();
+            const auto n_rows = static_cast<uint32_t>(batch.ids.size());
+            const int64_t n_kv = cells.size();
+            const llama_pos near = window + 4;
+            const auto masked = [&](llama_pos p0, llama_pos p1) { return window > 0 && p1 - p0 >= window; };
+
+            std::vector<llama_pos> pos_min(LLAMA_MAX_SEQ, INT32_MAX);
+            for (uint32_t i = 0; i < n_rows; ++i) {
+                auto & lowest = pos_min[static_cast<size_t>(batch.ids[i])];
+                lowest = std::min(lowest, batch.positions[i]);
+            }
+            std::vector<char> data(static_cast<size_t>(n_kv) * n_rows, 'x');
+            std::unordered_map<llama_seq_id, uint32_t> first_row;
+            std::unordered_map<llama_seq_id, std::vector<uint32_t>> unsettled;
+            shimmy::fill_first_rows(cells, batch.positions.data(), ids.data(), 0, n_rows, n_kv, pos_min.data(), near,
+                                    keep, drop, masked, data.data(), first_row, unsettled);
+
+            for (uint32_t i = 0; i < n_rows; ++i) {
+                const auto id = batch.ids[i];
+                const bool first = i == 0 || batch.ids[i - 1] != id;
+                REQUIRE((first_row.at(id) == i) == first);
+                for (uint32_t cell = 0; cell < cells.size(); ++cell) {
+                    const auto & listed = unsettled[id];
+                    const auto value = data[static_cast<size_t>(n_kv) * i + cell];
+                    const bool own = !cells.is_empty(cell) && cells.seq_has(cell, id);
+                    const bool is_near = own && cells.pos_get(cell) + near >= pos_min[static_cast<size_t>(id)];
+                    REQUIRE((std::count(listed.begin(), listed.end(), cell) == 1) == is_near);
+                    if (!first) {
+                        REQUIRE(value == 'x');
+                    } else if (!is_near) {
+                        REQUIRE(value == (own && !masked(cells.pos_get(cell), batch.positions[i]) ? keep : drop));
+                    }
+                }
+            }
+        }
+    }
+}
+
+TEST_CASE("one sequence is left to llama.cpp") {
+    Cache cache(1, 50, 1);
+    auto batch = cache.last_tokens(3);
+    const auto ids = batch.pointers();
+    std::vector<llama_pos> pos_min(LLAMA_MAX_SEQ, 0);
+    std::vector<char> data(50 * batch.ids.size(), 'x');
+    std::unordered_map<llama_seq_id, uint32_t> first_row;
+    std::unordered_map<llama_seq_id, std::vector<uint32_t>> unsettled;
+    shimmy::fill_first_rows(
+        cache.cells(), batch.positions.data(), ids.data(), 0, static_cast<uint32_t>(batch.ids.size()), 50,
+        pos_min.data(), 32, keep, drop, [](llama_pos, llama_pos) { return false; }, data.data(), first_row, unsettled);
+    CHECK(first_row.empty());
+    CHECK(std::all_of(data.begin(), data.end(), [](char value) { return value == 'x'; }));
+}
