@@ -24,6 +24,7 @@ enum {
     CELLS = 64,         // in a block: their keys and values stay in the first cache for further heads
     MAX_VALUES = 1024,  // of a head, for the sums on the stack
     SPLIT_CELLS = 512,  // from here on a single row's cells are divided between the threads
+    TILE_SPEED = 4,     // so many times as fast a tile of rows goes past a cell, at least
 #if defined(__AVX512F__)
     MAX_HEADS = 4,  // 4 heads x 4 cells are 16 sums in 32 registers
 #else
@@ -123,9 +124,33 @@ struct Attention {
 
     bool suits() const {
         return q->type == GGML_TYPE_F32 && k->type == GGML_TYPE_F16 && v->type == GGML_TYPE_F16 &&
-               q->ne[1] < ggml_fa_tile_config::Q && k->ne[0] % LANES == 0 && v->ne[0] % LANES == 0 &&
-               v->ne[0] <= MAX_VALUES && k->ne[2] == v->ne[2] && k->ne[3] == v->ne[3] && k->ne[1] <= INT32_MAX &&
-               (mask == nullptr || mask->ne[2] == 1) && q->nb[0] == sizeof(float) && dst->nb[0] == sizeof(float);
+               k->ne[0] % LANES == 0 && v->ne[0] % LANES == 0 && v->ne[0] <= MAX_VALUES && k->ne[2] == v->ne[2] &&
+               k->ne[3] == v->ne[3] && k->ne[1] <= INT32_MAX && (mask == nullptr || mask->ne[2] == 1) &&
+               q->nb[0] == sizeof(float) && dst->nb[0] == sizeof(float) &&
+               (q->ne[1] < ggml_fa_tile_config::Q || rows_are_apart());
+    }
+
+    // Whether each row sees few cells and others than the next, as requests that decode do: a tile of them pays for the
+    // cells of all. A prompt's rows see the cells of those before them.
+    bool rows_are_apart() const {
+        if (mask == nullptr || q->ne[3] != 1) {
+            return false;
+        }
+        constexpr int64_t n_samples = 4;
+        const int64_t n_cells = k->ne[1];
+        int64_t n_seen = 0;
+        for (int64_t row = 0; row + 1 < q->ne[1]; row += q->ne[1] / n_samples) {
+            int64_t last = n_cells;
+            for (int64_t i = shimmy_next_cell(mask_of(row, 0), 0, n_cells); i < n_cells;
+                 i = shimmy_next_cell(mask_of(row, 0), i + 1, n_cells)) {
+                last = i;
+                ++n_seen;
+            }
+            if (last < n_cells && shimmy_next_cell(mask_of(row + 1, 0), last, last + 1) == last) {
+                return false;
+            }
+        }
+        return TILE_SPEED * n_seen < n_samples * n_cells;
     }
 
     const ggml_fp16_t * mask_of(int64_t row, int64_t batch) const {
