@@ -73,7 +73,7 @@ class StepTimes:
         return cls(streams, tokens / seconds, *per_step)
 
 
-async def measure(url: str, model: str, prompts: Sequence[str]) -> StepTimes:
+async def measure(url: str, model: str, prompts: Sequence[str], temperature: float) -> StepTimes:
     """All prompts at once. Raises HttpError."""
     pieces = [0] * len(prompts)
     changed = asyncio.Event()
@@ -89,7 +89,7 @@ async def measure(url: str, model: str, prompts: Sequence[str]) -> StepTimes:
         return await asyncio.to_thread(Reading.take, url)
 
     async with StreamingClient(url) as client:
-        body = {"model": model, "max_tokens": N_NEW, "temperature": 0, "stream": True, "ignore_eos": True}
+        body = {"model": model, "max_tokens": N_NEW, "temperature": temperature, "stream": True, "ignore_eos": True}
         answers = [
             asyncio.create_task(
                 client.stream("/v1/completions", {**body, "prompt": text}, lambda count, i=number: note(i, count))
@@ -103,7 +103,9 @@ async def measure(url: str, model: str, prompts: Sequence[str]) -> StepTimes:
     return StepTimes.between(len(prompts), first, last)
 
 
-async def measure_all(model: Path, streams: Sequence[int], flags: Sequence[str]) -> list[StepTimes]:
+async def measure_all(
+    model: Path, streams: Sequence[int], flags: Sequence[str], temperature: float = 0
+) -> list[StepTimes]:
     """One server for all; each number of streams runs twice, and the first is discarded."""
     prompts = Prompts(model, "steps")
     port = free_port()
@@ -122,7 +124,7 @@ async def measure_all(model: Path, streams: Sequence[int], flags: Sequence[str])
             name = (await client.get("/v1/models"))["data"][0]["id"]
         for count in streams:
             for _ in range(2):
-                times = await measure(url, name, [prompts.text(N_PROMPT) for _ in range(count)])
+                times = await measure(url, name, [prompts.text(N_PROMPT) for _ in range(count)], temperature)
             found.append(times)
     return found
 
@@ -131,12 +133,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path)
     parser.add_argument("--streams", type=int, nargs="+", default=[1, 8, 32, 64])
+    parser.add_argument("--temperature", type=float, default=0)
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.epilog = "What is behind -- is given to shimmy serve."
     given = sys.argv[1:]
     end = given.index("--") if "--" in given else len(given)
     options = parser.parse_args(given[:end])
-    found = asyncio.run(measure_all(options.model.resolve(), options.streams, given[end + 1 :]))
+    found = asyncio.run(measure_all(options.model.resolve(), options.streams, given[end + 1 :], options.temperature))
     if options.json:
         print(json.dumps([asdict(times) for times in found]))
         return
