@@ -72,6 +72,11 @@ if (NOT MSVC)
         "if (!shimmy::add_tile_product(KQ, (const float *)Q_q, K_f32, Q_TILE_SZ, DK, KV_TILE_SZ)) { simd_gemm(KQ, (const float *)Q_q, K_f32, Q_TILE_SZ, DK, KV_TILE_SZ)$<SEMICOLON> }"
         "simd_gemm(VKQ32, KQ, V32, Q_TILE_SZ, KV_TILE_SZ, DV)$<SEMICOLON>"
         "if (!shimmy::add_tile_product(VKQ32, KQ, V32, Q_TILE_SZ, KV_TILE_SZ, DV)) { simd_gemm(VKQ32, KQ, V32, Q_TILE_SZ, KV_TILE_SZ, DV)$<SEMICOLON> }")
+    list(APPEND attention
+        "static void ggml_compute_forward_argmax_f32(\n"
+        "#include \"ggml/token_choice.h\"\n\nstatic void ggml_compute_forward_argmax_f32(\n"
+        "ggml_vec_argmax_f32(ne00, &v, src)$<SEMICOLON>"
+        "if (dst->src[1]) { v = shimmy::chosen_token(src, ne00, (const float *) dst->src[1]->data + 2*i1)$<SEMICOLON> } else { ggml_vec_argmax_f32(ne00, &v, src)$<SEMICOLON> }")
     replace_in(ggml/src/ggml-cpu/ops.cpp attention "attention at depth and of several sequences is slower"
         -idirafter "${PROJECT_SOURCE_DIR}/csrc")
 endif()
@@ -163,5 +168,20 @@ if (SHIMMY_CUDA)
     }
 #endif
     return GGML_STATUS_ALLOC_FAILED$<SEMICOLON>")
+    # What BackendSampler asks for, to know whether arg-max has a second source here.
+    list(APPEND cuda_memory
+        "    if (strcmp(name, \"ggml_backend_get_features\") == 0) {\n"
+        "    if (strcmp(name, \"ggml_backend_get_features\") == 0 || strcmp(name, \"shimmy_token_choice\") == 0) {\n")
+    set(choice
+        "static __global__ void argmax_f32("
+        "#include \"${PROJECT_SOURCE_DIR}/csrc/ggml/cuda_token_choice.h\"\n\nstatic __global__ void argmax_f32("
+        "    const int64_t num_blocks = nrows$<SEMICOLON>\n"
+        "    if (dst->src[1]) {
+        shimmy::choose_tokens(ctx, dst)$<SEMICOLON>
+        return$<SEMICOLON>
+    }
+
+    const int64_t num_blocks = nrows$<SEMICOLON>\n")
+    replace_in(ggml/src/ggml-cuda/argmax.cu choice "tokens are chosen on the host")
     replace_in(ggml/src/ggml-cuda/ggml-cuda.cu cuda_memory "a request for which CUDA has no memory ends the process")
 endif()

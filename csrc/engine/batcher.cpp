@@ -249,9 +249,11 @@ DecodeStatus Batcher::decode(const StepPlan & plan) {
         const auto & sequence = *slots_[index].sequence;
         Pos pos = sequence.n_computed();
         const Pos first_output = pos + share.n_tokens - share.n_outputs;
-        const bool likeliest = sequence.takes_likeliest() && trusts_argmax_;
+        int64_t n_ahead = 0;
         for (const Token token : sequence.tokens_of(share)) {
-            batch_.add(token, pos, static_cast<SeqId>(index), pos >= first_output, likeliest);
+            const bool output = pos >= first_output;
+            const auto draw = output && trusts_backend_ ? sequence.draw(n_ahead++) : std::nullopt;
+            batch_.add(token, pos, static_cast<SeqId>(index), output, draw);
             ++pos;
         }
         if (!sequence.decoding()) {
@@ -341,7 +343,7 @@ void Batcher::advance(const StepPlan & plan) {
     }
     std::erase_if(running_, [&](size_t index) { return finished.count(index) > 0; });
     if (std::any_of(tasks.begin(), tasks.end(), [](const Task & task) { return task.broken; })) {
-        trusts_argmax_ = false;
+        trusts_backend_ = false;
         start_again_alone();
     }
 }

@@ -90,7 +90,7 @@ class Batcher {
     bool just_stopped_ = false;     // the last decode, for a request that was cancelled
     std::set<RequestId> suspects_;  // ran beside what failed: each is computed by itself until it has a token
     int n_broken_ = 0;              // steps in a row that the backend gave up
-    bool trusts_argmax_ = true;     // until a value is no number: the host says what that means
+    bool trusts_backend_ = true;    // until a value is no number: the host says what that means
     RateMeter rate_;
     Batch batch_;
     std::vector<Output> outputs_;

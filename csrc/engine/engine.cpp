@@ -21,8 +21,8 @@ int32_t max_draft(const Model & model, const EngineParams & params) {
 
 Context make_context(std::shared_ptr<Model> model, ContextParams context, const EngineParams & params) {
     const auto made = for_engine(*model, std::move(context), params);
-    const auto argmax = argmax_place(*model, made, params);
-    return Context(std::move(model), made, argmax);
+    const auto place = sampling_place(*model, made, params);
+    return Context(std::move(model), made, place);
 }
 
 std::unique_ptr<DraftModel> make_draft_model(std::shared_ptr<Model> draft, const Context & target) {

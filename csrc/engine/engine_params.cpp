@@ -50,19 +50,19 @@ ContextParams for_engine(const Model & model, ContextParams context, const Engin
     return context;
 }
 
-std::optional<DeviceArgmax::Where> argmax_place(const Model & model, const ContextParams & context,
-                                                const EngineParams & params) {
+std::optional<BackendSampler::Where> sampling_place(const Model & model, const ContextParams & context,
+                                                    const EngineParams & params) {
     if (params.backend_sampling == "off") {
         return std::nullopt;
     }
     if (params.backend_sampling == "on") {
-        return DeviceArgmax::Where::Anywhere;
+        return BackendSampler::Where::Anywhere;
     }
     // llama.cpp makes room on the host for four numbers per logit then.
     const uint64_t bytes = 4 * sizeof(float) * static_cast<uint64_t>(model.n_vocab()) * context.n_outputs_max;
-    const bool on_gpu = DeviceArgmax::pays_on(model.devices()) && model.offloaded_layers().total > model.n_layer();
+    const bool on_gpu = BackendSampler::pays_on(model.devices()) && model.offloaded_layers().total > model.n_layer();
     const bool gains = on_gpu && !model.is_recurrent() && bytes <= most_output_bytes;
-    return gains ? std::optional(DeviceArgmax::Where::Gpu) : std::nullopt;
+    return gains ? std::optional(BackendSampler::Where::Gpu) : std::nullopt;
 }
 
 int32_t sampling_threads(const EngineParams & params, uint32_t n_seq_max) {

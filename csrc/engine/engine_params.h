@@ -3,7 +3,7 @@
 
 #include <optional>
 
-#include "llama/device_argmax.h"
+#include "llama/backend_sampler.h"
 #include "llama/model.h"
 #include "params.h"
 
@@ -18,9 +18,9 @@ EngineParams checked(EngineParams params);
 // The context that an engine with `params` needs. Throws InvalidRequestError for a model that cannot generate.
 ContextParams for_engine(const Model & model, ContextParams context, const EngineParams & params);
 
-// Where its context is to find the likeliest tokens: none for the host.
-std::optional<DeviceArgmax::Where> argmax_place(const Model & model, const ContextParams & context,
-                                                const EngineParams & params);
+// Where its context is to choose tokens: none for the host.
+std::optional<BackendSampler::Where> sampling_place(const Model & model, const ContextParams & context,
+                                                    const EngineParams & params);
 
 // Threads to sample a step's sequences on.
 int32_t sampling_threads(const EngineParams & params, uint32_t n_seq_max);

@@ -141,8 +141,8 @@ void Sequence::keep_allowed(std::vector<Token> & draft) {
     looks_ahead_ = looks_ahead_ && Clock::now() < latest;
 }
 
-bool Sequence::takes_likeliest() const {
-    return !request_.logprobs && !scores_prompt() && chooser_.takes_likeliest(n_generated());
+std::optional<Draw> Sequence::draw(int64_t n_ahead) const {
+    return request_.logprobs || scores_prompt() ? std::nullopt : chooser_.draw(n_generated() + n_ahead);
 }
 
 std::vector<Token> Sequence::tokens_of(const Share & share) const {

@@ -86,8 +86,8 @@ class Sequence {
     // The answer so far.
     std::span<const Token> answer() const { return std::span(history()).subspan(n_prompt_); }
 
-    // The next tokens are the likeliest ones, and nothing else is read from their logits.
-    bool takes_likeliest() const;
+    // How the token is chosen that comes behind `n_ahead` others from here, where nothing else is read from its logits.
+    std::optional<Draw> draw(int64_t n_ahead) const;
 
     // The tokens that a share puts into the batch.
     std::vector<Token> tokens_of(const Share & share) const;

@@ -120,9 +120,10 @@ void TokenChooser::mask(std::span<float> logits, int64_t n_generated) {
     }
 }
 
-bool TokenChooser::takes_likeliest(int64_t n_generated) const {
+std::optional<Draw> TokenChooser::draw(int64_t n_generated) const {
     const bool nothing_banned = banned_.empty() || banned_.rbegin()->first < n_generated;
-    return sampler_.greedy() && !grammar_ && known_.empty() && n_generated >= min_tokens_ && nothing_banned;
+    const bool all_allowed = !grammar_ && known_.empty() && n_generated >= min_tokens_ && nothing_banned;
+    return all_allowed ? sampler_.draw(static_cast<uint64_t>(n_generated)) : std::nullopt;
 }
 
 Token TokenChooser::choose(const OutputRow & row, int64_t n_generated) {
@@ -130,7 +131,7 @@ Token TokenChooser::choose(const OutputRow & row, int64_t n_generated) {
         if (is_broken(row)) {
             throw DecodeError("the model gave no finite logits: the weights or the KV cache are broken");
         }
-        return row.likeliest;
+        return row.token;
     }
     const auto logits = row.logits;
     const auto * banned = banned_at(n_generated);

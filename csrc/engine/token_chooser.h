@@ -31,8 +31,8 @@ class TokenChooser {
     // only when nothing else is left. Throws DecodeError when nothing is: banned strings win over the grammar.
     Token choose(const OutputRow & row, int64_t n_generated);
 
-    // From position `n_generated` on, as long as nothing is taken back, rows need to have no more than the likeliest.
-    bool takes_likeliest(int64_t n_generated) const;
+    // What choose() does at position `n_generated` as long as nothing is taken back, if it needs no more of its row.
+    std::optional<Draw> draw(int64_t n_generated) const;
 
     // How many leading tokens of a draft could be chosen one after the other.
     size_t allowed(std::span<const Token> draft);

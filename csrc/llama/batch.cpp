@@ -14,11 +14,11 @@ int32_t Batch::add(Token token, Pos pos, const std::vector<SeqId> & seq_ids, boo
     return index;
 }
 
-int32_t Batch::add(Token token, Pos pos, SeqId seq_id, bool output, bool likeliest) {
+int32_t Batch::add(Token token, Pos pos, SeqId seq_id, bool output, const std::optional<Draw> & draw) {
     tokens_.push_back(token);
     positions_.push_back(pos);
     outputs_.push_back(output ? 1 : 0);
-    likeliest_.push_back(likeliest);
+    draws_.push_back(draw);
     n_seq_ids_.push_back(1);
     offsets_.push_back(seq_ids_.size());
     seq_ids_.push_back(seq_id);
@@ -30,7 +30,7 @@ void Batch::clear() {
     tokens_.clear();
     positions_.clear();
     outputs_.clear();
-    likeliest_.clear();
+    draws_.clear();
     n_seq_ids_.clear();
     offsets_.clear();
     seq_ids_.clear();

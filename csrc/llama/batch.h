@@ -2,8 +2,10 @@
 // Tokens for one decode or encode call.
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
+#include "llama/draw.h"
 #include "llama/tokenizer.h"
 
 namespace shimmy {
@@ -18,9 +20,9 @@ class Batch {
     // Throws InvalidRequestError for an empty `seq_ids`.
     int32_t add(Token token, Pos pos, const std::vector<SeqId> & seq_ids, bool output);
 
-    // The same for one sequence, without a vector: what the engine calls. `likeliest`: of the output nothing but its
-    // likeliest token is wanted.
-    int32_t add(Token token, Pos pos, SeqId seq_id, bool output, bool likeliest = false);
+    // The same for one sequence, without a vector: what the engine calls. `draw`: of the output nothing but this
+    // token is wanted.
+    int32_t add(Token token, Pos pos, SeqId seq_id, bool output, const std::optional<Draw> & draw = {});
 
     void clear();
 
@@ -30,7 +32,7 @@ class Batch {
     const std::vector<Pos> & positions() const { return positions_; }
     const std::vector<int8_t> & outputs() const { return outputs_; }
 
-    bool likeliest(int32_t i) const { return likeliest_[static_cast<size_t>(i)]; }
+    const std::optional<Draw> & draw(int32_t i) const { return draws_[static_cast<size_t>(i)]; }
 
     // Sequences of token i: `n_seq_id(i)` ids starting at `seq_ids(i)`.
     int32_t n_seq_id(int32_t i) const { return n_seq_ids_[static_cast<size_t>(i)]; }
@@ -40,7 +42,7 @@ class Batch {
     std::vector<Token> tokens_;
     std::vector<Pos> positions_;
     std::vector<int8_t> outputs_;
-    std::vector<bool> likeliest_;
+    std::vector<std::optional<Draw>> draws_;
     std::vector<int32_t> n_seq_ids_;
     std::vector<size_t> offsets_;  // into seq_ids_
     std::vector<SeqId> seq_ids_;

@@ -26,7 +26,8 @@ std::string text(int64_t number) {
 
 }  // namespace
 
-Context::Context(std::shared_ptr<Model> model, const ContextParams & params, std::optional<DeviceArgmax::Where> argmax)
+Context::Context(std::shared_ptr<Model> model, const ContextParams & params,
+                 std::optional<BackendSampler::Where> sampler)
     : model_(std::move(model)), params_(params) {
     if (model_->params().vocab_only) {
         throw InvalidRequestError(model_->path() + " was loaded with vocab_only, so it has no weights to run");
@@ -46,9 +47,9 @@ Context::Context(std::shared_ptr<Model> model, const ContextParams & params, std
         AbortGuard guard;
         const uint32_t n_outputs = native.n_outputs_max == 0 ? native.n_batch : native.n_outputs_max;
         if (const int32_t n_vocab = llama_vocab_n_tokens(model_->vocab());
-            argmax && DeviceArgmax::fits(n_vocab, n_outputs)) {
-            argmax_.emplace(*argmax, n_vocab, native.n_seq_max);
-            argmax_->attach(native);
+            sampler && BackendSampler::fits(n_vocab, n_outputs)) {
+            backend_sampler_.emplace(*sampler, n_vocab, native.n_seq_max);
+            backend_sampler_->attach(native);
         }
         std::shared_lock adapters(model_->adapters_mutex());
         const auto layout = model_->layouts() ? model_->layouts()->use_repacked() : WeightLayouts::Use();
@@ -260,13 +261,13 @@ DecodeStatus Context::run(Call call, const Batch & batch) {
         if (auto * layouts = model_->layouts()) {
             layout = params_.switch_layout ? layouts->use_faster(batch.n_tokens()) : layouts->use_repacked();
         }
-        if (argmax_) {
-            argmax_->begin(batch);
+        if (backend_sampler_) {
+            backend_sampler_->begin(batch);
         }
         result = call == Call::Decode ? llama_decode(ctx_, native) : llama_encode(ctx_, native);
         llama_synchronize(ctx_);
-        if (argmax_ && result == 0) {
-            argmax_->end(ctx_, batch);
+        if (backend_sampler_ && result == 0) {
+            backend_sampler_->end(ctx_, batch);
         }
     } catch (const std::exception & error) {
         trouble_ = told(log.text(), "") + (log.text().empty() ? "" : "; ") + error.what();
@@ -328,7 +329,7 @@ std::vector<DeviceMemory> Context::memory() const {
 
 std::span<const float> Context::logits(int32_t i) const {
     check_alive();
-    const bool sampled = argmax_ && argmax_->attached();
+    const bool sampled = backend_sampler_ && backend_sampler_->attached();
     const auto get = sampled ? llama_get_sampled_logits_ith : llama_get_logits_ith;
     const float * row = has_outputs_ ? get(ctx_, i) : nullptr;
     if (!row) {
@@ -341,8 +342,8 @@ std::span<const float> Context::logits(int32_t i) const {
 }
 
 OutputRow Context::row(int32_t i) const {
-    if (has_outputs_ && argmax_ && argmax_->found(i)) {
-        return {{}, argmax_->likeliest(i)};
+    if (has_outputs_ && backend_sampler_ && backend_sampler_->found(i)) {
+        return {{}, backend_sampler_->token(i)};
     }
     return {logits(i)};
 }

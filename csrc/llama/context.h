@@ -11,8 +11,8 @@
 #include <utility>
 #include <vector>
 
+#include "llama/backend_sampler.h"
 #include "llama/batch.h"
-#include "llama/device_argmax.h"
 #include "llama/kv_cache.h"
 #include "llama/model.h"
 #include "llama/output_row.h"
@@ -37,11 +37,11 @@ enum class DecodeStatus {
 
 class Context {
   public:
-    // `argmax`: where the likeliest token is found for outputs that ask for nothing else; none: on the host. Batches
+    // `sampler`: where tokens are chosen for outputs that ask for nothing else; none: on the host. Batches
     // have one sequence per token then.
     // Throws InvalidRequestError (parameters) or ModelLoadError (no memory, unsupported combination).
     explicit Context(std::shared_ptr<Model> model, const ContextParams & params = {},
-                     std::optional<DeviceArgmax::Where> argmax = std::nullopt);
+                     std::optional<BackendSampler::Where> sampler = std::nullopt);
     ~Context();
     Context(const Context &) = delete;
     Context & operator=(const Context &) = delete;
@@ -63,7 +63,7 @@ class Context {
     // call. Throws InvalidRequestError when that token asked for no output or the last call was not Ok.
     std::span<const float> logits(int32_t i) const;
 
-    // The same, or only the likeliest token where the batch asked for no more and the device has found it.
+    // The same, or only a token where the batch asked for no more and the device has chosen it.
     OutputRow row(int32_t i) const;
 
     // Without pooling the embedding of token `i`, [n_embd]; with pooling of a sequence, [n_embd] or, pooling rank,
@@ -135,7 +135,7 @@ class Context {
     std::atomic<bool> abort_{false};
     std::atomic<bool> moves_cells_{false};  // the call that runs must not be stopped: llama.cpp would move them twice
     std::optional<ThreadPool> threads_;
-    std::optional<DeviceArgmax> argmax_;
+    std::optional<BackendSampler> backend_sampler_;
     llama_context * ctx_ = nullptr;
     KvCache kv_cache_;
     std::string fatal_;  // not empty once a call failed for good

@@ -9,12 +9,12 @@
 namespace shimmy {
 
 struct OutputRow {
-    std::span<const float> logits;  // [n_vocab]; empty where only the likeliest token was asked for
-    Token likeliest = -1;           // then; -1: the logits are no finite numbers
+    std::span<const float> logits;  // [n_vocab]; empty where only a token was asked for
+    Token token = -1;               // then; -1: the logits are no finite numbers
 };
 
 inline bool is_broken(const OutputRow & row) {
-    return row.logits.empty() ? row.likeliest < 0 : is_broken(row.logits);
+    return row.logits.empty() ? row.token < 0 : is_broken(row.logits);
 }
 
 }  // namespace shimmy

@@ -40,6 +40,15 @@ Sampler::Sampler(std::shared_ptr<const Tokenizer> tokenizer, const SamplingParam
     random_ = RandomNumbers(seed_);
     add_selector();
     greedy_ = params_.temperature <= 0 && params_.mirostat == 0 && params_.logit_bias.empty() && stages_.empty();
+    if (params_.temperature > 0 && !mirostat_ && !adaptive_ && params_.logit_bias.empty() &&
+        std::all_of(stages_.begin(), stages_.end(), [](const Stage & stage) {
+            return stage.kind == Kind::Temperature && stage.number >= low_temperature;
+        })) {
+        scale_ = 1;
+        for (const auto & stage : stages_) {
+            scale_ /= number(stage.number);
+        }
+    }
 }
 
 Sampler::~Sampler() {
@@ -60,6 +69,7 @@ Sampler & Sampler::operator=(Sampler && other) noexcept {
     std::swap(params_, other.params_);
     std::swap(seed_, other.seed_);
     std::swap(greedy_, other.greedy_);
+    std::swap(scale_, other.scale_);
     std::swap(penalties_, other.penalties_);
     std::swap(dry_window_, other.dry_window_);
     std::swap(stages_, other.stages_);
@@ -69,12 +79,22 @@ Sampler & Sampler::operator=(Sampler && other) noexcept {
     return *this;
 }
 
+std::optional<Draw> Sampler::draw(uint64_t place) const {
+    if (greedy_ || scale_ == 0) {
+        return greedy_ ? std::optional(Draw()) : std::nullopt;
+    }
+    auto random = random_;
+    random.go_to(place, 0);
+    return Draw{scale_, static_cast<float>(std::generate_canonical<double, 53>(random))};
+}
+
 Sampler Sampler::clone() const {
     Sampler copy;
     copy.tokenizer_ = tokenizer_;
     copy.params_ = params_;
     copy.seed_ = seed_;
     copy.greedy_ = greedy_;
+    copy.scale_ = scale_;
     copy.penalties_ = penalties_;
     copy.dry_window_ = dry_window_;
     for (const auto & stage : stages_) {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "llama/adaptive_p.h"
+#include "llama/draw.h"
 #include "llama/logits.h"
 #include "llama/penalties.h"
 #include "llama/random_numbers.h"
@@ -63,11 +64,15 @@ class Sampler {
     };
     std::vector<TokenProbability> top(std::span<const float> logits, int32_t n, std::span<const Token> banned = {});
 
-    bool greedy() const { return greedy_; }  // the likeliest token is what it chooses
+    // What sample() does at this place where it needs no more of the logits; without a value it does.
+    std::optional<Draw> draw(uint64_t place) const;
+
     uint32_t seed() const { return seed_; }  // the one in use, also when none was given
     const SamplingParams & params() const { return params_; }
 
   private:
+    static constexpr double low_temperature = 1e-3;
+
     enum class Kind { Penalties, Dry, TopK, TopP, MinP, TopNSigma, Temperature, Dynatemp, Random, Narrows };
     struct Stage {
         llama_sampler * native;  // what it does to a list of candidates; null: the penalties
@@ -95,6 +100,7 @@ class Sampler {
     SamplingParams params_;
     uint32_t seed_ = 0;
     bool greedy_ = false;  // nothing but arg-max to do
+    float scale_ = 0;      // of logits, where their temperature is all there is to do; else 0
     Penalties penalties_{SamplingParams{}, 0};
     TokenWindow dry_window_;
     std::vector<Stage> stages_;

@@ -15,7 +15,6 @@ namespace shimmy {
 namespace {
 
 constexpr float infinity = std::numeric_limits<float>::infinity();
-constexpr double low_temperature = 1e-3;
 constexpr float highest_logit = 1e5F;
 
 float highest_of(const llama_token_data_array & list) {

@@ -1,11 +1,13 @@
-"""Greedy tokens found where the logits are computed: the same answers, beside requests that need the logits themselves.
+"""Tokens chosen where the logits are computed: the same answers, beside requests that need the logits themselves.
 
 On a CPU it gains nothing; here it shows what is asked of the backend and what is done with what comes back.
 """
 
 from __future__ import annotations
 
+import math
 import time
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -42,6 +44,57 @@ def test_alone_every_token_is_found_by_the_backend() -> None:
         assert ask_alone(engine, COUNT).text == QUESTIONS[COUNT]
         stats = engine.stats
         assert stats.backend_rows == stats.completion_tokens + 1  # the end
+
+
+def plain(seed: int) -> _core.SamplingParams:
+    """What a temperature alone decides."""
+    return _core.SamplingParams(temperature=(0.05, 0.7, 1.0, 3.0)[seed % 4], seed=seed)
+
+
+@both_caches
+def test_a_temperature_draws_what_the_host_draws(kv_unified: bool) -> None:
+    def answers(mode: str) -> tuple[list[list[int]], int, int]:
+        with open_engine(backend_sampling=mode, kv_unified=kv_unified, n_ctx=4096, max_num_seqs=8) as engine:
+            driver = Driver(engine)
+            made = [driver.ask(SKY if seed % 3 else COUNT, plain(seed), max_tokens=24) for seed in range(48)]
+            driver.finish()
+            return [answer.tokens for answer in made], backend_rows(engine), engine.stats.completion_tokens
+
+    (drawn, n_rows, n_tokens), (hosts, n_none, _) = answers("on"), answers("off")
+    # A share within the rounding of a boundary between two tokens, or another step's logits, may go another way.
+    assert sum(ours == theirs for ours, theirs in zip(drawn, hosts, strict=True)) >= 44
+    assert n_rows >= n_tokens
+    assert n_none == 0
+
+
+def test_draws_follow_the_distribution() -> None:
+    question, n = "Who are you?", 3000
+    with open_engine(backend_sampling="on", n_ctx=4096, max_num_seqs=8, max_draft=0) as engine:
+        likeliest = ask_alone(engine, question, max_tokens=1, logprobs=5).logprobs[0][1]
+        driver = Driver(engine)
+        counts: Counter[int] = Counter()
+        for first in range(0, n, 500):
+            sampling = [_core.SamplingParams(temperature=2.0, seed=seed) for seed in range(first, first + 500)]
+            answers = [driver.ask(question, one, max_tokens=1, ignore_eos=True) for one in sampling]
+            driver.finish()
+            counts.update(answer.tokens[0] for answer in answers)
+        assert backend_rows(engine) >= n
+    # Probabilities at temperature 2 relative to the likeliest are the square roots of those at 1.
+    first_token, first_logprob = likeliest[0]
+    for token, logprob in likeliest[1:]:
+        expected = counts[first_token] * math.exp((logprob - first_logprob) / 2)
+        assert abs(counts[token] - expected) < 6 * math.sqrt(expected + 1) + 3
+
+
+def test_drafts_of_drawn_answers_are_checked() -> None:
+    def tokens(mode: str) -> list[int]:
+        with open_engine(backend_sampling=mode, adaptive_draft=False, n_ctx=2048) as engine:
+            sampling = _core.SamplingParams(temperature=0.2, seed=5)
+            answer = ask_alone(engine, COUNT, sampling, max_tokens=60)
+            assert engine.stats.drafted_tokens > 0
+            return answer.tokens
+
+    assert tokens("on") == tokens("off")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-#include "llama/device_argmax.h"
+#include "llama/backend_sampler.h"
 
 #include <ggml-backend.h>
 #include <ggml.h>
@@ -25,6 +25,19 @@ bool is_among(ggml_backend_dev_t device, size_t n_gpus) {
     return std::find(gpus.begin(), gpus.begin() + n_gpus, name) != gpus.begin() + n_gpus;
 }
 
+// Whether the device's arg-max has a second source: see cmake/own_copies.cmake. CUDA's takes up to 2^20 tokens.
+bool chooses_tokens(ggml_backend_dev_t device, int64_t n_vocab) {
+    if (ggml_backend_dev_type(device) == GGML_BACKEND_DEVICE_TYPE_CPU) {
+#ifdef _MSC_VER
+        return false;
+#else
+        return true;
+#endif
+    }
+    auto * reg = ggml_backend_dev_backend_reg(device);
+    return n_vocab <= 1 << 20 && ggml_backend_reg_get_proc_address(reg, "shimmy_token_choice") != nullptr;
+}
+
 bool supports_operations(ggml_backend_dev_t device, int64_t n_vocab) {
     const ggml_init_params params = {8 * ggml_tensor_overhead(), nullptr, true};
     const std::unique_ptr<ggml_context, decltype(&ggml_free)> ctx(ggml_init(params), ggml_free);
@@ -36,35 +49,35 @@ bool supports_operations(ggml_backend_dev_t device, int64_t n_vocab) {
 }  // namespace
 
 // What llama.cpp's graph has of one sequence.
-struct DeviceArgmax::Part {
-    DeviceArgmax * all;
+struct BackendSampler::Part {
+    BackendSampler * all;
     Needs needs = Needs::Logits;        // in the batch that is computed
     bool stale = true;                  // another graph is about to be built
+    std::vector<Draw> draws = {};       // of its outputs in that batch, in their order; empty where logits are needed
     std::vector<int64_t> rows;          // of its outputs, among those of the graph
     std::vector<ggml_tensor *> logits;  // views of these rows
-    ggml_tensor * ids = nullptr;        // the likeliest tokens of all rows: with whom the first row belongs to
-    ggml_tensor * sums = nullptr;       // of each row's logits: not finite when one of them is not
 
     struct Place {
         size_t micro_batch;
         int64_t row;
     };
-    std::vector<Place> places = {};  // of its outputs in the batch that is computed, in their order
+    std::vector<Place> places = {};  // of these outputs
 };
 
 struct PartCalls {
-    using Part = DeviceArgmax::Part;
+    using Part = BackendSampler::Part;
 
     static Part & of(llama_sampler * sampler) { return *static_cast<Part *>(sampler->ctx); }
 
-    static const char * name(const llama_sampler *) { return "device-argmax"; }
+    static const char * name(const llama_sampler *) { return "backend-sampler"; }
 
     static void apply(llama_sampler *, llama_token_data_array *) {}
 
     static bool init(llama_sampler * sampler, ggml_backend_buffer_type_t type, uint32_t) {
         auto & all = *of(sampler).all;
-        all.supported_ = all.attached_ ? all.supported_ : all.supported_by(type);
-        all.attached_ = true;
+        if (!std::exchange(all.attached_, true)) {
+            all.ask(type);
+        }
         return true;
     }
 
@@ -74,7 +87,10 @@ struct PartCalls {
 
     static void set_input(llama_sampler * sampler) { of(sampler).all->place(of(sampler)); }
 
-    static void reset(llama_sampler * sampler) { of(sampler).stale = true; }
+    static void reset(llama_sampler * sampler) {
+        of(sampler).stale = true;
+        of(sampler).all->ids_ = nullptr;
+    }
 
     static llama_sampler_i interface() {
         llama_sampler_i calls{};
@@ -89,7 +105,7 @@ struct PartCalls {
     }
 };
 
-DeviceArgmax::DeviceArgmax(Where where, int32_t n_vocab, uint32_t n_seq_max)
+BackendSampler::BackendSampler(Where where, int32_t n_vocab, uint32_t n_seq_max)
     : where_(where), n_vocab_(n_vocab), configs_(std::make_unique<llama_sampler_seq_config[]>(n_seq_max)) {
     static llama_sampler_i calls = PartCalls::interface();
     for (uint32_t seq_id = 0; seq_id < n_seq_max; ++seq_id) {
@@ -101,35 +117,37 @@ DeviceArgmax::DeviceArgmax(Where where, int32_t n_vocab, uint32_t n_seq_max)
     }
 }
 
-DeviceArgmax::~DeviceArgmax() {
+BackendSampler::~BackendSampler() {
     for (auto * chain : chains_) {
         llama_sampler_free(chain);
     }
 }
 
-bool DeviceArgmax::pays_on(const std::vector<std::string> & devices) {
+bool BackendSampler::pays_on(const std::vector<std::string> & devices) {
     return !devices.empty() && std::all_of(devices.begin(), devices.end(), [](const std::string & name) {
         ggml_backend_dev_t device = ggml_backend_dev_by_name(name.c_str());
         return device && is_among(device, n_paying);
     });
 }
 
-void DeviceArgmax::attach(llama_context_params & params) {
+void BackendSampler::attach(llama_context_params & params) {
     params.samplers = configs_.get();
     params.n_samplers = chains_.size();
 }
 
-bool DeviceArgmax::supported_by(ggml_backend_buffer_type_t type) const {
+// Of the device that computes the logits.
+void BackendSampler::ask(ggml_backend_buffer_type_t type) {
     ggml_backend_dev_t device = ggml_backend_buft_get_device(type);
-    if (!device || ggml_backend_dev_type(device) == GGML_BACKEND_DEVICE_TYPE_CPU) {
-        return where_ == Where::Anywhere;
-    }
-    return is_among(device, gpus.size()) && supports_operations(device, n_vocab_);
+    device = device ? device : ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU);
+    supported_ = ggml_backend_dev_type(device) == GGML_BACKEND_DEVICE_TYPE_CPU
+                     ? where_ == Where::Anywhere
+                     : is_among(device, gpus.size()) && supports_operations(device, n_vocab_);
+    draws_ = supported_ && chooses_tokens(device, n_vocab_);
 }
 
 // `data` has a view of one row of the logits, padded by a row; what is put there is copied to the host after each
 // micro-batch. A sequence that has no row in this one is shown the first.
-void DeviceArgmax::build(Part & part, ggml_context * ctx, llama_sampler_data & data) {
+void BackendSampler::build(Part & part, ggml_context * ctx, llama_sampler_data & data) {
     const ggml_tensor * given = std::exchange(data.logits, nullptr);
     ggml_tensor * padded = given->view_src ? given->view_src : const_cast<ggml_tensor *>(given);
     ggml_tensor * rows = padded->op == GGML_OP_PAD ? padded->src[0] : padded;
@@ -140,7 +158,6 @@ void DeviceArgmax::build(Part & part, ggml_context * ctx, llama_sampler_data & d
     if (std::exchange(part.stale, false)) {
         part.rows.clear();
         part.logits.clear();
-        part.ids = part.sums = nullptr;
     }
     data.logits = ggml_view_1d(ctx, rows, rows->ne[0], static_cast<size_t>(row) * rows->nb[1]);
     part.rows.push_back(row);
@@ -148,50 +165,68 @@ void DeviceArgmax::build(Part & part, ggml_context * ctx, llama_sampler_data & d
     if (row > 0 || !supported_) {
         return;
     }
-    n_rows_ = rows->ne[1];
-    rows = ggml_is_contiguous(rows) ? rows : ggml_cont(ctx, rows);
-    ggml_tensor * ids = ggml_argmax(ctx, rows);
-    ggml_tensor * sums = ggml_sum_rows(ctx, rows);
-    ggml_set_output(ids);
-    ggml_set_output(sums);
-    data.candidates = part.ids = ggml_view_1d(ctx, ids, n_rows_, 0);
-    data.probs = part.sums = ggml_view_1d(ctx, sums, n_rows_, 0);
+    if (!ids_) {
+        n_rows_ = rows->ne[1];
+        rows = ggml_is_contiguous(rows) ? rows : ggml_cont(ctx, rows);
+        ids_ = ggml_argmax(ctx, rows);
+        ggml_set_output(ids_);
+        if (draws_) {
+            numbers_ = ids_->src[1] = ggml_new_tensor_2d(ctx, GGML_TYPE_F32, 2, n_rows_);
+            ggml_set_input(numbers_);
+        } else {
+            sums_ = ggml_sum_rows(ctx, rows);
+            ggml_set_output(sums_);
+        }
+    }
+    data.candidates = ggml_view_1d(ctx, ids_, n_rows_, 0);
+    data.probs = draws_ ? nullptr : ggml_view_1d(ctx, sums_, n_rows_, 0);
 }
 
 // Called before each micro-batch for every sequence with outputs in it, in some order. The views say how much is copied
 // when it is computed: they are made as long as this batch needs them, so that llama.cpp goes on using the graph it
 // has.
-void DeviceArgmax::place(Part & part) {
+void BackendSampler::place(Part & part) {
     for (auto * view : part.logits) {
-        view->ne[0] = supported_ && part.needs == Needs::Likeliest ? 0 : n_vocab_;
+        view->ne[0] = supported_ && part.needs == Needs::Token ? 0 : n_vocab_;
     }
+    placed_.resize(static_cast<size_t>(n_rows_));
     for (const int64_t row : part.rows) {
+        const size_t n = part.places.size();
+        placed_[static_cast<size_t>(row)] = n < part.draws.size() ? part.draws[n] : Draw();
         part.places.push_back({computed_.size(), row});
     }
     n_placed_ += static_cast<int64_t>(part.rows.size());
     if (n_placed_ >= n_rows_) {
+        if (numbers_) {
+            static_assert(sizeof(Draw) == 2 * sizeof(float));
+            ggml_backend_tensor_set(numbers_, placed_.data(), 0, placed_.size() * sizeof(Draw));
+        }
         computed_.push_back(n_rows_);
         n_placed_ = 0;
     }
 }
 
-void DeviceArgmax::begin(const Batch & batch) {
+void BackendSampler::begin(const Batch & batch) {
     for (auto & part : parts_) {
         part->needs = Needs::Nothing;
+        part->draws.clear();
         part->places.clear();
     }
     for (int32_t i = 0; i < batch.n_tokens(); ++i) {
-        auto & needs = parts_[static_cast<size_t>(*batch.seq_ids(i))]->needs;
+        auto & part = *parts_[static_cast<size_t>(*batch.seq_ids(i))];
         if (batch.outputs()[static_cast<size_t>(i)]) {
-            needs = std::max(needs, batch.likeliest(i) ? Needs::Likeliest : Needs::Logits);
+            const auto & draw = batch.draw(i);
+            const bool chooses = draw && (draw->scale == 0 || draws_);
+            part.needs = std::max(part.needs, chooses ? Needs::Token : Needs::Logits);
+            part.draws.push_back(chooses ? *draw : Draw());
         }
     }
     n_placed_ = 0;
     computed_.clear();
-    likeliest_.clear();
+    tokens_.clear();
 }
 
-void DeviceArgmax::end(llama_context * ctx, const Batch & batch) {
+void BackendSampler::end(llama_context * ctx, const Batch & batch) {
     if (!supported_) {
         return;
     }
@@ -213,24 +248,25 @@ void DeviceArgmax::end(llama_context * ctx, const Batch & batch) {
         // The first row's token has what was found of all.
         if (place.row == 0 && place.micro_batch < rows.size() &&
             llama_get_sampled_candidates_count_ith(ctx, i) == computed_[place.micro_batch]) {
-            rows[place.micro_batch] = {llama_get_sampled_candidates_ith(ctx, i), llama_get_sampled_probs_ith(ctx, i)};
+            rows[place.micro_batch] = {llama_get_sampled_candidates_ith(ctx, i),
+                                       draws_ ? nullptr : llama_get_sampled_probs_ith(ctx, i)};
         }
     }
-    likeliest_.assign(places.size(), not_asked);
+    tokens_.assign(places.size(), not_asked);
     for (size_t i = 0; i < places.size(); ++i) {
         const auto seq_id = static_cast<size_t>(*batch.seq_ids(static_cast<int32_t>(i)));
-        if (!batch.outputs()[i] || parts_[seq_id]->needs != Needs::Likeliest) {
+        if (!batch.outputs()[i] || parts_[seq_id]->needs != Needs::Token) {
             continue;
         }
         const auto * place = places[i];
         const auto [ids, sums] = place && place->micro_batch < rows.size() ? rows[place->micro_batch] : Rows();
-        const bool finite = ids && sums && std::isfinite(sums[place->row]);
-        likeliest_[i] = finite && ids[place->row] >= 0 && ids[place->row] < n_vocab_ ? ids[place->row] : -1;
+        const bool finite = ids && (draws_ || (sums && std::isfinite(sums[place->row])));
+        tokens_[i] = finite && ids[place->row] >= 0 && ids[place->row] < n_vocab_ ? ids[place->row] : -1;
     }
 }
 
-bool DeviceArgmax::found(int32_t i) const {
-    return i >= 0 && static_cast<size_t>(i) < likeliest_.size() && likeliest_[static_cast<size_t>(i)] != not_asked;
+bool BackendSampler::found(int32_t i) const {
+    return i >= 0 && static_cast<size_t>(i) < tokens_.size() && tokens_[static_cast<size_t>(i)] != not_asked;
 }
 
 }  // namespace shimmy

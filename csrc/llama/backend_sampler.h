@@ -1,5 +1,5 @@
 #pragma once
-// Finds the likeliest token of every output of a decode where the logits were computed, in one operation at the end of
+// Chooses a token for every output of a decode where the logits were computed, in one operation at the end of
 // llama.cpp's graph. Of sequences that need nothing else, ids are copied to the host instead of rows of logits.
 
 #include <cstdint>
@@ -20,19 +20,21 @@ struct llama_sampler_seq_config;
 
 namespace shimmy {
 
-// It is one of llama.cpp's backend samplers, one part of it for each sequence. llama.cpp's own greedy sampler copies
-// the row of logits beside the token (build_sampling in llama-graph.cpp), and computes each row by itself.
-class DeviceArgmax {
+// It is one of llama.cpp's backend samplers, one part of it for each sequence. llama.cpp's own ones copy the row of
+// logits beside the token (build_sampling in llama-graph.cpp), and compute each row by itself. The operation is
+// csrc/ggml/token_choice.h's where the backend has it, for greedy choices and draws, else ggml's arg-max, for greedy
+// ones.
+class BackendSampler {
   public:
     enum class Where {
         Gpu,       // only on devices where it pays
         Anywhere,  // also on CPUs
     };
 
-    DeviceArgmax(Where where, int32_t n_vocab, uint32_t n_seq_max);
-    ~DeviceArgmax();
-    DeviceArgmax(const DeviceArgmax &) = delete;
-    DeviceArgmax & operator=(const DeviceArgmax &) = delete;
+    BackendSampler(Where where, int32_t n_vocab, uint32_t n_seq_max);
+    ~BackendSampler();
+    BackendSampler(const BackendSampler &) = delete;
+    BackendSampler & operator=(const BackendSampler &) = delete;
 
     // Whether it is known to pay where a model's layers are on `devices`, by name.
     static bool pays_on(const std::vector<std::string> & devices);
@@ -50,16 +52,16 @@ class DeviceArgmax {
     void begin(const Batch & batch);
     void end(llama_context * ctx, const Batch & batch);
 
-    // The last decode has copied no logits for token `i` of its batch, only its likeliest token.
+    // The last decode has copied no logits for token `i` of its batch, only the token that was drawn.
     bool found(int32_t i) const;
-    Token likeliest(int32_t i) const { return likeliest_[static_cast<size_t>(i)]; }  // -1: the logits are not finite
+    Token token(int32_t i) const { return tokens_[static_cast<size_t>(i)]; }  // -1: the logits are not finite
 
   private:
-    enum class Needs : int8_t { Nothing, Likeliest, Logits };  // the later includes the earlier
+    enum class Needs : int8_t { Nothing, Token, Logits };  // the later includes the earlier
     struct Part;
     friend struct PartCalls;
 
-    bool supported_by(ggml_backend_buffer_type * type) const;
+    void ask(ggml_backend_buffer_type * type);
     void build(Part & part, ggml_context * ctx, llama_sampler_data & data);
     void place(Part & part);
 
@@ -70,10 +72,18 @@ class DeviceArgmax {
     std::unique_ptr<llama_sampler_seq_config[]> configs_;
     bool attached_ = false;
     bool supported_ = false;
-    int64_t n_rows_ = 0;             // of the graph that was built last
-    int64_t n_placed_ = 0;           // of them, in the micro-batch that comes next
+    bool draws_ = false;
+
+    // In the graph that was built last:
+    ggml_tensor * ids_ = nullptr;      // a token of each row; null: another graph is about to be built
+    ggml_tensor * sums_ = nullptr;     // of each row's logits, not finite when one of them is not; if nothing is drawn
+    ggml_tensor * numbers_ = nullptr;  // [2, n_rows_], scale and share; if something is drawn
+    int64_t n_rows_ = 0;
+
+    int64_t n_placed_ = 0;           // of these rows, in the micro-batch that comes next
+    std::vector<Draw> placed_;       // their draws
     std::vector<int64_t> computed_;  // rows of each micro-batch of the batch that is computed
-    std::vector<Token> likeliest_;
+    std::vector<Token> tokens_;
 };
 
 }  // namespace shimmy
