@@ -10,6 +10,7 @@
 
 #include "llama/candidate.h"
 #include "llama/exponential.h"
+#include "llama/vector_clones.h"
 
 namespace shimmy {
 namespace {
@@ -67,7 +68,7 @@ std::span<const float> LogitRow::part(size_t index) const {
     return logits_.subspan(first, std::min(block, logits_.size() - first));
 }
 
-void LogitRow::read(std::span<const float> logits) {
+SHIMMY_VECTOR_CLONES void LogitRow::read(std::span<const float> logits) {
     logits_ = logits;
     temperature_ = 1;
     highest_.resize((logits.size() + block - 1) / block);
@@ -135,7 +136,7 @@ void LogitRow::settle() {
     temperature_ = 1;
 }
 
-double LogitRow::weigh() {
+SHIMMY_VECTOR_CLONES double LogitRow::weigh() {
     top_ = highest();
     weight_ = 0;
     weights_.assign(highest_.size(), 0.0F);
@@ -181,7 +182,7 @@ Token LogitRow::pick(double share) const {
     return static_cast<Token>(chosen * block + at);
 }
 
-LogitRow::Spread LogitRow::spread() const {
+SHIMMY_VECTOR_CLONES LogitRow::Spread LogitRow::spread() const {
     double sum = 0;
     double count = 0;
     for (size_t b = 0; b < highest_.size(); ++b) {

@@ -7,13 +7,14 @@
 
 #include "llama/candidate.h"
 #include "llama/logit_row.h"
+#include "llama/vector_clones.h"
 
 namespace shimmy {
 namespace {
 
 constexpr float least = -9999.0F;
 
-float highest(std::span<const float> logits) {
+SHIMMY_VECTOR_CLONES float highest(std::span<const float> logits) {
     constexpr size_t lanes = 32;
     constexpr float none = -std::numeric_limits<float>::infinity();
     std::array<float, lanes> best;
