@@ -110,7 +110,8 @@ if (NOT MSVC)
         -idirafter "${PROJECT_SOURCE_DIR}/csrc")
 endif()
 
-# The mask of a batch with several sequences, each cell of the cache asked once (kq_mask.h).
+# The mask of a batch with several sequences, each cell of the cache asked once, and graphs for more cells than are in use
+# where many are added in a step (kq_mask.h).
 if (NOT MSVC)
     set(index "std::unordered_map<llama_seq_id, std::vector<uint32_t>> seq_idxs$<SEMICOLON>\n")
     set(masks
@@ -124,6 +125,8 @@ if (NOT MSVC)
                 data, seq_srct, seq_idxs)$<SEMICOLON>
         }
 "
+        "const uint32_t n_pad_cur = std::max(n_pad, 256u)$<SEMICOLON>"
+        "const uint32_t n_pad_cur = std::max(n_pad, shimmy::cells_at_once(sinfo.idxs.front().size()))$<SEMICOLON>"
         "std::copy(data + idst_prev, data + idst_prev + n_kv, data + idst)$<SEMICOLON>"
         "if (srct != i) { std::copy(data + idst_prev, data + idst_prev + n_kv, data + idst)$<SEMICOLON> }")
     replace_in(src/llama-kv-cache.cpp masks "steps of many requests in one pool of cells take longer"

@@ -26,6 +26,16 @@ struct CellSequences {
 };
 template struct CellSequences<&llama_kv_cells::seq>;
 
+// By so many cells at a time the part of a cache grows that graphs are made for. llama.cpp takes 256, which 64
+// sequences fill in four steps; each time another graph is built, and captured for a GPU.
+inline uint32_t cells_at_once(size_t n_rows) {
+    uint32_t n_cells = 256;
+    while (n_rows <= 128 && n_cells < 1024 && n_cells < 16 * n_rows) {
+        n_cells *= 2;
+    }
+    return n_cells;
+}
+
 // Fill the first row of each sequence in the rows [begin, end) of a batch, which share `cells`, but for the cells that
 // its rows may see otherwise than one another (`near`): those are listed in `unsettled`, as llama.cpp would have
 // listed them, and have any value. `first_row` gets the row of each sequence. One sequence: nothing is done.
