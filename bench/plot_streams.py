@@ -18,7 +18,7 @@ from plots import COLOURS
 
 README = Path(__file__).with_name("README.md")
 HEAD = "| model | streams | roof |"
-SERIES = 4
+SERIES = 5
 """Columns of tokens per second behind the number of streams."""
 
 

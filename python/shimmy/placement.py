@@ -66,7 +66,7 @@ class Placement(msgspec.Struct, frozen=True, kw_only=True):
     flash_attn: FlashAttention | None = None
     """Flash attention: auto, on or off. Quantised caches need it."""
     backend_sampling: BackendSampling | None = None
-    """Greedy tokens are found where the logits are computed: auto (on GPUs that gain by it), on or off."""
+    """Tokens are chosen where the logits are computed: auto (on GPUs that gain by it), on or off."""
     rpc: Annotated[tuple[DeviceName, ...], Meta(max_length=16)] | None = None
     """HOST:PORT of RPC servers, whose devices are used too. The protocol has neither keys nor encryption."""
 

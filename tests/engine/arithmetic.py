@@ -22,6 +22,9 @@ N_SAME = 8
 CLOSE = 0.5 if ON_GPU else 0.02
 """By how much logits and embeddings of the same tokens may differ between batches of micro-batches of N_SAME."""
 
+DRAWS = all(gpu.backend == "CUDA" for gpu in _GPUS)
+"""Its arg-max takes a temperature and a share, where it is asked to (csrc/ggml/token_choice.h)."""
+
 HIDES_NAN = any(gpu.backend == "Vulkan" for gpu in _GPUS) and "GGML_VK_DISABLE_F16" not in os.environ
 """Its products in half precision are clamped to what that can hold, NaN too (mul_mm.comp)."""
 

@@ -68,7 +68,7 @@ def declare_placement(
     flash_attn: Annotated[str | None, typer.Option("--flash-attn", metavar="WHEN", help="auto, on or off.")] = None,
     backend_sampling: Annotated[
         str | None,
-        typer.Option("--backend-sampling", metavar="WHEN", help="Greedy tokens are found on the GPU: auto, on or off."),
+        typer.Option("--backend-sampling", metavar="WHEN", help="Tokens are chosen on the GPU: auto, on or off."),
     ] = None,
     rpc: Annotated[
         str | None,
