@@ -53,7 +53,7 @@ struct BackendSampler::Part {
     BackendSampler * all;
     Needs needs = Needs::Logits;        // in the batch that is computed
     bool stale = true;                  // another graph is about to be built
-    std::vector<Draw> draws = {};       // of its outputs in that batch, in their order; empty where logits are needed
+    std::vector<Draw> draws = {};       // of its outputs in that batch, in their order; greedy where logits are needed
     std::vector<int64_t> rows;          // of its outputs, among those of the graph
     std::vector<ggml_tensor *> logits;  // views of these rows
 
