@@ -72,10 +72,11 @@ def run(load: Loader) -> None:
     commands_fd, replies_fd = claim_pipes()
     die_with_parent()
     die_before_parent()
-    # Ctrl-C reaches the whole process group, a service manager's SIGTERM all processes of the service: when to stop is
-    # the server's decision, which lets answers end first.
-    for stop in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(stop, signal.SIG_IGN)
+    # Ctrl-C and a terminal's end reach the whole process group, a service manager's SIGTERM all processes of the service:
+    # when to stop is the server's decision, which lets answers end first.
+    for stop in ("SIGINT", "SIGTERM", "SIGHUP"):
+        if hasattr(signal, stop):
+            signal.signal(getattr(signal, stop), signal.SIG_IGN)
     level = os.environ.get("SHIMMY_LOG_LEVEL", "").upper()
     known = isinstance(logging.getLevelName(level), int)
     logging.basicConfig(level=level if known else "INFO", stream=sys.stderr, format="%(levelname)s %(message)s")

@@ -449,7 +449,7 @@ def test_a_runner_that_reads_nothing_does_not_fill_the_memory() -> None:
 def test_a_runner_ignores_the_signals_that_end_its_server() -> None:
     async def body(client: RunnerClient) -> None:
         assert await generate(client, "one") == "one"
-        for stop in (signal.SIGTERM, signal.SIGINT):
+        for stop in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             os.kill(client.pid, stop)
         assert await generate(client, "two") == "two"
 
