@@ -72,8 +72,8 @@ def run(load: Loader) -> None:
     commands_fd, replies_fd = claim_pipes()
     die_with_parent()
     die_before_parent()
-    # Ctrl-C and a terminal's end reach the whole process group, a service manager's SIGTERM all processes of the service:
-    # when to stop is the server's decision, which lets answers end first.
+    # Ctrl-C and a terminal's end reach the whole process group, a service manager's SIGTERM all processes of the
+    # service: when to stop is the server's decision, which lets answers end first.
     for stop in ("SIGINT", "SIGTERM", "SIGHUP"):
         if hasattr(signal, stop):
             signal.signal(getattr(signal, stop), signal.SIG_IGN)
