@@ -3,8 +3,10 @@
 
 # Replace texts, each of which occurs once, in a file of the vendored tree, for the targets below its folder that compile
 # it: `pairs` names a list of old and new ones, with $<SEMICOLON> for ";". Where it reads otherwise it is compiled as it is, with a
-# warning that says what that costs. A copy has the compile options of its file, and the arguments behind.
+# warning that says what that costs. A copy has the compile options of its file, and the arguments behind. <pairs>_replaced says
+# whether there is one.
 function (replace_in file pairs cost)
+    set(${pairs}_replaced OFF PARENT_SCOPE)
     get_filename_component(folder "${LLAMA_CPP_DIR}/${file}" DIRECTORY)
     set(copy "${CMAKE_CURRENT_BINARY_DIR}/own/${file}")
     set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${LLAMA_CPP_DIR}/${file}")
@@ -41,6 +43,7 @@ function (replace_in file pairs cost)
             set_property(SOURCE "${copy}" DIRECTORY "${home}" PROPERTY COMPILE_OPTIONS ${options} ${ARGN})
         endif()
     endforeach()
+    set(${pairs}_replaced ON PARENT_SCOPE)
 endfunction()
 
 # Attention on CPUs: of few rows by row_attention.h, of 64 at a time with the faster parts of tile_attention.h; either passes
@@ -171,10 +174,6 @@ if (SHIMMY_CUDA)
     }
 #endif
     return GGML_STATUS_ALLOC_FAILED$<SEMICOLON>")
-    # What BackendSampler asks for, to know whether arg-max has a second source here.
-    list(APPEND cuda_memory
-        "    if (strcmp(name, \"ggml_backend_get_features\") == 0) {\n"
-        "    if (strcmp(name, \"ggml_backend_get_features\") == 0 || strcmp(name, \"shimmy_token_choice\") == 0) {\n")
     set(choice
         "static __global__ void argmax_f32("
         "#include \"${PROJECT_SOURCE_DIR}/csrc/ggml/cuda_token_choice.h\"\n\nstatic __global__ void argmax_f32("
@@ -185,6 +184,11 @@ if (SHIMMY_CUDA)
     }
 
     const int64_t num_blocks = nrows$<SEMICOLON>\n")
-    replace_in(ggml/src/ggml-cuda/argmax.cu choice "tokens are chosen on the host")
+    replace_in(ggml/src/ggml-cuda/argmax.cu choice "tokens are drawn on the host")
+    if (choice_replaced)  # what BackendSampler asks for, to know whether arg-max has a second source here
+        list(APPEND cuda_memory
+            "    if (strcmp(name, \"ggml_backend_get_features\") == 0) {\n"
+            "    if (strcmp(name, \"ggml_backend_get_features\") == 0 || strcmp(name, \"shimmy_token_choice\") == 0) {\n")
+    endif()
     replace_in(ggml/src/ggml-cuda/ggml-cuda.cu cuda_memory "a request for which CUDA has no memory ends the process")
 endif()

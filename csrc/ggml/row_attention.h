@@ -24,7 +24,7 @@ enum {
     CELLS = 64,         // in a block: their keys and values stay in the first cache for further heads
     MAX_VALUES = 1024,  // of a head, for the sums on the stack
     SPLIT_CELLS = 512,  // from here on a single row's cells are divided between the threads
-    TILE_SPEED = 4,     // so many times as fast a tile of rows goes past a cell, at least
+    TILE_SPEED = 4,     // so many times as fast a tile of rows goes past a cell, at most
 #if defined(__AVX512F__)
     MAX_HEADS = 4,  // 4 heads x 4 cells are 16 sums in 32 registers
 #else

@@ -28,10 +28,10 @@ bool is_among(ggml_backend_dev_t device, size_t n_gpus) {
 // Whether the device's arg-max has a second source: see cmake/own_copies.cmake. CUDA's takes up to 2^20 tokens.
 bool chooses_tokens(ggml_backend_dev_t device, int64_t n_vocab) {
     if (ggml_backend_dev_type(device) == GGML_BACKEND_DEVICE_TYPE_CPU) {
-#ifdef _MSC_VER
-        return false;
-#else
+#ifdef SHIMMY_TOKEN_CHOICE
         return true;
+#else
+        return false;
 #endif
     }
     auto * reg = ggml_backend_dev_backend_reg(device);

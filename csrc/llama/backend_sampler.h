@@ -52,7 +52,7 @@ class BackendSampler {
     void begin(const Batch & batch);
     void end(llama_context * ctx, const Batch & batch);
 
-    // The last decode has copied no logits for token `i` of its batch, only the token that was drawn.
+    // The last decode has copied no logits for token `i` of its batch, only the token that was chosen.
     bool found(int32_t i) const;
     Token token(int32_t i) const { return tokens_[static_cast<size_t>(i)]; }  // -1: the logits are not finite
 
