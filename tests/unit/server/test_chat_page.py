@@ -55,6 +55,20 @@ def test_a_question_waits_for_the_list_of_models(tab: Tab) -> None:
     assert [one["messages"] for one in tab.asked()] == [[{"role": "user", "content": "early"}]]
 
 
+def test_a_question_waits_for_the_script(tab: Tab) -> None:
+    held: list[Any] = []
+    tab.page.route("**/page/chat.js", lambda route: held.append(route))
+    tab.page.reload(wait_until="commit")
+    tab.page.wait_for_selector("#send:disabled")
+    tab.page.fill("#prompt", "early")
+    tab.until(lambda: bool(held))
+    assert tab.page.is_disabled("#send")
+    held[0].continue_()
+    tab.page.click("#send")
+    tab.until(lambda: len(tab.asked()) == 1)
+    assert tab.asked()[0]["messages"] == [{"role": "user", "content": "early"}]
+
+
 def test_stopping_before_an_answer_gives_the_question_back(tab: Tab) -> None:
     tab.send("hang")
     tab.page.wait_for_selector("#stop:visible")

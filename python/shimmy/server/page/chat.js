@@ -238,6 +238,7 @@ $("ask").addEventListener("submit", (event) => {
   event.preventDefault();
   send();
 });
+$("send").disabled = false; // before, a browser would have sent the form itself
 if (!CSS.supports("field-sizing", "content")) { // the field grows with its text all the same
   $("prompt").addEventListener("input", () => { $("prompt").rows = Math.min($("prompt").value.split("\n").length, 8); });
 }
