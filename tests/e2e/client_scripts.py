@@ -40,7 +40,7 @@ def javascript_clients(folder: Path) -> Path:
         absent(f"node is {version.strip()}, these clients need {_OLDEST_NODE} or newer")
     shutil.copytree(_HERE / "js", folder, dirs_exist_ok=True)
     options = ("--no-audit", "--no-fund", "--no-package-lock", "--ignore-scripts", "--prefer-offline")
-    done = subprocess.run(["npm", "install", *options], cwd=folder, capture_output=True, text=True, timeout=110)
+    done = subprocess.run(["npm", "install", *options], cwd=folder, capture_output=True, text=True, timeout=280)
     if done.returncode != 0 and _OFFLINE.search(done.stderr):
         absent(f"npm reached no registry: {done.stderr.strip().splitlines()[-1]}")
     assert done.returncode == 0, done.stderr
@@ -84,6 +84,6 @@ def _run(
 ) -> Any:
     server, guarded, key = (*where, "", "")[:3]
     arguments = [server, guarded, key, json.dumps(fields), ",".join(cases)]
-    done = subprocess.run([*program, *arguments], cwd=folder, capture_output=True, text=True, timeout=110)
+    done = subprocess.run([*program, *arguments], cwd=folder, capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
