@@ -8,6 +8,8 @@ namespace shimmy::bindings {
 namespace py = pybind11;
 
 // Not for constructors: pybind11 registers the new object inside of the guard.
+// Not for functions that take a params object: another thread might write to it meanwhile. They take it by value, and
+// release the lock themselves.
 using ReleaseGil = py::call_guard<py::gil_scoped_release>;
 
 void bind_errors(py::module_ & m);

@@ -38,7 +38,7 @@ void bind_context(py::module_ & m) {
         .value("FAILED", DecodeStatus::Failed, "Fatal; the context is of no further use.");
 
     py::class_<Context, Self>(m, "Context", "A KV cache, compute buffers and the outputs of the last call.")
-        .def(py::init([](std::shared_ptr<Model> model, const ContextParams & params) {
+        .def(py::init([](std::shared_ptr<Model> model, ContextParams params) {
                  py::gil_scoped_release unlocked;
                  return std::make_shared<Context>(std::move(model), params);
              }),

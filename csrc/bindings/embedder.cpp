@@ -33,7 +33,7 @@ void bind_embedder(py::module_ & m) {
         .def_readonly("batches", &EmbedderStats::batches, "Computed since the start.")
         .def_readonly("tokens", &EmbedderStats::tokens, "Computed since the start.");
     py::class_<Embedder>(m, "Embedder", "Embeddings, batched across jobs, with a context of their own. Thread-safe.")
-        .def(py::init([](std::shared_ptr<Model> model, const ContextParams & context, const EmbedderParams & params) {
+        .def(py::init([](std::shared_ptr<Model> model, ContextParams context, EmbedderParams params) {
                  py::gil_scoped_release unlocked;
                  return std::make_unique<Embedder>(std::move(model), context, params);
              }),

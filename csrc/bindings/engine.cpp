@@ -11,7 +11,7 @@ namespace {
 
 using Lora = std::vector<std::pair<std::string, double>>;
 
-RequestId add_request(Engine & engine, std::vector<Token> prompt, const SamplingParams & sampling,
+RequestId add_request(Engine & engine, std::vector<Token> prompt, SamplingParams sampling,
                       std::optional<int64_t> max_tokens, int64_t min_tokens, std::vector<std::string> stop,
                       std::vector<Token> stop_token_ids, bool ignore_eos, std::vector<std::string> banned_strings,
                       std::optional<int32_t> logprobs, std::optional<int32_t> prompt_logprobs, bool token_healing,
@@ -21,7 +21,7 @@ RequestId add_request(Engine & engine, std::vector<Token> prompt, const Sampling
     py::gil_scoped_release unlocked;
     Request request;
     request.prompt = std::move(prompt);
-    request.sampling = sampling;
+    request.sampling = std::move(sampling);
     request.max_tokens = max_tokens;
     request.min_tokens = min_tokens;
     request.stop = std::move(stop);
@@ -73,7 +73,7 @@ void bind_stats(py::module_ & m) {
 void bind_engine(py::module_ & m) {
     bind_stats(m);
     py::class_<Engine>(m, "Engine", "Continuous batching: many requests share one context, one step at a time.")
-        .def(py::init([](std::shared_ptr<Model> model, const ContextParams & context, const EngineParams & params,
+        .def(py::init([](std::shared_ptr<Model> model, ContextParams context, EngineParams params,
                          std::optional<std::shared_ptr<Model>> draft) {
                  py::gil_scoped_release unlocked;
                  return std::make_unique<Engine>(std::move(model), context, params, draft.value_or(nullptr));

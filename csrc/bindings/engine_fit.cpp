@@ -27,10 +27,12 @@ void bind_engine_fit(py::module_ & m) {
         .def_readonly("memory", &EngineFit::memory, "As it would be taken; empty without a GPU.");
     m.def(
         "fit_engine",
-        [](const FilePath & path, const ModelParams & model, const ContextParams & context,
-           const EngineParams & engine) { return fit_engine(path.bytes, model, context, engine); },
+        [](const FilePath & path, ModelParams model, ContextParams context, EngineParams engine) {
+            py::gil_scoped_release unlocked;
+            return fit_engine(path.bytes, model, context, engine);
+        },
         py::arg("path"), py::arg("model") = ModelParams{}, py::arg("context") = ContextParams{},
-        py::arg("engine") = EngineParams{}, ReleaseGil(),
+        py::arg("engine") = EngineParams{},
         "What n_gpu_layers -1 comes to, found by measuring what llama.cpp would take of the GPUs' free memory. Other\n"
         "n_gpu_layers are taken as they are. Raises ModelLoadError and InvalidRequestError.");
 }

@@ -12,7 +12,7 @@
 namespace shimmy::bindings {
 namespace {
 
-std::shared_ptr<Model> load_model(const FilePath & path, const ModelParams & params, const py::object & progress) {
+std::shared_ptr<Model> load_model(const FilePath & path, ModelParams params, const py::object & progress) {
     ProgressCallback callback;
     if (!progress.is_none()) {
         if (!PyCallable_Check(progress.ptr())) {

@@ -123,6 +123,9 @@ AdapterPlan Engine::plan_adapters(const Lora & lora, std::span<const Token> prom
     Lora others;
     std::shared_ptr<const LoraAdapter> activated;
     for (const auto & entry : lora) {
+        if (entry.second == 0) {
+            continue;
+        }
         auto found = adapters_.activated(entry.first);
         if (found && activated) {
             throw InvalidRequestError("adapter '" + entry.first +

@@ -47,6 +47,10 @@ ContextParams for_engine(const Model & model, ContextParams context, const Engin
     context.n_seq_max = context.n_ctx > 0 ? std::min(most, context.n_ctx) : most;
     context.n_batch = std::max(context.n_batch, context.n_seq_max);
     context.n_outputs_max = std::min(context.n_seq_max + extra_outputs, context.n_batch);
+    // What an embedder may have been asked for with the same parameters.
+    context.embeddings = false;
+    context.pooling.clear();
+    context.attention.clear();
     return context;
 }
 

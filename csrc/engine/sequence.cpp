@@ -72,6 +72,7 @@ void Sequence::tell_begun(Output & output) {
         begun_->id = id_;
         begun_->n_answered = begun_->tokens.size();
         begun_->prompt_logprobs = std::move(output.prompt_logprobs);
+        begun_->error = std::move(output.error);
         output = std::move(*begun_);
         begun_.reset();
     }
@@ -107,6 +108,9 @@ int32_t Sequence::reusable(int32_t n) const {
 }
 
 size_t Sequence::shareable_prompt() const {
+    if (rules_.fixed_chunk > 0 && request_.prompt_logprobs) {
+        return 0;
+    }
     const auto switch_at = static_cast<size_t>(adapters_.switch_at);
     return switch_at > 0 ? std::min(switch_at, tokens_.size()) : tokens_.size();  // healing may have cut before it
 }
@@ -117,7 +121,13 @@ int32_t Sequence::shareable() const {
         n = std::min(n, adapters_.switch_at);
     }
     if (rules_.fixed_chunk > 0) {
-        const auto n_chunked = static_cast<int32_t>(shifted() ? n_keep() : n_prompt_);
+        // Prompts whose tokens are scored are computed in other pieces; a banned string has the last token computed
+        // again, alone.
+        if (request_.prompt_logprobs) {
+            return 0;
+        }
+        const auto n_prompt = static_cast<int32_t>(n_prompt_) - (request_.banned_strings.empty() ? 0 : 1);
+        const auto n_chunked = shifted() ? static_cast<int32_t>(n_keep()) : n_prompt;
         n = std::min(n, n_chunked / rules_.fixed_chunk * rules_.fixed_chunk);
     }
     return n;

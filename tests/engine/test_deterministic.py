@@ -63,6 +63,29 @@ def test_after_a_hit_on_another_prompts_prefix(sampling: _core.SamplingParams, a
         assert answer.usage.cached_tokens in (256, 512)
 
 
+def test_after_one_whose_prompt_was_scored(sampling: _core.SamplingParams, alone: tuple[Any, ...]) -> None:
+    """Which was computed in other pieces."""
+    with deterministic() as engine:
+        ask_alone(engine, PROMPT, GREEDY, max_tokens=1, prompt_logprobs=1)
+        answer = ask_alone(engine, PROMPT, sampling, **OPTIONS)
+        assert bits(answer) == alone
+        assert answer.usage.cached_tokens == 0
+
+
+def test_after_one_that_took_back_its_first_token(sampling: _core.SamplingParams) -> None:
+    """For which the last token of the prompt was computed again, alone."""
+    whole = PROMPT[:512]  # chunks
+    with deterministic() as engine:
+        first = ask_alone(engine, whole, GREEDY, max_tokens=1).text
+        wanted = bits(ask_alone(engine, PROMPT, sampling, **OPTIONS))
+    with deterministic() as engine:
+        banned = ask_alone(engine, whole, GREEDY, max_tokens=4, banned_strings=[first])
+        assert not banned.text.startswith(first)
+        answer = ask_alone(engine, PROMPT, sampling, **OPTIONS)
+        assert bits(answer) == wanted
+        assert answer.usage.cached_tokens == 256
+
+
 def test_two_that_share_their_prompt_at_once(sampling: _core.SamplingParams, alone: tuple[Any, ...]) -> None:
     with deterministic() as engine:
         driver = Driver(engine)

@@ -75,6 +75,16 @@ def test_text_tokens_and_conversations_are_prompts(llm: LLM) -> None:
         assert answer.finish_reason == "stop"
 
 
+def test_what_is_said_for_embeddings_leaves_answers_alone() -> None:
+    context = {"n_ctx": 2048, "embeddings": True, "pooling": "mean", "attention": "non-causal"}
+    long = [*chat(LONG_QUESTION) * 30, *chat("Who are you?")]
+    assert 512 < len(long) < 2000
+    with LLM(spec(context={"n_ctx": 2048})) as plain, LLM(spec(context=context)) as other:
+        for prompt in (chat("Who are you?"), long):
+            wanted = plain.generate(prompt, max_tokens=20, temperature=0)
+            assert other.generate(prompt, max_tokens=20, temperature=0).text == wanted.text
+
+
 def test_a_stream_adds_up_to_the_whole(llm: LLM) -> None:
     whole = llm.chat(said(LONG_QUESTION), temperature=0.0)
     outputs = list(llm.stream(ChatPrompt(messages=said(LONG_QUESTION)), temperature=0.0))

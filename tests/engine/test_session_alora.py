@@ -43,6 +43,15 @@ def test_it_applies_from_its_invocation_on(llm: LLM) -> None:
         assert text != llm.generate([*PREFIX, *invoked(WHO)], max_tokens=12, temperature=0).text
 
 
+def test_one_of_scale_zero_is_none(llm: LLM, tmp_path: Path) -> None:
+    llm.engine.load_adapter("another", str(tmp_path / "piratical.gguf"))
+    asked = llm.generate(invoked(WHO), max_tokens=12, temperature=0, lora={**LORA, "another": 0.0})
+    assert asked.text == llm.generate(invoked(WHO), max_tokens=12, temperature=0, lora=LORA).text
+    plain = llm.generate(invoked(WHO), max_tokens=12, temperature=0, lora={"piratical": 0.0})
+    assert plain.text == llm.generate(invoked(WHO), max_tokens=12, temperature=0).text
+    llm.engine.save_prefix(invoked(WHO), lora=[("piratical", 0.0)])  # which one that applies later cannot be
+
+
 def test_what_was_computed_with_it_is_never_taken_for_the_plain_models(llm: LLM) -> None:
     """The answer in its history is read again without the adapter: that applies from the last invocation on."""
     tokens = [*PREFIX, *invoked(WHO)]
