@@ -23,7 +23,7 @@ def discover(
     llm_only: Annotated[bool, typer.Option("--llm-only", help="Only models that generate text.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Search the folders for model files and say what each is; with -v also what was skipped."""
+    """Search the folders for model files and say what each is; with -v also where, and what was skipped."""
     from shimmy.discovery.classify import GENERATIVE
     from shimmy.models.registry import Registry
 
@@ -56,9 +56,8 @@ def discover(
         typer.echo("no model files found; name folders with --model-dirs or SHIMMY_MODEL_PATHS", err=True)
     problems = registry.problems
     if options.verbose:
-        for root in registry.roots:
-            if root.path.is_dir():
-                typer.echo(f"searched {root.path.absolute()}", err=True)
+        for folder in dict.fromkeys(root.path.absolute() for root in registry.roots):
+            typer.echo(f"{'searched' if folder.is_dir() else 'no folder at'} {folder}", err=True)
         for model in found:
             if model.ollama is not None and model.ollama.template is not None:
                 typer.echo(f"{model.name}: {_template_note(model)}", err=True)

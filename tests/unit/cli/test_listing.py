@@ -95,6 +95,13 @@ class TestDiscover:
         assert (result.exit_code, result.stdout) == (0, "")
         assert "--model-dirs" in result.stderr
 
+    def test_where_nothing_was_found(self, run: Run, tmp_path: Path) -> None:
+        (tmp_path / "models").mkdir()
+        lines = run("discover", "-v").stderr.splitlines()
+        assert f"searched {tmp_path}/models" in lines
+        assert f"no folder at {tmp_path}/home/models" in lines
+        assert len(lines) == len(set(lines))
+
     def test_a_folder_that_does_not_exist(self, run: Run) -> None:
         assert "cannot search it: No such file" in run("discover", "-v", "--model-dirs", "nowhere").stderr
 
