@@ -44,8 +44,16 @@ class _Commands(TyperGroup):
             raise _as_usage_problem(error) from None
 
 
+_ELSEWHERE = {("serve", "--host"): "--bind HOST:PORT", ("serve", "--port"): "--bind HOST:PORT"}
+"""(command, option that it does not have) -> what says it here."""
+
+
 def _as_usage_problem(error: Any) -> Any:
     error.exit_code = 1
+    asked = (getattr(error.ctx, "info_name", None), getattr(error, "option_name", None))
+    if asked in _ELSEWHERE:
+        error.message += f": use {_ELSEWHERE[asked]}"
+        error.possibilities = []
     return error
 
 

@@ -78,6 +78,8 @@ def test_version_without_the_extension(run: Run) -> None:
         (["list", "--gpu-backend", "tpu"], "auto, cpu, cuda, vulkan, opencl, metal"),
         (["list", "--log-level", "loud"], "debug, info, warning, error"),
         (["serve", "--bind", "here"], "HOST:PORT"),
+        (["serve", "--port", "8080"], "No such option: --port: use --bind HOST:PORT"),
+        (["serve", "--host=0.0.0.0"], "No such option: --host: use --bind HOST:PORT"),
         (["serve", "--kv-cache-disk", "much"], "kv_cache_disk"),
         (["serve", "--keep-alive", "soon"], "keep_alive must be a number of seconds"),
         (["serve", "--memory-budget", "much"], "memory_budget: 'much' is no amount of memory"),
