@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any, get_args
 
 import typer
 
-from shimmy.cli.options import Options, declare
+from shimmy.cli.options import Options, declare, declare_loading
 from shimmy.cli.placement_options import declare_placement
 from shimmy.errors import InvalidRequestError, ModelNotFoundError, ShimmyError
 from shimmy.settings import SettingsError
@@ -19,35 +20,47 @@ WRONG_USE = 1
 FAILED = 2
 """Exit code: the work itself failed."""
 
+_LOADING: tuple[Callable[..., dict[str, Any]], ...] = (declare_loading, declare_placement)
+"""The declarations of how a model is loaded."""
+
 _WRONG_USE_ERRORS = (SettingsError, ModelNotFoundError, InvalidRequestError)
 
 
-def command(function: Callable[..., None]) -> Callable[..., None]:
+def command(function: Callable[..., None], *, loads: bool = True) -> Callable[..., None]:
     """Make a Typer command of `function`, whose first parameter is an Options.
 
-    The command takes the global options besides its own, also after its name, and turns errors into exit codes.
+    The command takes the global options besides its own, also after its name, and turns errors into exit codes. One
+    that `loads` no model does not show those of how models are loaded, and refuses them.
     """
 
     def run(context: typer.Context, options: Options, **values: Any) -> None:
         outer = context.obj
         with ExitCodes():
-            function(options.over(outer) if isinstance(outer, Options) else options, **values)
+            merged = options.over(outer) if isinstance(outer, Options) else options
+            if not loads:
+                _refuse_loading(merged, str(context.info_name))
+            function(merged, **values)
 
-    return with_global_options(run, function)
+    return with_global_options(run, function, loads=loads)
 
 
-def with_global_options(run: Callable[..., None], described: Callable[..., None]) -> Callable[..., None]:
-    """A function for Typer that takes the parameters of `described` after its first, and the global options.
+def with_global_options(
+    run: Callable[..., None], described: Callable[..., None], *, loads: bool = True
+) -> Callable[..., None]:
+    """A function for Typer that takes the parameters of `described` after its first, and the global options; those of
+    loading show in its help if it `loads` models.
 
     It calls `run` with the Typer context, the Options and the values of those parameters.
     """
-    shared = [*_parameters(declare), *_parameters(declare_placement)]
+    loading = [parameter for declared in _LOADING for parameter in _parameters(declared)]
+    shared = [*_parameters(declare), *(loading if loads else map(_hidden, loading))]
     own = _parameters(described)[1:]
 
     @functools.wraps(described)
     def collect(context: typer.Context, **values: Any) -> None:
         with ExitCodes():
-            options = Options({**_call(declare, values), **_call(declare_placement, values)})
+            arguments = [_call(declared, values) for declared in (declare, *_LOADING)]
+            options = Options({name: value for group in arguments for name, value in group.items()})
         run(context, options, **values)
 
     context = inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
@@ -71,6 +84,25 @@ class ExitCodes:
         if isinstance(error, (ShimmyError, OSError)) and not isinstance(error, BrokenPipeError):
             typer.echo(f"error: {_one_line(str(error))}", err=True)
             raise typer.Exit(WRONG_USE if isinstance(error, _WRONG_USE_ERRORS) else FAILED) from error
+
+
+def _refuse_loading(options: Options, name: str) -> None:
+    """Raises SettingsError: what is given would be dropped."""
+    known = {option for declared in _LOADING for option in declared()}
+    given = sorted(known & options.arguments.keys())
+    if given:
+        raise SettingsError(
+            f"argument: {', '.join(given)}: shimmy {name} loads no model itself; give that to shimmy serve, or set it "
+            "in the config file or models.toml"
+        )
+
+
+def _hidden(parameter: inspect.Parameter) -> inspect.Parameter:
+    """The same option, which help leaves out."""
+    kind, option = get_args(parameter.annotation)
+    option = copy.copy(option)
+    option.hidden = True
+    return parameter.replace(annotation=Annotated[kind, option])
 
 
 def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:

@@ -14,6 +14,21 @@ def declare(
     model_dirs: Annotated[
         str | None, typer.Option("--model-dirs", metavar="DIRS", help='Folders to search for models: "a;b".')
     ] = None,
+    log_level: Annotated[
+        str | None, typer.Option("--log-level", metavar="LEVEL", help="debug, info, warning or error.")
+    ] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Same as --log-level debug.")] = False,
+) -> dict[str, Any]:
+    """The global options as arguments of `load_settings`, besides those of how models are loaded; this signature is
+    their one declaration.
+    """
+    return {
+        "model_dirs": None if model_dirs is None else split_paths(model_dirs),
+        "log_level": "debug" if verbose and log_level is None else log_level and log_level.lower(),
+    }
+
+
+def declare_loading(
     ctx: Annotated[int | None, typer.Option("--ctx", metavar="N", help="Context of a model in tokens.")] = None,
     tune: Annotated[
         str | None,
@@ -23,20 +38,12 @@ def declare(
         str | None,
         typer.Option("--chat-template", metavar="NAME|FILE", help="Chat template instead of the model's own."),
     ] = None,
-    log_level: Annotated[
-        str | None, typer.Option("--log-level", metavar="LEVEL", help="debug, info, warning or error.")
-    ] = None,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Same as --log-level debug.")] = False,
 ) -> dict[str, Any]:
-    """The global options as arguments of `load_settings`, besides those of `declare_placement`; this signature is their
-    one declaration.
-    """
+    """As `declare`: what there is to say of loading a model, besides `declare_placement`."""
     return {
-        "model_dirs": None if model_dirs is None else split_paths(model_dirs),
         "ctx": ctx,
         "tune": None if tune is None else tune.lower(),
         "chat_template": chat_template,
-        "log_level": "debug" if verbose and log_level is None else log_level and log_level.lower(),
     }
 
 

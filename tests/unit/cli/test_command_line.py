@@ -15,7 +15,21 @@ from typer.testing import Result
 import shimmy
 
 Run = Callable[..., Result]
-COMMANDS = ("serve", "ps", "load", "unload", "list", "discover", "probe", "generate", "bench", "gpu-info")
+COMMANDS = (
+    "serve",
+    "ps",
+    "load",
+    "unload",
+    "list",
+    "discover",
+    "probe",
+    "generate",
+    "bench",
+    "pull",
+    "gpu-info",
+    "init",
+)
+LOAD_NOTHING = ("ps", "load", "unload", "pull", "init")
 
 
 def python(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -33,7 +47,19 @@ def test_help_names_every_command(run: Run) -> None:
 def test_help_of_a_command_names_the_global_options(run: Run, name: str) -> None:
     result = run(name, "--help")
     assert result.exit_code == 0
-    assert all(option in result.stdout for option in ("--model-dirs", "--gpu-backend", "--ctx", "--log-level"))
+    assert all(option in result.stdout for option in ("--model-dirs", "--log-level"))
+    assert all((option in result.stdout) != (name in LOAD_NOTHING) for option in ("--gpu-backend", "--ctx", "--tune"))
+
+
+@pytest.mark.parametrize("name", LOAD_NOTHING)
+def test_a_command_that_loads_nothing_refuses_to_be_told_how(run: Run, name: str) -> None:
+    own = {"init": ["-t", "docker", "-o", "out"], "ps": []}.get(name, ["some-model"])
+    for arguments in ([name, *own, "--ctx", "8192"], ["--ctx", "8192", name, *own]):
+        result = run(*arguments)
+        assert result.exit_code == 1
+        assert f"argument: ctx: shimmy {name} loads no model itself; give that to shimmy serve" in result.stderr
+    assert "argument: cpu_moe, devices: shimmy" in run(name, *own, "--device", "A", "--cpu-moe").stderr
+    assert "loads no model itself" not in run("--verbose", "--model-dirs", "a", name, *own).stderr
 
 
 def test_help_works_with_broken_settings(run: Run, tmp_path: Path) -> None:
