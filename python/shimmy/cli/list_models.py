@@ -12,7 +12,7 @@ from shimmy.cli.options import Options
 def list_models(
     options: Options, short: Annotated[bool, typer.Option("--short", help="Print the names only.")] = False
 ) -> None:
-    """List the models that generate and chat can use."""
+    """List the models that generate text."""
     from shimmy.models.registry import Registry
 
     registry = Registry(options.settings())

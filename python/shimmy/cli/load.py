@@ -16,7 +16,9 @@ def load(
     url: Url = None,
     keep_alive: Annotated[
         str | None,
-        typer.Option("--keep-alive", metavar="TIME", help="How long it stays without use: 10m, seconds, -1 for ever."),
+        typer.Option(
+            "--keep-alive", metavar="TIME", help="How long it stays without use: 10m, or 600 in seconds; -1: for ever."
+        ),
     ] = None,
 ) -> None:
     """Load a model into the running server."""

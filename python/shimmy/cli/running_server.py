@@ -18,7 +18,7 @@ from shimmy.settings import Settings, SettingsError
 Url = Annotated[
     str | None,
     typer.Option(
-        "--url", metavar="URL", help="Server to ask.  [default: where --bind, SHIMMY_BIND_ADDRESS or the config say]"
+        "--url", metavar="URL", help="Server to ask.  [default: where SHIMMY_BIND_ADDRESS or the config file says]"
     ),
 ]
 

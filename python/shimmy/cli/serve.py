@@ -38,7 +38,7 @@ def serve(
         typer.Option(
             "--keep-alive",
             metavar="TIME",
-            help="How long a model stays loaded without use: 10m, seconds, -1 for ever.  [default: 5m]",
+            help="How long a model stays loaded without use: 10m, or 600 in seconds; -1: for ever.  [default: 5m]",
         ),
     ] = None,
     memory_budget: Annotated[
@@ -62,7 +62,7 @@ def serve(
         typer.Option("--preload", metavar="N", help="Load the N models used last at the start.  [default: 0]"),
     ] = None,
     watch: Annotated[
-        bool, typer.Option("--watch", help="Follow models that come and go on disk; needs shimmy-llm[watch].")
+        bool, typer.Option("--watch", help="Follow models that come and go on disk; needs the extra watch.")
     ] = False,
     kv_cache_disk: Annotated[
         str | None,
