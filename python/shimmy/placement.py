@@ -38,7 +38,7 @@ class Placement(msgspec.Struct, frozen=True, kw_only=True):
     devices: Annotated[tuple[DeviceName, ...], Meta(max_length=16)] | None = None
     """Devices to load on, by the names that gpu-info shows; none: as gpu_backend says."""
     main_gpu: Annotated[int, Meta(ge=0, le=15)] | None = None
-    """The one of them that takes everything with split_mode none, counted from 0."""
+    """Which of the devices takes everything with split_mode none, counted from 0."""
     split_mode: SplitMode | None = None
     """Over several GPUs: none, layer (whole layers, the default), row, tensor."""
     tensor_split: Annotated[tuple[Annotated[float, Meta(ge=0, le=1e6)], ...], Meta(max_length=16)] | None = None
@@ -50,7 +50,7 @@ class Placement(msgspec.Struct, frozen=True, kw_only=True):
     cpu_moe: bool | None = None
     """Keep the experts of all layers with the CPU."""
     n_cpu_moe: Layers | None = None
-    """Keep those of the first so many layers with the CPU."""
+    """Keep the experts of the first so many layers with the CPU."""
     override_tensor: Annotated[tuple[Override, ...], Meta(max_length=256)] | None = None
     """PATTERN=BUFFER: weights whose names match the regular expression go to that device, for example CPU."""
     kv_offload: bool | None = None
@@ -62,7 +62,7 @@ class Placement(msgspec.Struct, frozen=True, kw_only=True):
     cache_type_k: CacheType | None = None
     """Type of the KV cache's keys; f16 when nothing is said."""
     cache_type_v: CacheType | None = None
-    """Of its values."""
+    """Type of its values; f16 when nothing is said."""
     flash_attn: FlashAttention | None = None
     """Flash attention: auto, on or off. Quantised caches need it."""
     backend_sampling: BackendSampling | None = None

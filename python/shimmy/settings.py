@@ -80,11 +80,13 @@ class Settings(Placement, frozen=True, kw_only=True, forbid_unknown_fields=True)
     preload: Annotated[int, msgspec.Meta(ge=0, le=64)] = 0
     """Models to load at the start, in the background: those that were used last. 0 also remembers none."""
     log_level: LogLevel = "info"
+    """How much the log tells: debug, info, warning or error. Commands that print an answer begin at warning."""
     log_format: LogFormat = "text"
+    """Lines of the log: text, or json for an object each."""
     access_log: bool = True
     """One line for each request, by the logger shimmy.access; probes (/health, /metrics) only at level debug."""
     log_prompts: bool = False
-    """Put the prompts into those lines."""
+    """Put the prompts into the lines of the access log."""
     traces: bool = False
     """Send a span of each request to an OpenTelemetry collector, as the OTEL_* variables say; needs the extra otel."""
     api_key: Annotated[str, msgspec.Meta(min_length=8)] | None = None
@@ -106,9 +108,9 @@ class Settings(Placement, frozen=True, kw_only=True, forbid_unknown_fields=True)
     ws_ping_seconds: Seconds = 20.0
     """How often a WebSocket is pinged; one that leaves a ping unanswered for as long is closed."""
     requests_per_minute: RequestsPerMinute | None = None
-    """Most requests for a model's work in any 60 seconds, of all callers together; more get 429. None: no limit."""
+    """Most requests for a model's work in any 60 seconds, of all callers together; more get 429; None: no limit."""
     concurrent_requests: ConcurrentRequests | None = None
-    """Most of them under way, waiting ones too, of all callers together; more get 429."""
+    """Most such requests under way, waiting ones too, of all callers together; more get 429."""
     key_requests_per_minute: RequestsPerMinute | None = None
     """As requests_per_minute, of each key that has none of its own; who sends no key counts as one."""
     key_concurrent_requests: ConcurrentRequests | None = None
@@ -129,7 +131,7 @@ class Settings(Placement, frozen=True, kw_only=True, forbid_unknown_fields=True)
     start; 0: nothing is kept; None: a tenth of what is free, at most 4 GiB.
     """
     kv_cache_dir: Path | None = None
-    """Where that lies; None: `kv` in shimmy's folder of the platform's cache. Servers may share it."""
+    """Folder for what kv_cache_disk keeps; None: `kv` in shimmy's folder for caches. Servers may share it."""
     data_dir: Path | None = None
     """Where shimmy keeps what it is told to keep; None: `shimmy` in the platform's folder for data."""
 
