@@ -127,6 +127,7 @@ def test_an_unknown_template(run: Run) -> None:
 def test_dockerfiles(template: str) -> None:
     lines = texts(template)["Dockerfile"].splitlines()
     assert f"ARG SHIMMY=shimmy-llm=={__version__}" in lines
+    assert "`SHIMMY`" in texts(template)["README.md"]  # what to do as long as that is not released
     words = {line.split()[0] for line in lines if line and not line.startswith((" ", "#"))}
     assert words <= {"FROM", "RUN", "ARG", "COPY", "USER", "ENV", "EXPOSE", "HEALTHCHECK", "ENTRYPOINT", "CMD"}
     copied = [line.split()[1] for line in lines if line.startswith("COPY ") and "--from" not in line]
