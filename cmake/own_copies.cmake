@@ -136,6 +136,68 @@ if (NOT MSVC)
         -idirafter "${PROJECT_SOURCE_DIR}/csrc")
 endif()
 
+# Graphs of small batches, several at a time (kept_graphs.h). What changes the memory of the context's own graphs gets its own
+# scheduler back first.
+if (NOT MSVC)
+    set(leave "shimmy::leave_kept_graph(gf_res_reserve, sched, gf_res_prev, gf_res_prev_active)")
+    set(graphs
+        "#include \"llama-context.h\"\n" "#include \"llama-context.h\"\n#include \"ggml/kept_graphs.h\"\n"
+        "    gf_res_reserve.reset(new llm_graph_result(max_nodes))$<SEMICOLON>"
+        "    gf_res_reserve.reset(new shimmy::KeptGraphs(max_nodes))$<SEMICOLON>"
+
+        "    const auto gparams = graph_params(res, ubatch, mctx, gtype)$<SEMICOLON>\n\n    if (!graph_reuse_disable && gf_res_prev_active == res && res->can_reuse(gparams)) {"
+        "    auto & kept = shimmy::kept_graphs(gf_res_reserve)$<SEMICOLON>
+    auto gparams = graph_params(res, ubatch, mctx, gtype)$<SEMICOLON>
+    auto reusable = [&] { return !graph_reuse_disable && gf_res_prev_active == res && res->can_reuse(gparams)$<SEMICOLON> }$<SEMICOLON>
+    bool reuse = reusable()$<SEMICOLON>
+    if (!reuse && !graph_reuse_disable && model.n_devices() == 0) {
+        const bool left = ${leave}$<SEMICOLON>
+        res = get_gf_res_prev()$<SEMICOLON>
+        if (kept.keeps(gparams, model.vocab.n_tokens())) {
+            reuse = kept.enter(gparams, model.vocab.n_tokens(), sched, gf_res_prev, gf_res_prev_active, [&] {
+                return ggml_backend_sched_new(backend_ptrs.data(), backend_buft.data(), backend_ptrs.size(),
+                    gf_res_reserve->get_max_nodes(), false, cparams.op_offload)$<SEMICOLON>
+            })$<SEMICOLON>
+            res = get_gf_res_prev()$<SEMICOLON>
+        } else {
+            reuse = left && reusable()$<SEMICOLON>
+        }
+        gf = res->get_gf()$<SEMICOLON>
+        gparams = graph_params(res, ubatch, mctx, gtype)$<SEMICOLON>
+    }
+
+    if (reuse) {"
+
+        "        if (!ggml_backend_sched_alloc_graph(sched.get(), gf)) {\n            LLAMA_LOG_ERROR(\"%s: failed to allocate graph\\n\", __func__)$<SEMICOLON>"
+        "        bool placed = ggml_backend_sched_alloc_graph(sched.get(), gf)$<SEMICOLON>
+        if (!placed && ${leave}) {  // there is no memory but that of the context's own graphs
+            kept.give_up()$<SEMICOLON>
+            gf_res_prev_active = nullptr$<SEMICOLON>
+            res = get_gf_res_prev()$<SEMICOLON>
+            res->reset()$<SEMICOLON>
+            ggml_backend_sched_reset(sched.get())$<SEMICOLON>
+            ggml_backend_sched_set_eval_callback(sched.get(), cparams.cb_eval, cparams.cb_eval_user_data)$<SEMICOLON>
+            gf = model.build_graph(graph_params(res, ubatch, mctx, gtype))$<SEMICOLON>
+            placed = gf && ggml_backend_sched_alloc_graph(sched.get(), gf)$<SEMICOLON>
+        }
+        if (!placed) {
+            LLAMA_LOG_ERROR(\"%s: failed to allocate graph\\n\", __func__)$<SEMICOLON>"
+
+        "        res->set_inputs(&ubatch)$<SEMICOLON>\n\n        //LLAMA_LOG_INFO"
+        "        shimmy_graph_memory = ggml_get_mem_buffer(res->get_ctx())$<SEMICOLON>\n        res->set_inputs(&ubatch)$<SEMICOLON>\n\n        //LLAMA_LOG_INFO"
+
+        "        // reset the previous graph results to make sure that they won't be reused\n"
+        "        ${leave}$<SEMICOLON>\n        // reset the previous graph results to make sure that they won't be reused\n"
+        "    GGML_ASSERT(n_outputs >= 1)$<SEMICOLON>\n\n    if (n_tokens % n_seqs"
+        "    GGML_ASSERT(n_outputs >= 1)$<SEMICOLON>\n    ${leave}$<SEMICOLON>\n\n    if (n_tokens % n_seqs"
+        "    // when training, ggml_opt allocates extra buffers"
+        "    ${leave}$<SEMICOLON>\n\n    // when training, ggml_opt allocates extra buffers"
+        "            ret[buft].compute += ggml_backend_sched_get_buffer_size(sched.get(), backend)$<SEMICOLON>"
+        "            ret[buft].compute += ggml_backend_sched_get_buffer_size(sched.get(), backend) + shimmy::kept_graphs(gf_res_reserve).buffer_size(backend)$<SEMICOLON>")
+    replace_in(src/llama-context.cpp graphs "steps whose number of rows changes build a graph each"
+        -idirafter "${PROJECT_SOURCE_DIR}/csrc")
+endif()
+
 # An exact reserve for each character that is no token copies all tokens before it: hours for 10 MB of emoji.
 set(reserve "output.reserve(output.size() + symbol.n)" "(void) symbol.n")
 replace_in(src/llama-vocab.cpp reserve

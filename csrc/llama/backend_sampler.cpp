@@ -10,6 +10,10 @@
 #include <string_view>
 #include <utility>
 
+#ifdef SHIMMY_KEPT_GRAPHS
+extern "C" LLAMA_API const void * shimmy_graph_in_use();  // csrc/ggml/kept_graphs.h
+#endif
+
 namespace shimmy {
 namespace {
 
@@ -48,20 +52,33 @@ bool supports_operations(ggml_backend_dev_t device, int64_t n_vocab) {
 
 }  // namespace
 
-// What llama.cpp's graph has of one sequence.
+// A sequence.
 struct BackendSampler::Part {
     BackendSampler * all;
-    Needs needs = Needs::Logits;        // in the batch that is computed
-    bool stale = true;                  // another graph is about to be built
-    std::vector<Draw> draws = {};       // of its outputs in that batch, in their order; greedy where logits are needed
-    std::vector<int64_t> rows;          // of its outputs, among those of the graph
-    std::vector<ggml_tensor *> logits;  // views of these rows
+    size_t index;
+    Needs needs = Needs::Logits;   // in the batch that is computed
+    std::vector<Draw> draws = {};  // of its outputs in that batch, in their order; greedy where logits are needed
 
     struct Place {
         size_t micro_batch;
         int64_t row;
     };
     std::vector<Place> places = {};  // of these outputs
+};
+
+// What one of llama.cpp's graphs has of this.
+struct BackendSampler::Graph {
+    const void * memory = nullptr;    // of its tensors; says which graph
+    ggml_tensor * ids = nullptr;      // a token of each row
+    ggml_tensor * sums = nullptr;     // of each row's logits, not finite when one of them is not; if nothing is drawn
+    ggml_tensor * numbers = nullptr;  // [2, n_rows], scale and share; if something is drawn
+    int64_t n_rows = 0;
+
+    struct Outputs {
+        std::vector<int64_t> rows;          // among those of the graph
+        std::vector<ggml_tensor *> logits;  // views of these rows
+    };
+    std::vector<Outputs> outputs;  // by sequence
 };
 
 struct PartCalls {
@@ -87,10 +104,7 @@ struct PartCalls {
 
     static void set_input(llama_sampler * sampler) { of(sampler).all->place(of(sampler)); }
 
-    static void reset(llama_sampler * sampler) {
-        of(sampler).stale = true;
-        of(sampler).all->ids_ = nullptr;
-    }
+    static void reset(llama_sampler * sampler) { of(sampler).all->building_ = true; }
 
     static llama_sampler_i interface() {
         llama_sampler_i calls{};
@@ -109,8 +123,7 @@ BackendSampler::BackendSampler(Where where, int32_t n_vocab, uint32_t n_seq_max)
     : where_(where), n_vocab_(n_vocab), configs_(std::make_unique<llama_sampler_seq_config[]>(n_seq_max)) {
     static llama_sampler_i calls = PartCalls::interface();
     for (uint32_t seq_id = 0; seq_id < n_seq_max; ++seq_id) {
-        parts_.push_back(std::make_unique<Part>());
-        parts_.back()->all = this;
+        parts_.push_back(std::make_unique<Part>(Part{this, seq_id}));
         chains_.push_back(llama_sampler_chain_init(llama_sampler_chain_default_params()));
         llama_sampler_chain_add(chains_.back(), llama_sampler_init(&calls, parts_.back().get()));
         configs_[seq_id] = {static_cast<SeqId>(seq_id), chains_.back()};
@@ -152,56 +165,81 @@ void BackendSampler::build(Part & part, ggml_context * ctx, llama_sampler_data &
     ggml_tensor * padded = given->view_src ? given->view_src : const_cast<ggml_tensor *>(given);
     ggml_tensor * rows = padded->op == GGML_OP_PAD ? padded->src[0] : padded;
     const auto row = static_cast<int64_t>(given->view_offs / padded->nb[1]);
+    Graph & graph = std::exchange(building_, false) ? begin_graph(ggml_get_mem_buffer(ctx)) : *graphs_.front();
     if (part.needs == Needs::Nothing || row >= rows->ne[1]) {
         return;
     }
-    if (std::exchange(part.stale, false)) {
-        part.rows.clear();
-        part.logits.clear();
-    }
     data.logits = ggml_view_1d(ctx, rows, rows->ne[0], static_cast<size_t>(row) * rows->nb[1]);
-    part.rows.push_back(row);
-    part.logits.push_back(data.logits);
+    graph.outputs[part.index].rows.push_back(row);
+    graph.outputs[part.index].logits.push_back(data.logits);
     if (row > 0 || !supported_) {
         return;
     }
-    if (!ids_) {
-        n_rows_ = rows->ne[1];
+    if (!graph.ids) {
+        graph.n_rows = rows->ne[1];
         rows = ggml_is_contiguous(rows) ? rows : ggml_cont(ctx, rows);
-        ids_ = ggml_argmax(ctx, rows);
-        ggml_set_output(ids_);
+        graph.ids = ggml_argmax(ctx, rows);
+        ggml_set_output(graph.ids);
         if (draws_) {
-            numbers_ = ids_->src[1] = ggml_new_tensor_2d(ctx, GGML_TYPE_F32, 2, n_rows_);
-            ggml_set_input(numbers_);
+            graph.numbers = graph.ids->src[1] = ggml_new_tensor_2d(ctx, GGML_TYPE_F32, 2, graph.n_rows);
+            ggml_set_input(graph.numbers);
         } else {
-            sums_ = ggml_sum_rows(ctx, rows);
-            ggml_set_output(sums_);
+            graph.sums = ggml_sum_rows(ctx, rows);
+            ggml_set_output(graph.sums);
         }
     }
-    data.candidates = ggml_view_1d(ctx, ids_, n_rows_, 0);
-    data.probs = draws_ ? nullptr : ggml_view_1d(ctx, sums_, n_rows_, 0);
+    data.candidates = ggml_view_1d(ctx, graph.ids, graph.n_rows, 0);
+    data.probs = draws_ ? nullptr : ggml_view_1d(ctx, graph.sums, graph.n_rows, 0);
+}
+
+// llama.cpp has at most 11 at a time (KeptGraphs, its own two, and the one that it reserves memory with), and builds
+// each anew in the memory of one.
+BackendSampler::Graph & BackendSampler::begin_graph(const void * memory) {
+    constexpr size_t most_graphs = 16;
+    std::erase_if(graphs_, [&](const auto & graph) { return graph->memory == memory; });
+    graphs_.resize(std::min(graphs_.size(), most_graphs - 1));
+    graphs_.insert(graphs_.begin(), std::make_unique<Graph>());
+    graphs_.front()->memory = memory;
+    graphs_.front()->outputs.resize(parts_.size());
+    return *graphs_.front();
+}
+
+BackendSampler::Graph & BackendSampler::graph_in_use() {
+#ifdef SHIMMY_KEPT_GRAPHS
+    const void * memory = shimmy_graph_in_use();
+    const auto found =
+        std::find_if(graphs_.begin(), graphs_.end(), [&](const auto & graph) { return graph->memory == memory; });
+    return found == graphs_.end() ? begin_graph(memory) : **found;
+#else
+    return *graphs_.front();
+#endif
 }
 
 // Called before each micro-batch for every sequence with outputs in it, in some order. The views say how much is copied
 // when it is computed: they are made as long as this batch needs them, so that llama.cpp goes on using the graph it
 // has.
 void BackendSampler::place(Part & part) {
-    for (auto * view : part.logits) {
+    Graph & graph = graph_in_use();
+    const auto & outputs = graph.outputs[part.index];
+    for (auto * view : outputs.logits) {
         view->ne[0] = supported_ && part.needs == Needs::Token ? 0 : n_vocab_;
     }
-    placed_.resize(static_cast<size_t>(n_rows_));
-    for (const int64_t row : part.rows) {
+    if (!supported_) {
+        return;
+    }
+    placed_.resize(static_cast<size_t>(graph.n_rows));
+    for (const int64_t row : outputs.rows) {
         const size_t n = part.places.size();
         placed_[static_cast<size_t>(row)] = n < part.draws.size() ? part.draws[n] : Draw();
         part.places.push_back({computed_.size(), row});
     }
-    n_placed_ += static_cast<int64_t>(part.rows.size());
-    if (n_placed_ >= n_rows_) {
-        if (numbers_) {
+    n_placed_ += static_cast<int64_t>(outputs.rows.size());
+    if (n_placed_ >= graph.n_rows) {
+        if (graph.numbers) {
             static_assert(sizeof(Draw) == 2 * sizeof(float));
-            ggml_backend_tensor_set(numbers_, placed_.data(), 0, placed_.size() * sizeof(Draw));
+            ggml_backend_tensor_set(graph.numbers, placed_.data(), 0, placed_.size() * sizeof(Draw));
         }
-        computed_.push_back(n_rows_);
+        computed_.push_back(graph.n_rows);
         n_placed_ = 0;
     }
 }

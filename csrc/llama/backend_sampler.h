@@ -59,11 +59,14 @@ class BackendSampler {
   private:
     enum class Needs : int8_t { Nothing, Token, Logits };  // the later includes the earlier
     struct Part;
+    struct Graph;
     friend struct PartCalls;
 
     void ask(ggml_backend_buffer_type * type);
     void build(Part & part, ggml_context * ctx, llama_sampler_data & data);
     void place(Part & part);
+    Graph & begin_graph(const void * memory);
+    Graph & graph_in_use();
 
     Where where_;
     int32_t n_vocab_;
@@ -74,13 +77,10 @@ class BackendSampler {
     bool supported_ = false;
     bool draws_ = false;
 
-    // In the graph that was built last:
-    ggml_tensor * ids_ = nullptr;      // a token of each row; null: another graph is about to be built
-    ggml_tensor * sums_ = nullptr;     // of each row's logits, not finite when one of them is not; if nothing is drawn
-    ggml_tensor * numbers_ = nullptr;  // [2, n_rows_], scale and share; if something is drawn
-    int64_t n_rows_ = 0;
+    std::vector<std::unique_ptr<Graph>> graphs_;  // that llama.cpp may have, built last first
+    bool building_ = false;                       // another one
 
-    int64_t n_placed_ = 0;           // of these rows, in the micro-batch that comes next
+    int64_t n_placed_ = 0;           // rows of the graph in use, in the micro-batch that comes next
     std::vector<Draw> placed_;       // their draws
     std::vector<int64_t> computed_;  // rows of each micro-batch of the batch that is computed
     std::vector<Token> tokens_;
