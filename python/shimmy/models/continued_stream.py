@@ -68,18 +68,25 @@ class ContinuedStream:
         self._finished = False
 
     async def __aenter__(self) -> ContinuedStream:
-        while self._stream is None:
-            try:
-                await self._come(self._supervisor.ready)
-            except EngineDeadError as error:
-                if self._client is None:
-                    raise
-                self._blame(self._client, error)
+        try:
+            while self._stream is None:
+                try:
+                    await self._come(self._supervisor.ready)
+                except EngineDeadError as error:
+                    if self._client is None:
+                        raise
+                    self._blame(self._client, error)
+        except BaseException:
+            await self._close()  # who leaves now, in its turn say, is not asked to leave again
+            raise
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        await self._close()
+
+    async def _close(self) -> None:
         self._forget_first()
         await self._engine.aclose()
 
@@ -187,8 +194,7 @@ class ContinuedStream:
 
     async def _leave(self, client: EngineClient, error: EngineDeadError) -> None:
         """The engine died under it."""
-        self._forget_first()
-        await self._engine.aclose()
+        await self._close()
         self._stream = None
         self._blame(client, error)
 

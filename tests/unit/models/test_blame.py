@@ -160,6 +160,31 @@ def test_leaving_while_waiting() -> None:
     supervised(script, test)
 
 
+def test_leaving_before_the_second_engine_has_answered() -> None:
+    """The first died before it took the request: whoever leaves has not entered yet."""
+
+    def script(request: GenerateRequest, life: int) -> Iterator[Step]:
+        yield 3600.0
+
+    async def test(supervisor: Supervisor, lives: Lives) -> None:
+        def refuse(request: GenerateRequest) -> None:
+            lives.engines[0].alive = False
+            raise EngineDeadError("it was killed")
+
+        lives.engines[0]._refuse = refuse  # type: ignore[method-assign]
+        asked = asyncio.ensure_future(ask(supervisor))
+        await lives.until(2)
+        assert lives.engines[1].running == 1
+        asked.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asked
+        assert lives.engines[1].running == 0
+        assert lives.engines[1].cancelled == ["poem-r"]
+        assert supervisor.calm.is_set()
+
+    supervised(script, test)
+
+
 def test_who_notices_late_does_not_count_a_death_again() -> None:
     def script(request: GenerateRequest, life: int) -> Iterator[Step]:
         if life < 2 and text_of(request) == "kill":
