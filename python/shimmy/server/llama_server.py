@@ -151,7 +151,7 @@ class LlamaServerRoutes:
     async def _completion(self, call: Call) -> Reply | StreamReply:
         body = decode(call.body, RawCompletionRequest)
         prompts = prompts_of(body.prompt, "prompt", 1)
-        request = _request(body, prompts[0], body.n_predict, logprobs=body.n_probs or None)
+        request = _request(body, prompts[0], logprobs=body.n_probs or None)
         name = self._name(body.model)
         return await self._answer(name, request, call, stream=bool(body.stream), tokens=bool(body.return_tokens))
 
@@ -176,9 +176,7 @@ class LlamaServerRoutes:
         extra = "".join(f"{one.filename or 'file'}\n{one.text}\n" for one in body.input_extra or ())
         prefix = extra + body.input_prefix + (body.prompt or "")
         prompt = await fill_in_prompt(client, prefix, body.input_suffix, "input_suffix", body)
-        return await self._answer(
-            name, _request(body, prompt, body.n_predict), call, stream=bool(body.stream), tokens=False
-        )
+        return await self._answer(name, _request(body, prompt), call, stream=bool(body.stream), tokens=False)
 
     async def _answer(
         self, name: str, request: GenerateRequest, call: Call, *, stream: bool, tokens: bool
@@ -249,8 +247,9 @@ class LlamaServerRoutes:
 
 
 def _request(
-    body: RawCompletionRequest | InfillRequest, prompt: str | list[int], limit: int | None, logprobs: int | None = None
+    body: RawCompletionRequest | InfillRequest, prompt: str | list[int], logprobs: int | None = None
 ) -> GenerateRequest:
+    limit = body.max_tokens if body.n_predict is None else body.n_predict
     max_tokens = None if limit is None or limit < 0 else limit
     return generate_request(f"cmpl-{secrets.token_hex(12)}", body, prompt, max_tokens=max_tokens, logprobs=logprobs)
 

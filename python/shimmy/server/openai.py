@@ -191,9 +191,10 @@ def chat_requests(request_id: str, body: ChatCompletionRequest) -> list[Generate
     count = check_count(body.n, "n")
     if body.top_logprobs is not None and not body.logprobs:
         raise InvalidRequestError("top_logprobs needs logprobs to be true", "top_logprobs")
-    max_tokens = body.max_tokens if body.max_completion_tokens is None else body.max_completion_tokens
+    names = ("max_completion_tokens", "max_tokens", "n_predict")
+    name = next((name for name in names if getattr(body, name) is not None), "max_tokens")
+    max_tokens = _limit(getattr(body, name))
     if max_tokens == 0:
-        name = "max_tokens" if body.max_completion_tokens is None else "max_completion_tokens"
         raise InvalidRequestError(f"{name} must be at least 1", name)
     selection = tools_of(body)
     template_kwargs, enable_thinking = _template_kwargs(body)
@@ -236,7 +237,7 @@ def completion_order(request_id: str, body: CompletionRequest, prompts: list[str
             f"{request_id}-{index}",
             body,
             prompt,
-            max_tokens=body.max_tokens,
+            max_tokens=_limit(body.n_predict if body.max_tokens is None else body.max_tokens),
             logprobs=0 if ranked else body.logprobs,
             prompt_logprobs=body.logprobs if body.echo else None,
         )
@@ -258,6 +259,10 @@ def _template_kwargs(body: ChatCompletionRequest) -> tuple[dict[str, Any], bool]
     if not isinstance(thinking, bool):
         raise InvalidRequestError("chat_template_kwargs.enable_thinking must be true or false", "chat_template_kwargs")
     return {**effort_kwargs(None if effort == "none" else effort), **kwargs}, thinking
+
+
+def _limit(given: int | None) -> int | None:
+    return None if given is None or given < 0 else given
 
 
 def _asks_to_think(body: ChatCompletionRequest) -> bool:

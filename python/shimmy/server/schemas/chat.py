@@ -9,7 +9,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from shimmy.output import CacheDiagnosis, ContextUse
 from shimmy.server.schemas.generation import GenerationFields
-from shimmy.server.schemas.sampling import Count
+from shimmy.server.schemas.sampling import Count, Int32
 from shimmy.server.schemas.timings import Timings
 
 MAX_MESSAGES = 2048
@@ -86,6 +86,8 @@ class ChatCompletionRequest(GenerationFields, kw_only=True):
     n: int | None = None
     max_tokens: Count | None = None
     max_completion_tokens: Count | None = None
+    n_predict: Int32 | None = None
+    """llama-server's name of `max_tokens`, where that is left out. Negative: until the context is full."""
     logprobs: bool | None = None
     top_logprobs: Annotated[int, Meta(ge=0, le=20)] | None = None
     tools: Annotated[list[ToolIn], Meta(max_length=MAX_TOOLS)] | None = None

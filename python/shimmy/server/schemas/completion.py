@@ -9,7 +9,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from shimmy.server.schemas.chat import StreamOptions, UsageOut
 from shimmy.server.schemas.generation import GenerationFields
-from shimmy.server.schemas.sampling import Count
+from shimmy.server.schemas.sampling import Count, Int32
 from shimmy.server.schemas.timings import Timings
 
 
@@ -20,6 +20,8 @@ class CompletionRequest(GenerationFields, kw_only=True):
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     max_tokens: Count | None = None
+    n_predict: Int32 | None = None
+    """llama-server's name of `max_tokens`, where that is left out. Negative: until the context is full."""
     logprobs: Annotated[int, Meta(ge=0, le=20)] | None = None
     n: int | None = None
     best_of: int | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from msgspec import Meta
 
@@ -19,6 +19,10 @@ MAX_STOP = 64
 class GenerationFields(StructureFields, kw_only=True):
     """Sampling, structure and what else every generation may say."""
 
+    repetition_penalty: float | None = None
+    """vLLM's and Hugging Face's name of `repeat_penalty`. It is for the whole prompt and answer, as there:
+    `repeat_last_n` is -1 unless the request says another one.
+    """
     stop: str | Annotated[list[str], Meta(max_length=MAX_STOP)] | None = None
     stop_token_ids: Annotated[list[Count], Meta(max_length=MAX_STOP)] | None = None
     ignore_eos: bool | None = None
@@ -34,6 +38,19 @@ class GenerationFields(StructureFields, kw_only=True):
     cache_diagnostics: bool | None = None
     lora: Scales | NumberedScales | None = None
     """Adapter name -> scale, or llama-server's list of ids and scales; adapters that are not named do not apply."""
+
+    def sampling(self) -> dict[str, Any]:
+        """As `SamplingFields`. InvalidRequestError for two names of one field that say different things."""
+        values = super().sampling()
+        if (penalty := self.repetition_penalty) is not None:
+            if values.get("repeat_penalty", penalty) != penalty:
+                raise InvalidRequestError(
+                    f"repetition_penalty is {penalty} and repeat_penalty {self.repeat_penalty}: they are two names of "
+                    "one field, give one of them",
+                    "repetition_penalty",
+                )
+            values = {"repeat_last_n": -1, **values, "repeat_penalty": penalty}
+        return values
 
     def stop_strings(self) -> list[str]:
         """`stop` as a list. InvalidRequestError for an empty string in it."""

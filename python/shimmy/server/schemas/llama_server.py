@@ -69,6 +69,8 @@ class RawCompletionRequest(GenerationFields, kw_only=True):
     prompt: str | list[Any]
     n_predict: Int32 | None = None
     """Negative: until the context is full."""
+    max_tokens: Count | None = None
+    """Where `n_predict` is left out."""
     stream: bool | None = None
     n_probs: Annotated[int, Meta(ge=0, le=20)] | None = None
     return_tokens: bool | None = None
@@ -127,6 +129,8 @@ class InfillRequest(GenerationFields, kw_only=True):
     """What was typed behind the prefix."""
     input_extra: Annotated[list[ExtraFile], Meta(max_length=256)] | None = None
     n_predict: Int32 | None = None
+    max_tokens: Count | None = None
+    """Where `n_predict` is left out."""
     stream: bool | None = None
 
 
