@@ -151,6 +151,16 @@ def openai_error(problem: Problem) -> bytes:
     return msgspec.json.encode(OpenAiError(error=error))
 
 
+def openai_error_about(prompt: str) -> ErrorShape:
+    """`openai_error` of a route that has its prompt in the field `prompt`: one that is too long names that."""
+
+    def shape(problem: Problem) -> bytes:
+        named = problem if problem.n_prompt_tokens is None else msgspec.structs.replace(problem, param=prompt)
+        return openai_error(named)
+
+    return shape
+
+
 _ANTHROPIC_TYPES = {
     401: "authentication_error",
     403: "permission_error",
@@ -162,9 +172,16 @@ _ANTHROPIC_TYPES = {
 
 
 def anthropic_error(problem: Problem) -> bytes:
-    """`AnthropicError`, with the id of this task's request."""
+    """`AnthropicError`, with the id of this task's request. A prompt that is too long is told in Anthropic's own words
+    first, by which agents know that they have to shorten it.
+    """
     kind = _ANTHROPIC_TYPES.get(problem.status, "api_error" if problem.status >= 500 else "invalid_request_error")
-    error = AnthropicProblem(type=kind, message=problem.message)
+    message = problem.message
+    if problem.n_prompt_tokens is not None and problem.n_ctx is not None:
+        most = problem.n_ctx - 1  # with one token for the answer
+        counts = f"{problem.n_prompt_tokens} tokens > {most} maximum; " if problem.n_prompt_tokens > most else ""
+        message = f"prompt is too long: {counts}{message}"
+    error = AnthropicProblem(type=kind, message=message)
     return msgspec.json.encode(AnthropicError(error=error, request_id=request_id.current.get()))
 
 

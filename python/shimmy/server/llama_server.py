@@ -21,7 +21,7 @@ from shimmy.server.auth import tenant
 from shimmy.server.backend import Backend
 from shimmy.server.conversation import functions_of, messages_of
 from shimmy.server.endpoint import Call, Endpoint, Reply, StreamReply, reading
-from shimmy.server.errors import openai_error
+from shimmy.server.errors import openai_error, openai_error_about
 from shimmy.server.fill_in import fill_in_prompt
 from shimmy.server.generation import OutputParts, collect, generate_request
 from shimmy.server.model_choice import model_meant
@@ -59,16 +59,16 @@ class LlamaServerRoutes:
 
     def routes(self) -> list[BaseRoute]:
         handlers = {
-            "/tokenize": self._tokenize,
-            "/detokenize": self._detokenize,
-            "/apply-template": self._apply_template,
-            "/completion": self._completion,
-            "/infill": self._infill,
+            "/tokenize": (self._tokenize, openai_error),
+            "/detokenize": (self._detokenize, openai_error),
+            "/apply-template": (self._apply_template, openai_error),
+            "/completion": (self._completion, openai_error_about("prompt")),
+            "/infill": (self._infill, openai_error_about("input_prefix")),
         }
         return [
             *(
-                Route(path, Endpoint(handler, openai_error, self._max_body_bytes), methods=["POST"])
-                for path, handler in handlers.items()
+                Route(path, Endpoint(handler, shape, self._max_body_bytes), methods=["POST"])
+                for path, (handler, shape) in handlers.items()
             ),
             Route("/props", reading(self._props, openai_error), methods=["GET"]),
             Route("/slots", reading(self._slots, openai_error), methods=["GET"]),

@@ -27,7 +27,7 @@ from shimmy.server.completion_answer import CompletionChunkWriter, completion
 from shimmy.server.conversation import REASONING_EFFORTS, effort_kwargs, messages_of, tools_of
 from shimmy.server.echo import Echo, echo_of
 from shimmy.server.endpoint import Call, Endpoint, Reply, StreamReply
-from shimmy.server.errors import anthropic_error, openai_error, problem_of
+from shimmy.server.errors import anthropic_error, openai_error, openai_error_about, problem_of
 from shimmy.server.fill_in import fill_in_prompt
 from shimmy.server.generation import (
     Identity,
@@ -66,7 +66,7 @@ class OpenAiRoutes:
 
     def routes(self) -> list[BaseRoute]:
         chat = Endpoint(self._chat, openai_error, self._max_body_bytes)
-        text = Endpoint(self._completion, openai_error, self._max_body_bytes)
+        text = Endpoint(self._completion, openai_error_about("prompt"), self._max_body_bytes)
         return [
             Route("/v1/chat/completions", chat, methods=["POST"]),
             Route("/chat/completions", chat, methods=["POST"]),

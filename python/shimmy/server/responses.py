@@ -19,7 +19,7 @@ from shimmy.request import GenerateRequest
 from shimmy.server import sse
 from shimmy.server.backend import Backend
 from shimmy.server.endpoint import Call, Endpoint, Reply, StreamReply, reading, unexpected
-from shimmy.server.errors import openai_error, problem_of
+from shimmy.server.errors import openai_error, openai_error_about, problem_of
 from shimmy.server.generation import interleave, parts_of
 from shimmy.server.limits import Hold
 from shimmy.server.operation import ANSWER_HEADERS, EVENTS, JSON, MODEL_ERRORS, MODEL_HEADER, Family, Operation
@@ -53,8 +53,8 @@ class ResponsesRoutes:
         self._store = ResponseStore()
 
     def routes(self) -> list[BaseRoute]:
-        create = Endpoint(self._create, openai_error, self._max_body_bytes)
-        count = Endpoint(self._count, openai_error, self._max_body_bytes)
+        create = Endpoint(self._create, openai_error_about("input"), self._max_body_bytes)
+        count = Endpoint(self._count, openai_error_about("input"), self._max_body_bytes)
         return [
             Route("/v1/responses", create, methods=["POST"]),
             Route("/responses", create, methods=["POST"]),

@@ -406,11 +406,21 @@ def test_engine_errors_before_the_first_token(
         assert int(response.headers["retry-after"]) >= 1
 
 
-def test_a_prompt_that_is_too_long_tells_both_numbers(server: Any) -> None:
-    response = server.chat("long")
+@pytest.mark.parametrize(
+    ("path", "body", "param"),
+    [
+        ("/v1/chat/completions", {"messages": [{"role": "user", "content": "long"}]}, "messages"),
+        ("/v1/completions", {"prompt": "long"}, "prompt"),
+        ("/v1/responses", {"input": "long"}, "input"),
+        ("/v1/responses", {"input": "long", "stream": True}, "input"),
+        ("/completion", {"prompt": "long"}, "prompt"),
+    ],
+)
+def test_a_prompt_that_is_too_long_tells_both_numbers(server: Any, path: str, body: dict[str, Any], param: str) -> None:
+    response = server.http.post(path, json={"model": "m", **body})
     assert response.status_code == 400
     error = response.json()["error"]
-    assert error["code"] == "context_length_exceeded"
+    assert (error["code"], error["param"]) == ("context_length_exceeded", param)
     assert (error["n_prompt_tokens"], error["n_ctx"]) == (999, 256)
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from shimmy import errors
 from shimmy.errors import ShimmyError
 from shimmy.library.egress import DownloadError
-from shimmy.server.errors import TABLE, problem_of
+from shimmy.server.errors import TABLE, anthropic_error, problem_of
 from shimmy.settings import SettingsError
 
 PERMANENT = (
@@ -40,3 +42,19 @@ def test_a_model_that_does_not_load_is_the_one_exception() -> None:
 def test_subclasses_stand_before_their_bases() -> None:
     for at, row in enumerate(TABLE):
         assert not any(issubclass(later.error, row.error) for later in TABLE[at + 1 :]), row.error
+
+
+@pytest.mark.parametrize(
+    ("n_prompt", "told"),
+    [
+        (4097, "prompt is too long: 4097 tokens > 4095 maximum; say less"),
+        (4096, "prompt is too long: 4096 tokens > 4095 maximum; say less"),
+        (3000, "prompt is too long: say less"),  # what may not be cut of it is, see truncate_middle
+    ],
+)
+def test_anthropics_clients_know_a_prompt_that_is_too_long(n_prompt: int, told: str) -> None:
+    error = errors.PromptTooLongError("say less", n_prompt_tokens=n_prompt, n_ctx=4096)
+    assert json.loads(anthropic_error(problem_of(error)))["error"] == {
+        "type": "invalid_request_error",
+        "message": told,
+    }
