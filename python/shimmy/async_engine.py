@@ -88,7 +88,7 @@ class AsyncEngine:
         return await asyncio.to_thread(lambda: [self._model.tokenizer.piece(token, special=True) for token in tokens])
 
     async def render_chat(self, prompt: ChatPrompt) -> str:
-        return (await asyncio.to_thread(self._model.render, prompt)).prompt
+        return (await asyncio.to_thread(self._model.render, prompt)).text
 
     async def embed(self, request: EmbedRequest) -> Embeddings:
         return await self._answer(self._model.embedder.embed, request)

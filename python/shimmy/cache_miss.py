@@ -33,10 +33,10 @@ def diagnose_miss(
 
 def _place_of(tokenizer: _core.Tokenizer, request: GenerateRequest, fitted: FittedPrompt, token: int) -> int:
     """The message among those that are left; -1 for none."""
-    prompt, chat = request.prompt, fitted.chat
-    if chat is None or not isinstance(prompt, ChatPrompt) or prompt.context:
+    prompt, rendered = request.prompt, fitted.rendered
+    if rendered is None or not isinstance(prompt, ChatPrompt) or prompt.context:
         return -1
     before = tokenizer.decode(fitted.tokens[:token], unparse_special=True)
-    added = fitted.tokens[:1] if tokenizer.add_bos and not chat.starts_with_bos else []
+    added = fitted.tokens[:1] if tokenizer.add_bos and not rendered.chat.starts_with_bos else []
     offset = len(before) - len(tokenizer.decode(added, unparse_special=True))
-    return message_at(chat.prompt, [prompt.messages[index] for index in fitted.kept], offset)
+    return message_at(rendered.text, [prompt.messages[index] for index in fitted.kept], offset)

@@ -12,9 +12,10 @@ from shimmy.context_policy import ERROR, cut_step, prompt_limit, shifts, truncat
 from shimmy.conversation_cut import ConversationCut, Messages
 from shimmy.errors import PromptTooLongError, TemplateError
 from shimmy.output import ContextUse
+from shimmy.rendered_prompt import RenderedPrompt
 from shimmy.request import ChatPrompt, GenerateRequest
 
-Render = Callable[[ChatPrompt], _core.RenderedChat]
+Render = Callable[[ChatPrompt], RenderedPrompt]
 
 
 class FittedPrompt(NamedTuple):
@@ -25,7 +26,7 @@ class FittedPrompt(NamedTuple):
     """Tokens that stay when the context is shifted; None: it is not."""
     use: ContextUse | None
     """What became of it, for requests that allow a cut or a shift."""
-    chat: _core.RenderedChat | None = None
+    rendered: RenderedPrompt | None = None
     kept: Sequence[int] = ()
     """Places of a conversation's messages that are left."""
 
@@ -44,10 +45,10 @@ class PromptFitter:
         Raises PromptTooLongError when the policy is to truncate and what must be kept is too long; as `render` for
         conversations. One that may not be cut is returned as long as it is.
         """
-        chat = None
+        rendered = None
         if isinstance(prompt, ChatPrompt):
-            chat = self._render(prompt)
-            tokens = self.tokens_of(chat, prompt.context)
+            rendered = self._render(prompt)
+            tokens = self.tokens_of(rendered, prompt.context)
         else:
             tokens = self._tokenizer.encode(prompt) if isinstance(prompt, str) else prompt
         policy, n_tokens, n_gone = request.context_policy, len(tokens), 0
@@ -56,7 +57,7 @@ class PromptFitter:
         limit = prompt_limit(self._n_ctx, request.max_tokens)
         if truncates(policy) and n_tokens > limit:
             if isinstance(prompt, ChatPrompt) and not prompt.context:
-                chat, tokens, kept = self._cut(prompt, n_tokens, limit)
+                rendered, tokens, kept = self._cut(prompt, n_tokens, limit)
                 n_gone = len(messages) - len(kept)
             else:
                 tokens = without_middle(tokens, limit, request.n_keep)
@@ -64,22 +65,22 @@ class PromptFitter:
         if policy != ERROR:
             use = ContextUse(policy, n_tokens, len(tokens), n_tokens - len(tokens), n_gone)
         n_keep = self._n_keep(request, prompt, tokens) if shifts(policy) else None
-        return FittedPrompt(tokens, n_keep, use, chat, kept)
+        return FittedPrompt(tokens, n_keep, use, rendered, kept)
 
-    def tokens_of(self, chat: _core.RenderedChat, context: list[int]) -> list[int]:
+    def tokens_of(self, rendered: RenderedPrompt, context: list[int]) -> list[int]:
         """Those of a conversation behind the tokens of an earlier one."""
-        tokens = self._tokenizer.encode(chat.prompt, add_special=not chat.starts_with_bos)
+        tokens = self._tokenizer.encode(rendered.text, add_special=not rendered.chat.starts_with_bos)
         if context and tokens[:1] == [self._tokenizer.bos]:
             del tokens[0]  # a sequence begins once
         return [*context, *tokens]
 
-    def _cut(self, prompt: ChatPrompt, n_tokens: int, limit: int) -> tuple[_core.RenderedChat, list[int], list[int]]:
-        seen: tuple[_core.RenderedChat, list[int]] | None = None
+    def _cut(self, prompt: ChatPrompt, n_tokens: int, limit: int) -> tuple[RenderedPrompt, list[int], list[int]]:
+        seen: tuple[RenderedPrompt, list[int]] | None = None
 
         def count(messages: Messages) -> int:
             nonlocal seen
-            chat = self._render(msgspec.structs.replace(prompt, messages=messages))
-            seen = chat, self.tokens_of(chat, [])
+            rendered = self._render(msgspec.structs.replace(prompt, messages=messages))
+            seen = rendered, self.tokens_of(rendered, [])
             return len(seen[1])
 
         cut = ConversationCut(prompt.messages, count, self._size).find(n_tokens, limit, cut_step(self._n_ctx))
@@ -108,11 +109,12 @@ class PromptFitter:
     def _n_of_head(self, prompt: ChatPrompt, tokens: list[int]) -> int:
         """Tokens of the system prompt with its tools: what another conversation begins with too."""
         system = [message for message in prompt.messages if message["role"] in ("system", "developer")]
+        head = [*system, {"role": "user", "content": ""}]
         try:
-            other = self._render(msgspec.structs.replace(prompt, messages=[*system, {"role": "user", "content": ""}]))
+            other = self._render(msgspec.structs.replace(prompt, messages=head, continue_final_message=False))
         except TemplateError:
             return 1
-        head = self.tokens_of(other, [])
+        begin = self.tokens_of(other, [])
         return next(
-            (n for n, (a, b) in enumerate(zip(tokens, head, strict=False)) if a != b), min(len(tokens), len(head))
+            (n for n, (a, b) in enumerate(zip(tokens, begin, strict=False)) if a != b), min(len(tokens), len(begin))
         )

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from shimmy.kv_store.trial import Trial
+    from shimmy.rendered_prompt import BegunParser
 
 _FINISH_REASONS = {
     _core.FinishReason.STOP.value: "stop",
@@ -38,7 +39,7 @@ class Generation:
         sampling: _core.SamplingParams,
         stop: list[str],
         preserved_tokens: list[int],
-        parser: _core.ChatParser | None,
+        parser: _core.ChatParser | BegunParser | None,
         grammar: _core.Grammar | None = None,
         diagnose: Callable[[GenerateRequest, FittedPrompt, str, int], CacheDiagnosis] | None = None,
     ) -> None:

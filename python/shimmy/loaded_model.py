@@ -27,6 +27,7 @@ from shimmy.kv_store.model_files import files_version
 from shimmy.model_info import EngineStats, LoadSpec, ModelInfo
 from shimmy.output import Usage
 from shimmy.output_grammars import OutputGrammars
+from shimmy.rendered_prompt import RenderedPrompt, begun_answer
 from shimmy.request import ChatPrompt, GenerateRequest
 from shimmy.templates.choose import choose_template
 from shimmy.thread_name import thread_name
@@ -150,8 +151,13 @@ class LoadedModel:
         stats = self.engine.stats
         return EngineStats(**{name: getattr(stats, name) for name in EngineStats.__struct_fields__})
 
-    def render(self, prompt: ChatPrompt) -> _core.RenderedChat:
+    def render(self, prompt: ChatPrompt) -> RenderedPrompt:
         """Raises InvalidRequestError (shape of the messages, names of the tools) and TemplateError."""
+        if prompt.continue_final_message:
+            return begun_answer(prompt, self._render)
+        return RenderedPrompt(self._render(prompt))
+
+    def _render(self, prompt: ChatPrompt) -> _core.RenderedChat:
         tools = prompt.tools
         if prompt.tool_name is not None:
             tools = [tool for tool in tools if tool.get("function", {}).get("name") == prompt.tool_name]
@@ -190,13 +196,14 @@ class LoadedModel:
         if isinstance(prompt, ChatPrompt) and request.grammar is not None:
             prompt = msgspec.structs.replace(prompt, enable_thinking=False)
         fitted = self._fitter.fit(request, prompt)
-        if isinstance(prompt, ChatPrompt) and (chat := fitted.chat) is not None:
+        if isinstance(prompt, ChatPrompt) and fitted.rendered is not None:
+            chat = fitted.rendered.chat
             grammar = self._grammar(request.grammar, prompt, chat)
             stop += chat.stops
             for text in chat.preserved_tokens:
                 ids = self.tokenizer.encode(text, add_special=False)
                 preserved += ids if len(ids) == 1 else []
-            parser = _core.ChatParser(chat)
+            parser = fitted.rendered.parser()
         if grammar is None and request.grammar is not None:
             grammar = self.grammars.for_output(request.grammar)
         # Where the prompt of an answer that goes on left the cache says nothing: its engine is new.
@@ -211,9 +218,11 @@ class LoadedModel:
             raise InvalidRequestError(
                 "this model's chat template has no format for tool calls, so none can be required", "tool_choice"
             )
+        if prompt.continue_final_message and not chat.grammar_lazy:
+            return None  # it describes an answer from its beginning
         parallel = prompt.parallel_tool_calls
         if prompt.tool_choice == "required" and calls_at_once(chat.grammar) is None:
-            optional = self.render(msgspec.structs.replace(prompt, tool_choice="auto"))
+            optional = self._render(msgspec.structs.replace(prompt, tool_choice="auto"))
             thinks = prompt.enable_thinking and chat.supports_thinking  # before it calls
             if optional.grammar_lazy and not thinks:
                 return self.grammars.for_calls_only(optional, parallel=parallel)

@@ -24,6 +24,8 @@ class ChatPrompt(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     """With required: the one function that is to be called."""
     parallel_tool_calls: bool = True
     add_generation_prompt: bool = True
+    continue_final_message: bool = False
+    """The last message is an assistant's text, and the answer is what follows it, without another thought."""
     enable_thinking: bool = True
     template_kwargs: dict[str, Any] = {}
     context: list[int] = []

@@ -126,6 +126,25 @@ def test_a_schema_for_the_output(client: Anthropic) -> None:
     jsonschema.validate(json.loads(answer.content[0].text), SCHEMA)
 
 
+@pytest.mark.parametrize("said", ["The capital of France is", "The capital of", "The capital of France is Paris"])
+def test_the_beginning_of_an_answer(client: Anthropic, said: str) -> None:
+    messages = [*QUESTION, {"role": "assistant", "content": said}]
+    answer = ask(client, messages=messages)
+    assert said + "".join(block.text for block in answer.content) == ANSWER
+    assert answer.stop_reason == "end_turn"
+    with client.messages.stream(**fields_of(messages=messages, tools=[WEATHER])) as stream:
+        assert said + "".join(stream.text_stream) == ANSWER
+    counted = client.messages.count_tokens(model=MODEL, messages=messages)
+    assert counted.input_tokens == answer.usage.input_tokens + answer.usage.cache_read_input_tokens
+
+
+def test_a_beginning_that_no_answer_can_have(client: Anthropic) -> None:
+    with pytest.raises(anthropic.BadRequestError, match="trailing whitespace"):
+        ask(client, messages=[*QUESTION, {"role": "assistant", "content": "The capital "}])
+    with pytest.raises(anthropic.BadRequestError, match=r"messages\[1\] is the beginning of the answer, and thinking"):
+        ask(client, messages=[*QUESTION, {"role": "assistant", "content": "The"}], thinking={"type": "adaptive"})
+
+
 def test_limits_and_stop_sequences(client: Anthropic) -> None:
     assert ask(client, max_tokens=3).stop_reason == "max_tokens"
     stopped = ask(client, stop_sequences=[" France"])

@@ -59,6 +59,17 @@ def test_content_parts_and_a_system_message(client: OpenAI) -> None:
     assert "Paris" in ask(client, messages=messages).choices[0].message.content
 
 
+def test_the_last_message_gone_on_with(client: OpenAI) -> None:
+    messages = [*QUESTION, {"role": "assistant", "content": "The capital of France is"}]
+    extra = {"continue_final_message": True, "add_generation_prompt": False}
+    answer = ask(client, messages=messages, extra_body=extra)
+    assert (answer.choices[0].message.content, answer.choices[0].finish_reason) == (" Paris.", "stop")
+    chunks = list(ask(client, messages=messages, extra_body=extra, stream=True))
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == " Paris."
+    chosen = ask(client, messages=messages, extra_body={**extra, "guided_choice": [" Rome.", " Oslo."]})
+    assert chosen.choices[0].message.content in (" Rome.", " Oslo.")
+
+
 def test_limits_and_stop_strings(client: OpenAI) -> None:
     cut = ask(client, max_tokens=2)
     assert cut.choices[0].finish_reason == "length"

@@ -14,7 +14,7 @@ from shimmy.output import RequestOutput
 from shimmy.request import ChatPrompt, GenerateRequest
 from shimmy.server import sse
 from shimmy.server.anthropic_answer import EventWriter, message, new_id
-from shimmy.server.anthropic_conversation import messages_of, prompt_of, schema_of
+from shimmy.server.anthropic_conversation import check_prefill, ends_in_text, messages_of, prompt_of, schema_of
 from shimmy.server.anthropic_session import remembered
 from shimmy.server.backend import Backend
 from shimmy.server.endpoint import Call, Endpoint, Reply, StreamReply
@@ -78,7 +78,8 @@ class AnthropicRoutes:
         session = await call.stack.enter_async_context(self._sessions.use(body.session_id))
         request = self._settled(message_request(message_id, body, session.messages), body)
         (stream,) = (await self._backend.open(body.model, [request], call.stack)).streams
-        return remembered(stream, session, messages_of(body), message_id)
+        begun = isinstance(request.prompt, ChatPrompt) and request.prompt.continue_final_message
+        return remembered(stream, session, messages_of(body), message_id, begun=begun)
 
     def _settled(self, request: GenerateRequest, body: MessagesRequest) -> GenerateRequest:
         thinking = isinstance(request.prompt, ChatPrompt) and request.prompt.enable_thinking
@@ -114,6 +115,8 @@ def message_request(request_id: str, body: MessagesRequest, history: Sequence[di
             "thinking.budget_tokens",
         )
     prompt = prompt_of(body, history)
+    if ends_in_text(prompt.messages):
+        check_prefill(body, prompt)
     if (schema := schema_of(body)) is not None:
         if body.json_schema is not None:
             raise InvalidRequestError("json_schema and output_config.format exclude each other", "json_schema")

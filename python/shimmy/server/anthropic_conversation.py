@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from shimmy.errors import InvalidRequestError
+from shimmy.final_message import is_asked, text_to_go_on_with
 from shimmy.request import ChatPrompt
 from shimmy.server.conversation import ToolSelection, effort_kwargs
 from shimmy.server.schemas.anthropic import BlockIn, Conversation, CustomTool, Source, TurnIn
@@ -20,10 +21,15 @@ _CHOICES = {"auto": "auto", "any": "required", "tool": "required", "none": "none
 
 
 def messages_of(body: Conversation) -> list[dict[str, Any]]:
-    """The turns of the request. InvalidRequestError names the message or block at fault."""
+    """The turns of the request, without an empty one at the end, where the answer begins anyway. InvalidRequestError
+    names the message or block at fault.
+    """
     if not body.messages:
         raise InvalidRequestError("messages must hold at least one message", "messages")
-    return [message for index, turn in enumerate(body.messages) for message in _turn(turn, f"messages[{index}]")]
+    messages = [message for index, turn in enumerate(body.messages) for message in _turn(turn, f"messages[{index}]")]
+    if len(messages) > 1 and messages[-1] == {"role": "assistant", "content": ""}:
+        messages.pop()
+    return messages
 
 
 def prompt_of(body: Conversation, history: Sequence[dict[str, Any]] = ()) -> ChatPrompt:
@@ -37,6 +43,7 @@ def prompt_of(body: Conversation, history: Sequence[dict[str, Any]] = ()) -> Cha
     choice = body.tool_choice
     return ChatPrompt(
         messages=messages,
+        continue_final_message=ends_in_text(messages) and is_asked(messages[:-1]),
         tools=selection.tools,
         tool_choice=selection.choice,
         tool_name=selection.name,
@@ -44,6 +51,35 @@ def prompt_of(body: Conversation, history: Sequence[dict[str, Any]] = ()) -> Cha
         enable_thinking=body.thinking is not None and body.thinking.type != "disabled",
         template_kwargs=effort_kwargs(body.output_config.effort if body.output_config else None),
     )
+
+
+def ends_in_text(messages: Sequence[dict[str, Any]]) -> bool:
+    """Whether the last message is an assistant's text, which the answer goes on with."""
+    last = messages[-1]
+    return last["role"] == "assistant" and bool(last["content"]) and not last.get("tool_calls")
+
+
+def check_prefill(body: Conversation, prompt: ChatPrompt) -> None:
+    """InvalidRequestError, as from Anthropic, for a prompt that `ends_in_text` which no answer can go on with."""
+    place = f"messages[{len(body.messages) - 1}]"
+    text = text_to_go_on_with(prompt.messages, place)
+    if text != text.rstrip():
+        raise InvalidRequestError(
+            f"{place}: final assistant content cannot end with trailing whitespace, the answer goes on with it: cut it "
+            "off",
+            place,
+        )
+    for field, set_ in (
+        ("thinking", prompt.enable_thinking),
+        ("output_config.format", schema_of(body) is not None),
+        ("tool_choice", prompt.tool_choice == "required"),
+    ):
+        if set_:
+            raise InvalidRequestError(
+                f"{place} is the beginning of the answer, and {field} is about answers from their beginning: leave the "
+                f"message out, or {field}",
+                field,
+            )
 
 
 def schema_of(body: Conversation) -> dict[str, Any] | None:

@@ -15,16 +15,25 @@ from shimmy.server.session_store import Session
 
 
 async def remembered(
-    stream: AsyncIterator[RequestOutput], session: Session, given: Sequence[dict[str, Any]], message_id: str
+    stream: AsyncIterator[RequestOutput],
+    session: Session,
+    given: Sequence[dict[str, Any]],
+    message_id: str,
+    *,
+    begun: bool = False,
 ) -> AsyncGenerator[RequestOutput, None]:
     """The outputs of `stream`. With the last one `given` and the answer become part of the session: one that fails, or
-    whose client leaves, changes nothing.
+    whose client leaves, changes nothing. `begun`: the answer goes on with the text of the last message given.
     """
     outputs: list[RequestOutput] = []
     async for output in stream:
         outputs.append(output)
         if output.finished:
-            session.add([*given, _answer(whole(outputs), message_id)])
+            answer = _answer(whole(outputs), message_id)
+            if begun:
+                *given, last = given
+                answer["content"] = last["content"] + (answer["content"] or "")
+            session.add([*given, answer])
         yield output
 
 

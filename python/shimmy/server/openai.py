@@ -13,6 +13,7 @@ from starlette.routing import BaseRoute, Route
 
 from shimmy.context_policy import truncates
 from shimmy.errors import InvalidRequestError, ShimmyError
+from shimmy.final_message import text_to_go_on_with
 from shimmy.models.entry import ModelEntry
 from shimmy.models.need import Need
 from shimmy.models.virtual_names import Listed
@@ -198,8 +199,10 @@ def chat_requests(request_id: str, body: ChatCompletionRequest) -> list[Generate
         raise InvalidRequestError(f"{name} must be at least 1", name)
     selection = tools_of(body)
     template_kwargs, enable_thinking = _template_kwargs(body)
+    messages = messages_of(body.messages)
     prompt = ChatPrompt(
-        messages=messages_of(body.messages),
+        messages=messages,
+        continue_final_message=_goes_on(body, messages),
         tools=selection.tools,
         tool_choice=selection.choice,
         tool_name=selection.name,
@@ -259,6 +262,25 @@ def _template_kwargs(body: ChatCompletionRequest) -> tuple[dict[str, Any], bool]
     if not isinstance(thinking, bool):
         raise InvalidRequestError("chat_template_kwargs.enable_thinking must be true or false", "chat_template_kwargs")
     return {**effort_kwargs(None if effort == "none" else effort), **kwargs}, thinking
+
+
+def _goes_on(body: ChatCompletionRequest, messages: list[dict[str, Any]]) -> bool:
+    """Whether the answer goes on with the last message, as vLLM's fields say it."""
+    if not body.continue_final_message:
+        if body.add_generation_prompt is False:
+            raise InvalidRequestError(
+                "add_generation_prompt is false without continue_final_message: set that to true to have the last "
+                "message gone on with, or leave both out",
+                "add_generation_prompt",
+            )
+        return False
+    if body.add_generation_prompt:
+        raise InvalidRequestError(
+            "continue_final_message and add_generation_prompt exclude each other: leave one of them out",
+            "add_generation_prompt",
+        )
+    text_to_go_on_with(messages, f"messages[{len(messages) - 1}]")
+    return True
 
 
 def _limit(given: int | None) -> int | None:

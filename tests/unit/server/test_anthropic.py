@@ -278,6 +278,59 @@ def test_a_late_error_is_an_event(server: Any) -> None:
     assert "message_stop" not in [event["type"] for event in events]
 
 
+SAID = "The capital of France is"
+
+
+def turns(content: Any = SAID, **fields: Any) -> list[dict[str, Any]]:
+    return [{"role": "user", "content": "And?"}, {"role": "assistant", "content": content, **fields}]
+
+
+@pytest.mark.parametrize("content", [SAID, [{"type": "text", "text": SAID}]])
+def test_a_last_text_of_the_assistant_is_gone_on_with(server: Any, content: Any) -> None:
+    assert ask(server, "", messages=turns(content)).status_code == 200
+    assert prompt_of(server).continue_final_message
+    assert prompt_of(server).messages[-1] == {"role": "assistant", "content": SAID}
+
+
+@pytest.mark.parametrize("content", ["", []])
+def test_an_empty_last_turn_says_nothing(server: Any, content: Any) -> None:
+    assert ask(server, "", messages=turns(content), thinking={"type": "adaptive"}).status_code == 200
+    assert not prompt_of(server).continue_final_message
+    assert prompt_of(server).messages == [{"role": "user", "content": "And?"}]
+
+
+def test_a_last_turn_of_calls_is_none_to_go_on_with(server: Any) -> None:
+    call = {"type": "tool_use", "id": "toolu_1", "name": "weather", "input": {}}
+    assert ask(server, "", messages=turns([{"type": "text", "text": SAID}, call]), tools=[TOOL]).status_code == 200
+    assert not prompt_of(server).continue_final_message
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"messages": turns(SAID + " ")}, "messages[1]: final assistant content cannot end with trailing whitespace"),
+        ({"messages": turns([{"type": "text", "text": "\n"}])}, "trailing whitespace"),
+        ({"messages": turns()[1:]}, "messages[0] answers nothing"),
+        ({"messages": turns()[1:], "system": "Be brief."}, "messages[0] answers nothing"),
+        ({"thinking": {"type": "enabled", "budget_tokens": 1024}, "max_tokens": 2000}, "or thinking"),
+        ({"thinking": {"type": "adaptive"}}, "or thinking"),
+        ({"output_config": {"format": {"type": "json_schema", "schema": {"type": "object"}}}}, "output_config.format"),
+        ({"tools": [TOOL], "tool_choice": {"type": "any"}}, "or tool_choice"),
+        ({"tools": [TOOL], "tool_choice": {"type": "tool", "name": "weather"}}, "or tool_choice"),
+    ],
+)
+def test_what_no_answer_goes_on_with(server: Any, fields: dict[str, Any], words: str) -> None:
+    status, kind, message = error_of(ask(server, "", **{"messages": turns(), **fields}))
+    assert (status, kind) == (400, "invalid_request_error")
+    assert words in message
+
+
+@pytest.mark.parametrize("messages", [turns(), turns(SAID + " "), turns()[1:]])
+def test_all_of_them_can_be_counted(server: Any, messages: Any) -> None:
+    answer = server.http.post("/v1/messages/count_tokens", json={"model": MODEL, "messages": messages})
+    assert answer.status_code == 200
+
+
 def test_count_tokens(server: Any) -> None:
     body = {"model": MODEL, "messages": [{"role": "user", "content": "hello"}]}
     assert server.http.post("/v1/messages/count_tokens", json=body).json() == {"input_tokens": 1 + len("<user>hello")}

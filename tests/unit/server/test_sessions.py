@@ -31,6 +31,13 @@ def say(server: Any, content: Any, session_id: str | None, **fields: Any) -> htt
     return server.http.post("/v1/messages", json=body)
 
 
+def test_an_answer_and_its_beginning_are_one_turn(server: Any) -> None:
+    turns = [{"role": "user", "content": "And?"}, {"role": "assistant", "content": "one two"}]
+    assert say(server, "", "begun", messages=turns).json()["content"][0]["text"] == "one two"  # it echoes
+    say(server, "more", "begun")
+    assert prompted(server) == [("user", "And?"), ("assistant", "one twoone two"), ("user", "more")]
+
+
 def info(server: Any, session_id: str) -> httpx.Response:
     return server.http.get(f"/v1/session/{session_id}")
 

@@ -96,6 +96,12 @@ class ChatCompletionRequest(GenerationFields, kw_only=True):
     reasoning_effort: str | None = None
     """none turns thinking off where the template can; the others are for templates that know them."""
     chat_template_kwargs: dict[str, Any] | None = None
+    continue_final_message: bool | None = None
+    """The last message is an assistant's text, and the answer is what follows it, without another thought."""
+    add_generation_prompt: bool | None = None
+    """vLLM's clients turn it off together with `continue_final_message`, which needs no such thing here; it is true for
+    all other requests.
+    """
 
 
 class TopLogprob(msgspec.Struct):
