@@ -109,6 +109,18 @@ def test_a_template_that_writes_texts_otherwise() -> None:
     assert rendered(source).text == f"[user]WHAT IS THE CAPITAL OF FRANCE?\n[assistant]{SAID}"
 
 
+def test_a_template_that_moves_the_system_prompt() -> None:
+    """To the last question, and only if that is the last message: the answer is opened as ever."""
+    source = "{% for m in messages[1:] %}{% if m.role == 'user' %}[INST] "
+    source += "{% if loop.last %}{{ messages[0].content }} {% endif %}{{ m.content }}[/INST]"
+    source += "{% else %} {{ m.content }}</s>{% endif %}{% endfor %}"
+    system = {"role": "system", "content": "Be brief."}
+    chat_format = _core.ChatFormat(source)
+    prompt = ChatPrompt(messages=[system, *QUESTION, {"role": "assistant", "content": SAID}])
+    found = begun_answer(prompt, lambda one: chat_format.render(msgspec.json.encode(one.messages)))
+    assert found.text == f"[INST] Be brief. {QUESTION[0]['content']}[/INST] {SAID}"
+
+
 def test_a_template_that_wants_a_question_at_the_end() -> None:
     source = "{% if messages[-1].role != 'user' %}{{ raise_exception('ask') }}{% endif %}"
     source += "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}<assistant>"
