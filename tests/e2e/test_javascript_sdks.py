@@ -269,6 +269,14 @@ def test_answers_through_the_ai_sdk(seen: Seen, protocol: str) -> None:
 
 
 @every_protocol
+def test_a_second_turn_through_the_ai_sdk(seen: Seen, protocol: str) -> None:
+    again = seen("ai_sdk", f"{protocol}.again")
+    assert "Shimmy" in again.get("text", again)
+    kinds = [item.get("type") for item in again["body"].get("input", [])]
+    assert ("item_reference" in kinds) == (protocol == "responses")
+
+
+@every_protocol
 def test_tools_through_the_ai_sdk(seen: Seen, protocol: str) -> None:
     for case, name in (("required", "get_weather"), ("requiredStreamed", "get_weather"), ("named", "get_time")):
         (call,) = seen("ai_sdk", f"{protocol}.{case}")

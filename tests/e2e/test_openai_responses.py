@@ -69,6 +69,27 @@ def test_a_conversation_by_id(client: OpenAI) -> None:
         client.responses.retrieve(first.id)
 
 
+def test_a_conversation_by_references(client: OpenAI) -> None:
+    first = ask(client)
+    asked = {"role": "user", "content": QUESTION}
+    end = {"role": "user", "content": "Who are you?"}
+    (item,) = first.output
+    inline = ask(client, input=[asked, item.model_dump(), end])
+    referred = ask(client, input=[asked, {"type": "item_reference", "id": item.id}, end])
+    assert "Shimmy" in referred.output_text
+    assert (referred.output_text, referred.usage.input_tokens) == (inline.output_text, inline.usage.input_tokens)
+    listed = list(client.responses.input_items.list(referred.id))
+    assert [(one.type, one.id == item.id) for one in listed] == [
+        ("message", False),
+        ("message", True),
+        ("message", False),
+    ]
+    client.responses.delete(first.id)
+    with pytest.raises(openai.BadRequestError) as refused:
+        ask(client, input=[asked, {"type": "item_reference", "id": item.id}, end])
+    assert (refused.value.param, refused.value.code) == ("input[1].id", "item_not_found")
+
+
 choices = pytest.mark.parametrize(
     "choice", ["auto", "required", {"type": "function", "name": "get_weather"}], ids=["auto", "required", "named"]
 )

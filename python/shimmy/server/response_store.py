@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -11,32 +12,55 @@ import msgspec
 from shimmy.server.auth import tenant
 from shimmy.server.errors import HttpError
 from shimmy.server.response_events import ResponseEvents
-from shimmy.server.schemas.responses import ResponseObject
+from shimmy.server.responses_conversation import messages_of
+from shimmy.server.responses_input import Entry
+from shimmy.server.responses_items import as_input, kept_items
+from shimmy.server.schemas.responses import ItemIn, ResponseObject
 
 MAX_RESPONSES = 1000
 MAX_BYTES = 256 * 1024 * 1024
 """Of all inputs and answers as JSON, and of the events that are kept."""
 
 
+class Conversation(msgspec.Struct, frozen=True):
+    """What a later request continues."""
+
+    messages: list[dict[str, Any]] = []
+    item_ids: frozenset[str] = frozenset()
+    """What its items are called, by us or by who sent them."""
+
+
 class StoredResponse:
     """A response with the conversation up to it, and the task that still computes it."""
 
-    def __init__(self, response: ResponseObject, earlier: list[dict[str, Any]], given: list[dict[str, Any]]) -> None:
+    def __init__(self, response: ResponseObject, earlier: Conversation, given: Sequence[Entry]) -> None:
+        """InvalidRequestError as `messages_of`."""
         self.response = response
         self.earlier = earlier
-        """Messages of the responses before it."""
-        self.given = given
+        """Of the responses before it."""
+        self.given = messages_of(given)
         """Messages of its own input."""
+        self.items = kept_items(response.id, given)
+        """Of its own input."""
         self.tenant = tenant.get()
         self.answer: list[dict[str, Any]] = []
         self.events: ResponseEvents | None = None
         """Of one that was created with `background` and `stream`."""
         self.task: asyncio.Task[None] | None = None
         self.deleted = False
+        self._others = {entry.item.id for entry in given if entry.item.id}
+        """Ids of referred items, and what clients called theirs."""
 
     @property
-    def conversation(self) -> list[dict[str, Any]]:
-        return [*self.earlier, *self.given, *self.answer]
+    def conversation(self) -> Conversation:
+        ids = self.earlier.item_ids.union(self._others, self.own_items)
+        return Conversation([*self.earlier.messages, *self.given, *self.answer], ids)
+
+    @property
+    def own_items(self) -> dict[str, ItemIn]:
+        """Those that got their ids here, by these."""
+        items = [*self.items, *map(as_input, self.response.output)]
+        return {item.id: item for item in items if item.id and item.id not in self._others}
 
 
 class ResponseStore:
@@ -44,6 +68,8 @@ class ResponseStore:
 
     def __init__(self) -> None:
         self._stored: OrderedDict[str, StoredResponse] = OrderedDict()
+        self._owners: dict[str, StoredResponse] = {}
+        """By the ids of their own items."""
         self._sizes: dict[str, int] = {}
         self._n_bytes = 0
 
@@ -54,8 +80,9 @@ class ResponseStore:
         if stored.deleted:
             return
         self._stored[name] = stored
+        self._owners |= dict.fromkeys(stored.own_items, stored)
         n_events = 0 if stored.events is None else stored.events.n_bytes
-        self._sizes[name] = len(msgspec.json.encode([stored.conversation, stored.response])) + n_events
+        self._sizes[name] = len(msgspec.json.encode([stored.conversation, stored.items, stored.response])) + n_events
         self._n_bytes += self._sizes[name]
         for oldest in list(self._stored):
             if len(self._stored) <= MAX_RESPONSES and self._n_bytes <= MAX_BYTES:
@@ -64,8 +91,10 @@ class ResponseStore:
                 self._forget(oldest)
 
     def _forget(self, response_id: str) -> None:
-        self._stored.pop(response_id, None)
+        stored = self._stored.pop(response_id, None)
         self._n_bytes -= self._sizes.pop(response_id, 0)
+        for item_id in stored.own_items if stored is not None else ():
+            self._owners.pop(item_id, None)
 
     def get(self, response_id: str, param: str | None = None) -> StoredResponse:
         """HttpError 404 for one that is not there (any more); 400 when `param` names it in a request."""
@@ -75,6 +104,20 @@ class ResponseStore:
             raise HttpError(404 if param is None else 400, message, "response_not_found", param)
         self._stored.move_to_end(response_id)
         return stored
+
+    def item(self, item_id: str, param: str) -> ItemIn:
+        """As a request would send it. HttpError 400, `param` names it, for one that is not there (any more)."""
+        stored = self._owners.get(item_id)
+        if stored is None or stored.tenant != tenant.get():
+            raise HttpError(
+                400,
+                f"item {item_id!r} was not found: its response was not stored, deleted, or forgotten for newer ones; "
+                "send the item itself, and `store: true` for responses whose items are to be referred to",
+                "item_not_found",
+                param,
+            )
+        self._stored.move_to_end(stored.response.id)
+        return stored.own_items[item_id]
 
     def delete(self, response_id: str) -> None:
         """Forget it, ending it when it runs. HttpError as `get`."""

@@ -6,7 +6,6 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack
-from typing import Any
 
 import msgspec
 from starlette.requests import Request
@@ -25,10 +24,11 @@ from shimmy.server.limits import Hold
 from shimmy.server.operation import ANSWER_HEADERS, EVENTS, JSON, MODEL_ERRORS, MODEL_HEADER, Family, Operation
 from shimmy.server.request_record import current_record
 from shimmy.server.response_events import ResponseEvents
-from shimmy.server.response_store import ResponseStore, StoredResponse
-from shimmy.server.responses_answer import ResponseWriter, messages_of_answer, new_id, new_response
+from shimmy.server.response_store import Conversation, ResponseStore, StoredResponse
+from shimmy.server.responses_answer import ResponseWriter, new_id, new_response
 from shimmy.server.responses_conversation import messages_of, prompt_of, response_request
-from shimmy.server.responses_items import input_items
+from shimmy.server.responses_input import Entry, entries_of
+from shimmy.server.responses_items import input_items, messages_of_answer
 from shimmy.server.schemas.decoding import decode, decode_query
 from shimmy.server.schemas.responses import (
     InputItems,
@@ -83,10 +83,9 @@ class ResponsesRoutes:
         if body.background and body.store is False:
             raise InvalidRequestError("background needs store: the answer is asked for by its id", "background")
         earlier = self._earlier(body)
-        given = messages_of(body.input)
         response = new_response(new_id("resp"), body)
-        request = response_request(response.id, body, earlier, given)
-        stored = StoredResponse(response, earlier, given)
+        stored = StoredResponse(response, earlier, self._given(body, earlier))
+        request = response_request(response.id, body, stored.conversation.messages)
         if body.background:
             self._backend.settle(body.model, request)
             await self._manager.get(body.model)  # an unknown model is an error now
@@ -122,14 +121,18 @@ class ResponsesRoutes:
     )
     async def _count(self, call: Call) -> Reply:
         body = decode(call.body, ResponsesRequest)
-        prompt = prompt_of(body, self._earlier(body), messages_of(body.input))
+        earlier = self._earlier(body)
+        prompt = prompt_of(body, [*earlier.messages, *messages_of(self._given(body, earlier))])
         prompt = self._backend.conversation(body.model, prompt)
         client = await call.stack.enter_async_context(self._manager.use(body.model))
         return Reply(msgspec.json.encode(InputTokens(input_tokens=len(await client.tokenize(prompt)))))
 
-    def _earlier(self, body: ResponsesRequest) -> list[dict[str, Any]]:
+    def _given(self, body: ResponsesRequest, earlier: Conversation) -> list[Entry]:
+        return entries_of(body.input, self._store.item, earlier.item_ids)
+
+    def _earlier(self, body: ResponsesRequest) -> Conversation:
         if body.previous_response_id is None:
-            return []
+            return Conversation()
         stored = self._store.get(body.previous_response_id, "previous_response_id")
         if stored.task is not None:
             raise InvalidRequestError(
@@ -156,7 +159,7 @@ class ResponsesRoutes:
         return events
 
     def _keep(self, stored: StoredResponse) -> None:
-        stored.answer = messages_of_answer(stored.response)
+        stored.answer = messages_of_answer(stored.response.output)
         if stored.response.store:
             self._store.add(stored)
 
@@ -222,7 +225,7 @@ class ResponsesRoutes:
 
     @Operation(Family.OPENAI, "List what a response answers", answers={JSON: InputItems}, errors=(404,))
     async def _input_items(self, request: Request) -> msgspec.Struct:
-        return input_items(self._store.get(request.path_params["id"]))
+        return input_items(self._store.get(request.path_params["id"]).items)
 
 
 def _keep_open(task: asyncio.Task[None], hold: Hold) -> None:

@@ -216,20 +216,3 @@ class ResponseWriter:
         if self._kept is not None:
             self._kept.add(event)
         return event
-
-
-def messages_of_answer(response: ResponseObject) -> list[dict[str, Any]]:
-    """What the assistant said, as the chat message that a later request continues."""
-    message: dict[str, Any] = {"role": "assistant", "content": None}
-    for item in response.output:
-        if isinstance(item, MessageItem):
-            message["content"] = item.content[0].text
-        elif isinstance(item, ReasoningItem):
-            message["reasoning_content"] = item.content[0].text
-        else:
-            function = {"name": item.name, "arguments": item.arguments}
-            call = {"id": item.call_id, "type": "function", "function": function}
-            message.setdefault("tool_calls", []).append(call)
-    if message["content"] is None and "tool_calls" not in message:
-        message["content"] = ""
-    return [message]

@@ -10,6 +10,7 @@ from shimmy.errors import InvalidRequestError
 from shimmy.request import ChatPrompt, GenerateRequest
 from shimmy.server.conversation import REASONING_EFFORTS, ToolSelection, effort_kwargs, functions_of, select_tools
 from shimmy.server.generation import generate_request
+from shimmy.server.responses_input import Entry
 from shimmy.server.schemas.chat import AllowedTool, AllowedTools, FunctionIn, ToolChoice, ToolIn, ToolName
 from shimmy.server.schemas.responses import ItemIn, PartIn, ResponsesRequest, TextFormat, ToolFlat
 from shimmy.server.schemas.structure import JsonSchemaFormat, ResponseFormat
@@ -19,13 +20,8 @@ _ROLES = ("system", "developer", "user", "assistant")
 _TEXTS = ("input_text", "output_text", "text", "reasoning_text", "summary_text")
 
 
-def response_request(
-    request_id: str, body: ResponsesRequest, earlier: list[dict[str, Any]], new: list[dict[str, Any]]
-) -> GenerateRequest:
-    """What the engine gets for the stored conversation and its new messages.
-
-    InvalidRequestError for what it cannot do.
-    """
+def response_request(request_id: str, body: ResponsesRequest, messages: Sequence[dict[str, Any]]) -> GenerateRequest:
+    """What the engine gets for a conversation that ends with the input. InvalidRequestError for what it cannot do."""
     if body.max_output_tokens == 0:
         raise InvalidRequestError("max_output_tokens must be at least 1", "max_output_tokens")
     if body.text is not None and body.text.format is not None:
@@ -37,7 +33,7 @@ def response_request(
     body.context_policy = _policy(body)
     if body.conversation is not None:
         raise InvalidRequestError("conversation is not supported: use previous_response_id", "conversation")
-    prompt = prompt_of(body, earlier, new)
+    prompt = prompt_of(body, messages)
     return generate_request(request_id, body, prompt, max_tokens=body.max_output_tokens, logprobs=logprobs)
 
 
@@ -51,13 +47,11 @@ def _policy(body: ResponsesRequest) -> str | None:
     return TRUNCATE_MIDDLE
 
 
-def prompt_of(body: ResponsesRequest, earlier: list[dict[str, Any]], new: list[dict[str, Any]]) -> ChatPrompt:
+def prompt_of(body: ResponsesRequest, messages: Sequence[dict[str, Any]]) -> ChatPrompt:
     """Instructions are those of this request only, as OpenAI has it."""
-    messages = [*earlier, *new]
     if not messages:
         raise InvalidRequestError("input is required", "input")
-    if body.instructions:
-        messages.insert(0, {"role": "system", "content": body.instructions})
+    instructions = [{"role": "system", "content": body.instructions}] if body.instructions else []
     effort = body.reasoning.effort if body.reasoning else None
     if effort is not None and effort not in REASONING_EFFORTS:
         raise InvalidRequestError(
@@ -65,7 +59,7 @@ def prompt_of(body: ResponsesRequest, earlier: list[dict[str, Any]], new: list[d
         )
     selection = _tools(body)
     return ChatPrompt(
-        messages=messages,
+        messages=[*instructions, *messages],
         tools=selection.tools,
         tool_choice=selection.choice,
         tool_name=selection.name,
@@ -75,32 +69,26 @@ def prompt_of(body: ResponsesRequest, earlier: list[dict[str, Any]], new: list[d
     )
 
 
-def messages_of(given: str | Sequence[ItemIn] | None) -> list[dict[str, Any]]:
+def messages_of(entries: Sequence[Entry]) -> list[dict[str, Any]]:
     """The input as chat messages: reasoning and calls join the assistant's turn that they belong to.
 
     InvalidRequestError names the item at fault.
     """
-    if given is None:
-        return []
-    if isinstance(given, str):
-        return [{"role": "user", "content": given}]
     messages: list[dict[str, Any]] = []
     thoughts = ""
-    for index, item in enumerate(given):
-        place = f"input[{index}]"
+    for item, place, _ in entries:
         match item.type:
             case None | "message":
                 messages.append(_message(item, place))
             case "reasoning":
-                parts = item.content if isinstance(item.content, list) else item.summary
-                thoughts += _joined(parts or [], place)
+                thoughts += text_of(item.content if isinstance(item.content, list) else item.summary, place)
                 continue
             case "function_call":
                 _add_call(messages, item, place)
             case "function_call_output":
                 if item.call_id is None:
                     raise InvalidRequestError(f"{place}.call_id is required", f"{place}.call_id")
-                content = item.output if isinstance(item.output, str) else _joined(item.output or [], f"{place}.output")
+                content = text_of(item.output, f"{place}.output")
                 messages.append({"role": "tool", "tool_call_id": item.call_id, "content": content})
             case other:
                 raise InvalidRequestError(f"{place}.type {other!r} is not supported", f"{place}.type")
@@ -115,8 +103,7 @@ def _message(item: ItemIn, place: str) -> dict[str, Any]:
         raise InvalidRequestError(
             f"{place}.role must be one of {', '.join(_ROLES)}, got {item.role!r}", f"{place}.role"
         )
-    content = item.content if isinstance(item.content, str) else _joined(item.content or [], f"{place}.content")
-    return {"role": item.role, "content": content}
+    return {"role": item.role, "content": text_of(item.content, f"{place}.content")}
 
 
 def _add_call(messages: list[dict[str, Any]], item: ItemIn, place: str) -> None:
@@ -131,9 +118,12 @@ def _add_call(messages: list[dict[str, Any]], item: ItemIn, place: str) -> None:
         messages.append({"role": "assistant", "content": None, "tool_calls": [call]})
 
 
-def _joined(parts: Sequence[PartIn], place: str) -> str:
+def text_of(given: str | Sequence[PartIn] | None, place: str = "") -> str:
+    """The parts joined by line ends. InvalidRequestError for a part that is no text, named by `place`."""
+    if given is None or isinstance(given, str):
+        return given or ""
     texts: list[str] = []
-    for index, part in enumerate(parts):
+    for index, part in enumerate(given):
         if part.type == "refusal":
             texts.append(part.refusal or "")
         elif part.type in _TEXTS:

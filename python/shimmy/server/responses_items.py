@@ -1,37 +1,79 @@
-"""The input of a stored response, in the form in which OpenAI lists it."""
+"""Items as responses keep them, as later requests get them back, and as OpenAI lists them."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from shimmy.server.response_store import StoredResponse
-from shimmy.server.schemas.responses import InputItem, InputItems
+import msgspec
+
+from shimmy.server.responses_conversation import messages_of, text_of
+from shimmy.server.responses_input import Entry
+from shimmy.server.schemas.responses import (
+    CallItem,
+    InputItem,
+    InputItems,
+    ItemIn,
+    MessageItem,
+    OutputItem,
+    PartIn,
+    ReasoningItem,
+)
+
+_PREFIXES = {"message": "msg", "reasoning": "rs", "function_call": "fc", "function_call_output": "fco"}
 
 
-def input_items(stored: StoredResponse) -> InputItems:
+def kept_items(response_id: str, entries: Sequence[Entry]) -> list[ItemIn]:
+    """The input with ids of our own: what a client calls its items is no key of ours."""
+    stem = response_id.removeprefix("resp_")
+    kept: list[ItemIn] = []
+    for number, entry in enumerate(entries):
+        kind = entry.item.type or "message"
+        item_id = entry.item.id if entry.referred else f"{_PREFIXES[kind]}_{stem}_{number}"
+        kept.append(msgspec.structs.replace(entry.item, type=kind, id=item_id))
+    return kept
+
+
+def as_input(item: OutputItem) -> ItemIn:
+    """As a request would send it back."""
+    match item:
+        case MessageItem():
+            parts = [PartIn("output_text", part.text) for part in item.content]
+            return ItemIn("message", item.id, role=item.role, content=parts)
+        case ReasoningItem():
+            return ItemIn("reasoning", item.id, content=[PartIn("reasoning_text", part.text) for part in item.content])
+        case CallItem():
+            return ItemIn("function_call", item.id, call_id=item.call_id, name=item.name, arguments=item.arguments)
+
+
+def messages_of_answer(output: Sequence[OutputItem]) -> list[dict[str, Any]]:
+    """What the assistant said, as a later request continues it: at least one message."""
+    items = [as_input(item) for item in output]
+    if all(item.type == "reasoning" for item in items):
+        items.append(ItemIn(role="assistant", content=""))
+    return messages_of([Entry(item, "output") for item in items])
+
+
+def input_items(items: Sequence[ItemIn]) -> InputItems:
     """GET /v1/responses/{id}/input_items: everything on one page, the newest first."""
-    items = [item for number, message in enumerate(stored.given) for item in _items(stored, message, number)]
-    items.reverse()
-    first, last = (items[0].id, items[-1].id) if items else (None, None)
-    return InputItems(data=items, first_id=first, last_id=last)
+    listed = [_listed(item) for item in reversed(items)]
+    first, last = (listed[0].id, listed[-1].id) if listed else (None, None)
+    return InputItems(data=listed, first_id=first, last_id=last)
 
 
-def _items(stored: StoredResponse, message: dict[str, Any], number: int) -> list[InputItem]:
-    stem = f"{stored.response.id.removeprefix('resp_')}_{number}"
-    if message["role"] == "tool":
-        output = InputItem(id=f"fco_{stem}", type="function_call_output", call_id=message["tool_call_id"])
-        output.output = message["content"]
-        return [output]
-    items: list[InputItem] = []
-    if message["content"] is not None:
-        kind = "output_text" if message["role"] == "assistant" else "input_text"
-        content = [{"type": kind, "text": message["content"]}]
-        items.append(
-            InputItem(id=f"msg_{stem}", type="message", role=message["role"], status="completed", content=content)
-        )
-    for index, call in enumerate(message.get("tool_calls", ())):
-        function = call["function"]
-        item = InputItem(id=f"fc_{stem}_{index}", type="function_call", call_id=call["id"], name=function["name"])
-        item.arguments = function["arguments"]
-        items.append(item)
-    return items
+def _listed(item: ItemIn) -> InputItem:
+    listed = InputItem(id=item.id or "", type=item.type or "message", status="completed")
+    match listed.type:
+        case "message":
+            listed.role = item.role or "user"
+            kind = "output_text" if item.role == "assistant" else "input_text"
+            listed.content = [{"type": kind, "text": text_of(item.content)}]
+        case "reasoning":
+            listed.summary = []
+            listed.content = [{"type": "reasoning_text", "text": text_of(item.content or item.summary)}]
+        case "function_call":
+            listed.call_id, listed.name = item.call_id or "", item.name or ""
+            listed.arguments = item.arguments or "{}"
+        case "function_call_output":
+            listed.call_id, listed.output = item.call_id or "", text_of(item.output)
+    return listed

@@ -47,6 +47,13 @@ function cases(make) {
       const text = (await all(textStream)).join("");
       return { text, reason: await finishReason, n_in: (await usage).inputTokens, n_out: (await usage).outputTokens };
     },
+    again: async () => {
+      const { response } = await generateText(plain);
+      const messages = [...QUESTION, ...response.messages, { role: "user", content: "Who are you?" }];
+      const include = { requestBody: true };
+      const { text, request } = await generateText({ ...plain, messages, include });
+      return { text, body: typeof request.body === "string" ? JSON.parse(request.body) : request.body };
+    },
     runTools: async () => {
       const asked = [];
       const tools = { get_weather: weatherTool(asked) };

@@ -21,9 +21,12 @@ class PartIn(msgspec.Struct):
 
 
 class ItemIn(msgspec.Struct):
-    """A message (also without `type`), a call, a call's output, or reasoning that is sent back."""
+    """A message (also without `type`), a call, a call's output, reasoning that is sent back, or a reference to an item
+    of a stored response (also without `type`).
+    """
 
     type: str | None = None
+    id: str | None = None
     role: str | None = None
     content: str | list[PartIn] | None = None
     call_id: str | None = None
@@ -231,7 +234,7 @@ class InputTokens(msgspec.Struct, kw_only=True):
 
 
 class InputItem(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """A message of the stored input, in this API's form."""
+    """Of the stored input, in this API's form."""
 
     id: str
     type: str
@@ -242,6 +245,7 @@ class InputItem(msgspec.Struct, kw_only=True, omit_defaults=True):
     name: str | UnsetType = UNSET
     arguments: str | UnsetType = UNSET
     output: str | UnsetType = UNSET
+    summary: list[Any] | UnsetType = UNSET
 
 
 class ResponseEvent(msgspec.Struct, kw_only=True):
