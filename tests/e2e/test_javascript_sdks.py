@@ -287,6 +287,14 @@ def test_tools_through_the_ai_sdk(seen: Seen, protocol: str) -> None:
         assert "21" in answer["text"] or "sunny" in answer["text"]
 
 
+def test_custom_and_hosted_tools_through_the_ai_sdk(seen: Seen) -> None:
+    mixed = seen("ai_sdk", "responses.mixedTools")
+    assert mixed.get("tools", mixed) == ["web_search", "function", "custom"]
+    assert len(mixed["written"]) == 2
+    assert all(mixed["written"])
+    assert mixed["items"][-2:] == ["item_reference", "custom_tool_call_output"]
+
+
 @every_protocol
 def test_objects_through_the_ai_sdk(seen: Seen, protocol: str) -> None:
     for case in ("parsed", "parsedStreamed"):

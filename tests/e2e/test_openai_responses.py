@@ -122,6 +122,44 @@ def test_a_streamed_call(client: OpenAI, choice: Any) -> None:
     assert json.loads(call.arguments) == {"city": "Paris"}
 
 
+PATCH: dict[str, Any] = {"type": "custom", "name": "write_note", "description": "Write a note"}
+CRM: dict[str, Any] = {"type": "namespace", "name": "crm", "description": "Customers", "tools": [WEATHER, PATCH]}
+
+
+def test_tools_beside_functions(client: OpenAI) -> None:
+    tools = [{"type": "web_search"}, WEATHER, PATCH, CRM, {"type": "image_generation"}]
+    asked: list[Any] = [{"role": "user", "content": "What is the weather in Paris?"}]
+    answer = ask(client, input=asked, tools=tools, tool_choice={"type": "function", "name": "crm__get_weather"})
+    assert [tool.type for tool in answer.tools] == ["function", "custom", "namespace"]
+    (call,) = answer.output
+    assert (call.type, call.namespace, call.name) == ("function_call", "crm", "get_weather")
+    asked += [call.model_dump(), {"type": "function_call_output", "call_id": call.call_id, "output": RESULT}]
+    assert ask(client, input=asked, tools=tools, tool_choice="none", max_output_tokens=50).output_text
+    with pytest.raises(openai.BadRequestError) as refused:
+        ask(client, tools=tools, tool_choice={"type": "web_search_preview"})
+    assert refused.value.param == "tool_choice.type"
+
+
+def test_a_custom_tool(client: OpenAI) -> None:
+    asked: list[Any] = [{"role": "user", "content": "Write a note that says hello."}]
+    choice = {"type": "custom", "name": "write_note"}
+    fields = {"input": asked, "tools": [PATCH], "tool_choice": choice, "max_output_tokens": 200}
+    events = list(ask(client, **fields, stream=True))
+    deltas = [event.delta for event in events if event.type == "response.custom_tool_call_input.delta"]
+    (done,) = [event for event in events if event.type == "response.custom_tool_call_input.done"]
+    (call,) = events[-1].response.output
+    assert (call.type, call.name, call.id) == ("custom_tool_call", "write_note", done.item_id)
+    assert "".join(deltas) == done.input == call.input != ""
+    assert '"input"' not in call.input
+    asked += [call.model_dump(), {"type": "custom_tool_call_output", "call_id": call.call_id, "output": "Written."}]
+    told = ask(client, **{**fields, "input": asked, "tool_choice": "none"})
+    assert [item.type for item in client.responses.input_items.list(told.id)] == [
+        "custom_tool_call_output",
+        "custom_tool_call",
+        "message",
+    ]
+
+
 class City(BaseModel):
     city: str
 

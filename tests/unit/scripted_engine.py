@@ -135,6 +135,24 @@ def call_tool(request: GenerateRequest, name: str) -> Iterator[Step]:
     )
 
 
+def call_with_text(request: GenerateRequest, name: str) -> Iterator[Step]:
+    """A call of `name` with one string, cut where it hurts."""
+    for delta in (
+        ToolCallDelta(0, "", "call_a", name),
+        ToolCallDelta(0, '{"inp'),
+        ToolCallDelta(0, 'ut": "*** Be'),
+        ToolCallDelta(0, "gin\\n\\u00e9 \\ud83d"),
+        ToolCallDelta(0, '\\ude00\\"'),
+        ToolCallDelta(0, '"}'),
+    ):
+        yield RequestOutput(request_id=request.request_id, tool_calls=[delta], token_ids=[1])
+    yield RequestOutput(
+        request_id=request.request_id,
+        finish_reason="tool_calls",
+        usage=Usage(prompt_tokens=3, completion_tokens=6),
+    )
+
+
 def spell(request: GenerateRequest) -> Iterator[Step]:
     """Letters, each the token of its byte, slowly; large ones when it is cold. A token prompt is gone on with."""
     told = bytes(request.prompt[1:]).decode() if isinstance(request.prompt, list) else text_of(request)
@@ -204,6 +222,8 @@ def obey(request: GenerateRequest) -> Iterator[Step]:
             yield from guess(request)
         case "tool":
             yield from call_tool(request, arguments[0])
+        case "custom":
+            yield from call_with_text(request, arguments[0])
         case "fail":
             yield getattr(errors, arguments[0])("as asked")
         case "vanish":

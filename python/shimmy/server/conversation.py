@@ -8,7 +8,15 @@ from typing import Any, NamedTuple
 import msgspec
 
 from shimmy.errors import InvalidRequestError
-from shimmy.server.schemas.chat import ChatCompletionRequest, ContentPart, MessageIn, ToolCallIn, ToolChoice, ToolIn
+from shimmy.server.schemas.chat import (
+    ChatCompletionRequest,
+    ContentPart,
+    FunctionIn,
+    MessageIn,
+    ToolCallIn,
+    ToolChoice,
+    ToolIn,
+)
 from shimmy.server.schemas.decoding import check_size
 
 _ROLES = ("system", "developer", "user", "assistant", "tool", "function")
@@ -152,12 +160,17 @@ def _tool(tool: ToolIn, place: str) -> dict[str, Any]:
         raise InvalidRequestError(f"{place}.type {tool.type!r} is not supported: use function", f"{place}.type")
     if tool.function is None:
         raise InvalidRequestError(f"{place}.function is required", f"{place}.function")
-    parameters = tool.function.parameters or {"type": "object", "properties": {}}
-    check_size(parameters, f"{place}.function.parameters")
-    function: dict[str, Any] = {"name": tool.function.name}
-    if tool.function.description is not None:
-        function["description"] = tool.function.description
+    return function_of(tool.function, f"{place}.function")
+
+
+def function_of(given: FunctionIn, place: str) -> dict[str, Any]:
+    """One function as `ChatPrompt` wants it. InvalidRequestError for parameters that are too large."""
+    parameters = given.parameters or {"type": "object", "properties": {}}
+    check_size(parameters, f"{place}.parameters")
+    function: dict[str, Any] = {"name": given.name}
+    if given.description is not None:
+        function["description"] = given.description
     function["parameters"] = parameters
-    if tool.function.strict is not None:
-        function["strict"] = tool.function.strict
+    if given.strict is not None:
+        function["strict"] = given.strict
     return {"type": "function", "function": function}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -13,9 +12,9 @@ from shimmy.server.auth import tenant
 from shimmy.server.errors import HttpError
 from shimmy.server.response_events import ResponseEvents
 from shimmy.server.responses_conversation import messages_of
-from shimmy.server.responses_input import Entry
+from shimmy.server.responses_input import ResponseInput
 from shimmy.server.responses_items import as_input, kept_items
-from shimmy.server.schemas.responses import ItemIn, ResponseObject
+from shimmy.server.schemas.responses import ItemIn, ResponseObject, ToolFlat
 
 MAX_RESPONSES = 1000
 MAX_BYTES = 256 * 1024 * 1024
@@ -28,19 +27,21 @@ class Conversation(msgspec.Struct, frozen=True):
     messages: list[dict[str, Any]] = []
     item_ids: frozenset[str] = frozenset()
     """What its items are called, by us or by who sent them."""
+    tools: list[ToolFlat] = []
+    """That came in its items, for all that follows."""
 
 
 class StoredResponse:
     """A response with the conversation up to it, and the task that still computes it."""
 
-    def __init__(self, response: ResponseObject, earlier: Conversation, given: Sequence[Entry]) -> None:
+    def __init__(self, response: ResponseObject, earlier: Conversation, given: ResponseInput) -> None:
         """InvalidRequestError as `messages_of`."""
         self.response = response
         self.earlier = earlier
         """Of the responses before it."""
-        self.given = messages_of(given)
+        self.given = messages_of(given.entries)
         """Messages of its own input."""
-        self.items = kept_items(response.id, given)
+        self.items = kept_items(response.id, given.entries)
         """Of its own input."""
         self.tenant = tenant.get()
         self.answer: list[dict[str, Any]] = []
@@ -48,13 +49,15 @@ class StoredResponse:
         """Of one that was created with `background` and `stream`."""
         self.task: asyncio.Task[None] | None = None
         self.deleted = False
-        self._others = {entry.item.id for entry in given if entry.item.id}
+        self._others = {entry.item.id for entry in given.entries if entry.item.id}
         """Ids of referred items, and what clients called theirs."""
+        self._tools = [placed.tool for placed in given.tools]
 
     @property
     def conversation(self) -> Conversation:
         ids = self.earlier.item_ids.union(self._others, self.own_items)
-        return Conversation([*self.earlier.messages, *self.given, *self.answer], ids)
+        messages = [*self.earlier.messages, *self.given, *self.answer]
+        return Conversation(messages, ids, [*self.earlier.tools, *self._tools])
 
     @property
     def own_items(self) -> dict[str, ItemIn]:

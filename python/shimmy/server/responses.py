@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack
+from typing import NamedTuple
 
 import msgspec
 from starlette.requests import Request
@@ -27,8 +28,9 @@ from shimmy.server.response_events import ResponseEvents
 from shimmy.server.response_store import Conversation, ResponseStore, StoredResponse
 from shimmy.server.responses_answer import ResponseWriter, new_id, new_response
 from shimmy.server.responses_conversation import messages_of, prompt_of, response_request
-from shimmy.server.responses_input import Entry, entries_of
+from shimmy.server.responses_input import ResponseInput, read_input
 from shimmy.server.responses_items import input_items, messages_of_answer
+from shimmy.server.responses_tools import ResponseTools, tools_of
 from shimmy.server.schemas.decoding import decode, decode_query
 from shimmy.server.schemas.responses import (
     InputItems,
@@ -43,6 +45,14 @@ from shimmy.server.schemas.responses import (
 logger = logging.getLogger("shimmy.server")
 
 
+class _Asked(NamedTuple):
+    """What a body says, read together with what is stored."""
+
+    earlier: Conversation
+    given: ResponseInput
+    tools: ResponseTools
+
+
 class ResponsesRoutes:
     """The handlers, and the list of routes that lead to them."""
 
@@ -51,6 +61,8 @@ class ResponsesRoutes:
         self._manager = backend.manager
         self._max_body_bytes = max_body_bytes
         self._store = ResponseStore()
+        self._told: set[str] = set()
+        """Kinds of tools and items whose leaving out was logged."""
 
     def routes(self) -> list[BaseRoute]:
         create = Endpoint(self._create, openai_error_about("input"), self._max_body_bytes)
@@ -82,16 +94,16 @@ class ResponsesRoutes:
         body = decode(call.body, ResponsesRequest)
         if body.background and body.store is False:
             raise InvalidRequestError("background needs store: the answer is asked for by its id", "background")
-        earlier = self._earlier(body)
-        response = new_response(new_id("resp"), body)
-        stored = StoredResponse(response, earlier, self._given(body, earlier))
-        request = response_request(response.id, body, stored.conversation.messages)
+        asked = self._read(body)
+        response = new_response(new_id("resp"), body, asked.tools.in_force)
+        stored = StoredResponse(response, asked.earlier, asked.given)
+        request = response_request(response.id, body, stored.conversation.messages, asked.tools.selection)
         if body.background:
             self._backend.settle(body.model, request)
             await self._manager.get(body.model)  # an unknown model is an error now
             response.model = answering(body.model)
             stored.events = ResponseEvents() if body.stream else None
-            writer = ResponseWriter(response, stored.events)
+            writer = ResponseWriter(response, asked.tools.called, stored.events)
             writer.queue()
             stored.task = asyncio.ensure_future(self._run(request, body.model, stored, writer))
             _keep_open(stored.task, self._backend.limiter.share())
@@ -99,7 +111,7 @@ class ResponsesRoutes:
             if stored.events is not None:
                 return _following(stored.events.follow())
             return Reply(msgspec.json.encode(response))
-        writer = ResponseWriter(response)
+        writer = ResponseWriter(response, asked.tools.called)
         (stream,) = (await self._backend.open(body.model, [request], call.stack)).streams
         response.model = answering(body.model)
         if body.stream:
@@ -121,14 +133,21 @@ class ResponsesRoutes:
     )
     async def _count(self, call: Call) -> Reply:
         body = decode(call.body, ResponsesRequest)
-        earlier = self._earlier(body)
-        prompt = prompt_of(body, [*earlier.messages, *messages_of(self._given(body, earlier))])
+        asked = self._read(body)
+        messages = [*asked.earlier.messages, *messages_of(asked.given.entries)]
+        prompt = prompt_of(body, messages, asked.tools.selection)
         prompt = self._backend.conversation(body.model, prompt)
         client = await call.stack.enter_async_context(self._manager.use(body.model))
         return Reply(msgspec.json.encode(InputTokens(input_tokens=len(await client.tokenize(prompt)))))
 
-    def _given(self, body: ResponsesRequest, earlier: Conversation) -> list[Entry]:
-        return entries_of(body.input, self._store.item, earlier.item_ids)
+    def _read(self, body: ResponsesRequest) -> _Asked:
+        earlier = self._earlier(body)
+        given = read_input(body.input, self._store.item, earlier.item_ids)
+        tools = tools_of(body, earlier.tools, given.tools)
+        for kind in sorted({*given.left_out, *tools.left_out} - self._told):
+            logger.warning("%s is left out of requests to /v1/responses: only OpenAI's service has it", kind)
+            self._told.add(kind)
+        return _Asked(earlier, given, tools)
 
     def _earlier(self, body: ResponsesRequest) -> Conversation:
         if body.previous_response_id is None:

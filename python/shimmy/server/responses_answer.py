@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
+from msgspec import UNSET
 
 from shimmy.output import RequestOutput, ToolCallDelta
 from shimmy.server import sse
 from shimmy.server.chat_answer import logprobs_of, usage_of
+from shimmy.server.custom_tool import CustomInput
 from shimmy.server.response_events import ResponseEvents
+from shimmy.server.responses_tools import CalledTool
 from shimmy.server.schemas.responses import (
     CallItem,
+    CustomCallItem,
     IncompleteDetails,
     MessageItem,
     OutputItem,
@@ -35,8 +40,8 @@ def new_id(prefix: str) -> str:
     return f"{prefix}_{secrets.token_hex(16)}"
 
 
-def new_response(response_id: str, body: ResponsesRequest) -> ResponseObject:
-    """The object before the first output, with what was asked for."""
+def new_response(response_id: str, body: ResponsesRequest, tools: list[dict[str, Any]]) -> ResponseObject:
+    """The object before the first output, with what was asked for; `tools` are those in force."""
     tool_choice = "auto" if body.tool_choice is None else msgspec.to_builtins(body.tool_choice)
     wanted = body.text.format if body.text else None
     return ResponseObject(
@@ -50,7 +55,7 @@ def new_response(response_id: str, body: ResponsesRequest) -> ResponseObject:
         temperature=body.temperature,
         top_p=body.top_p,
         tool_choice=tool_choice,
-        tools=[msgspec.to_builtins(tool) for tool in body.tools or []],
+        tools=tools,
         previous_response_id=body.previous_response_id,
         max_output_tokens=body.max_output_tokens,
         background=bool(body.background),
@@ -67,13 +72,17 @@ class ResponseWriter:
     Items follow each other: one is done before the next is added.
     """
 
-    def __init__(self, response: ResponseObject, kept: ResponseEvents | None = None) -> None:
-        """`kept` gets every event, too."""
+    def __init__(
+        self, response: ResponseObject, called: Mapping[str, CalledTool], kept: ResponseEvents | None = None
+    ) -> None:
+        """`called` says by the names of functions what their calls are; `kept` gets every event, too."""
         self.response = response
+        self._called = called
         self._kept = kept
         self._number = 0
         self._open: OutputItem | None = None
         self._call = -1  # the number of the call that is open
+        self._input = CustomInput()  # of that call
 
     def queue(self) -> bytes:
         """It waits, in the background."""
@@ -139,16 +148,31 @@ class ResponseWriter:
 
     def _take_call(self, call: ToolCallDelta) -> list[bytes]:
         events: list[bytes] = []
-        item = self._open
-        if not isinstance(item, CallItem) or self._call != call.index:
-            self._call = call.index
-            name = call.name or ""
-            item = CallItem(id=new_id("fc"), call_id=new_id("call"), name=name, arguments="", status="in_progress")
-            events = self._enter(item)
-        if call.arguments:
-            item.arguments += call.arguments
-            events.append(self._item_event("response.function_call_arguments.delta", item, delta=call.arguments))
+        if not isinstance(self._open, CallItem | CustomCallItem) or self._call != call.index:
+            events = self._enter(self._new_call(call.name or ""))
+            self._call, self._input = call.index, CustomInput()
+        if isinstance(self._open, CustomCallItem):
+            events += self._take_input(self._open, self._input.add(call.arguments))
+        elif isinstance(self._open, CallItem) and call.arguments:
+            self._open.arguments += call.arguments
+            delta = self._item_event("response.function_call_arguments.delta", self._open, delta=call.arguments)
+            events.append(delta)
         return events
+
+    def _new_call(self, function: str) -> CallItem | CustomCallItem:
+        called = self._called.get(function, CalledTool(function))
+        call_id, status, namespace = new_id("call"), "in_progress", called.namespace or UNSET
+        if called.custom:
+            return CustomCallItem(
+                id=new_id("ctc"), call_id=call_id, name=called.name, namespace=namespace, input="", status=status
+            )
+        return CallItem(
+            id=new_id("fc"), call_id=call_id, name=called.name, namespace=namespace, arguments="", status=status
+        )
+
+    def _take_input(self, item: CustomCallItem, text: str) -> list[bytes]:
+        item.input += text
+        return [self._item_event("response.custom_tool_call_input.delta", item, delta=text)] if text else []
 
     def _enter(self, item: OutputItem, part: OutputText | ReasoningText | None = None) -> list[bytes]:
         events = self._leave("completed")
@@ -171,6 +195,9 @@ class ResponseWriter:
                 "response.function_call_arguments.done", item, arguments=item.arguments, name=item.name
             )
             events.append(done)
+        elif isinstance(item, CustomCallItem):
+            events += self._take_input(item, self._input.rest())
+            events.append(self._item_event("response.custom_tool_call_input.done", item, input=item.input))
         else:
             part = item.content[0]
             if isinstance(part, OutputText):

@@ -1,18 +1,22 @@
-"""Input items, tools and formats of OpenAI's Responses, made into what the engine gets."""
+"""Input items and formats of OpenAI's Responses, made into what the engine gets."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
 from shimmy.context_policy import TRUNCATE_MIDDLE
 from shimmy.errors import InvalidRequestError
 from shimmy.request import ChatPrompt, GenerateRequest
-from shimmy.server.conversation import REASONING_EFFORTS, ToolSelection, effort_kwargs, functions_of, select_tools
+from shimmy.server.conversation import REASONING_EFFORTS, ToolSelection, effort_kwargs
+from shimmy.server.custom_tool import custom_arguments
 from shimmy.server.generation import generate_request
 from shimmy.server.responses_input import Entry
-from shimmy.server.schemas.chat import AllowedTool, AllowedTools, FunctionIn, ToolChoice, ToolIn, ToolName
-from shimmy.server.schemas.responses import ItemIn, PartIn, ResponsesRequest, TextFormat, ToolFlat
+from shimmy.server.responses_tools import function_name
+from shimmy.server.schemas.decoding import check_size
+from shimmy.server.schemas.responses import ItemIn, PartIn, ResponsesRequest, TextFormat
 from shimmy.server.schemas.structure import JsonSchemaFormat, ResponseFormat
 
 _LOGPROBS = "message.output_text.logprobs"
@@ -20,7 +24,9 @@ _ROLES = ("system", "developer", "user", "assistant")
 _TEXTS = ("input_text", "output_text", "text", "reasoning_text", "summary_text")
 
 
-def response_request(request_id: str, body: ResponsesRequest, messages: Sequence[dict[str, Any]]) -> GenerateRequest:
+def response_request(
+    request_id: str, body: ResponsesRequest, messages: Sequence[dict[str, Any]], selection: ToolSelection
+) -> GenerateRequest:
     """What the engine gets for a conversation that ends with the input. InvalidRequestError for what it cannot do."""
     if body.max_output_tokens == 0:
         raise InvalidRequestError("max_output_tokens must be at least 1", "max_output_tokens")
@@ -33,7 +39,7 @@ def response_request(request_id: str, body: ResponsesRequest, messages: Sequence
     body.context_policy = _policy(body)
     if body.conversation is not None:
         raise InvalidRequestError("conversation is not supported: use previous_response_id", "conversation")
-    prompt = prompt_of(body, messages)
+    prompt = prompt_of(body, messages, selection)
     return generate_request(request_id, body, prompt, max_tokens=body.max_output_tokens, logprobs=logprobs)
 
 
@@ -47,7 +53,7 @@ def _policy(body: ResponsesRequest) -> str | None:
     return TRUNCATE_MIDDLE
 
 
-def prompt_of(body: ResponsesRequest, messages: Sequence[dict[str, Any]]) -> ChatPrompt:
+def prompt_of(body: ResponsesRequest, messages: Sequence[dict[str, Any]], selection: ToolSelection) -> ChatPrompt:
     """Instructions are those of this request only, as OpenAI has it."""
     if not messages:
         raise InvalidRequestError("input is required", "input")
@@ -57,7 +63,6 @@ def prompt_of(body: ResponsesRequest, messages: Sequence[dict[str, Any]]) -> Cha
         raise InvalidRequestError(
             f"reasoning.effort must be one of {', '.join(REASONING_EFFORTS)}, got {effort!r}", "reasoning.effort"
         )
-    selection = _tools(body)
     return ChatPrompt(
         messages=[*instructions, *messages],
         tools=selection.tools,
@@ -83,11 +88,13 @@ def messages_of(entries: Sequence[Entry]) -> list[dict[str, Any]]:
             case "reasoning":
                 thoughts += text_of(item.content if isinstance(item.content, list) else item.summary, place)
                 continue
-            case "function_call":
+            case "function_call" | "custom_tool_call":
                 _add_call(messages, item, place)
-            case "function_call_output":
+            case "function_call_output" | "custom_tool_call_output":
                 if item.call_id is None:
                     raise InvalidRequestError(f"{place}.call_id is required", f"{place}.call_id")
+                if isinstance(item.output, dict):
+                    raise InvalidRequestError(f"{place}.output must be a string or a list", f"{place}.output")
                 content = text_of(item.output, f"{place}.output")
                 messages.append({"role": "tool", "tool_call_id": item.call_id, "content": content})
             case other:
@@ -107,15 +114,26 @@ def _message(item: ItemIn, place: str) -> dict[str, Any]:
 
 
 def _add_call(messages: list[dict[str, Any]], item: ItemIn, place: str) -> None:
-    for name in ("call_id", "name"):
-        if not getattr(item, name):
-            raise InvalidRequestError(f"{place}.{name} is required", f"{place}.{name}")
-    function = {"name": item.name, "arguments": item.arguments or "{}"}
+    if not item.call_id:
+        raise InvalidRequestError(f"{place}.call_id is required", f"{place}.call_id")
+    if not item.name:
+        raise InvalidRequestError(f"{place}.name is required", f"{place}.name")
+    function = {"name": function_name(item.name, item.namespace), "arguments": arguments_of(item, place)}
     call = {"id": item.call_id, "type": "function", "function": function}
     if messages and messages[-1]["role"] == "assistant":
         messages[-1].setdefault("tool_calls", []).append(call)
     else:
         messages.append({"role": "assistant", "content": None, "tool_calls": [call]})
+
+
+def arguments_of(item: ItemIn, place: str = "") -> str:
+    """JSON of the function, also of the one that stands for a custom tool."""
+    if item.type == "custom_tool_call":
+        return custom_arguments(item.input or "")
+    if isinstance(item.arguments, dict):
+        check_size(item.arguments, f"{place}.arguments")
+        return msgspec.json.encode(item.arguments).decode()
+    return item.arguments or "{}"
 
 
 def text_of(given: str | Sequence[PartIn] | None, place: str = "") -> str:
@@ -128,30 +146,14 @@ def text_of(given: str | Sequence[PartIn] | None, place: str = "") -> str:
             texts.append(part.refusal or "")
         elif part.type in _TEXTS:
             texts.append(part.text or "")
+        elif part.type is None:
+            raise InvalidRequestError(f"{place}[{index}].type is required", f"{place}[{index}].type")
         else:
             raise InvalidRequestError(
                 f"{place}[{index}].type {part.type!r} is not supported: this model reads text only",
                 f"{place}[{index}].type",
             )
     return "\n".join(texts)
-
-
-def _tools(body: ResponsesRequest) -> ToolSelection:
-    tools = functions_of([_nested(tool) for tool in body.tools or []])
-    choice = body.tool_choice
-    if choice is None or isinstance(choice, str):
-        return select_tools(tools, choice)
-    named = None if choice.name is None else ToolName(choice.name)
-    allowed = AllowedTools(
-        choice.mode or "auto", [AllowedTool(ToolName(tool.name)) for tool in choice.tools or [] if tool.name]
-    )
-    return select_tools(tools, ToolChoice(choice.type, named, allowed))
-
-
-def _nested(tool: ToolFlat) -> ToolIn:
-    if tool.name is None:
-        return ToolIn(tool.type)
-    return ToolIn(tool.type, FunctionIn(tool.name, tool.description, tool.parameters, tool.strict))
 
 
 def _format(wanted: TextFormat) -> ResponseFormat:

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+from msgspec import UNSET
 
-from shimmy.server.responses_conversation import messages_of, text_of
+from shimmy.server.responses_conversation import arguments_of, messages_of, text_of
 from shimmy.server.responses_input import Entry
 from shimmy.server.schemas.responses import (
     CallItem,
+    CustomCallItem,
     InputItem,
     InputItems,
     ItemIn,
@@ -20,7 +22,14 @@ from shimmy.server.schemas.responses import (
     ReasoningItem,
 )
 
-_PREFIXES = {"message": "msg", "reasoning": "rs", "function_call": "fc", "function_call_output": "fco"}
+_PREFIXES = {
+    "message": "msg",
+    "reasoning": "rs",
+    "function_call": "fc",
+    "function_call_output": "fco",
+    "custom_tool_call": "ctc",
+    "custom_tool_call_output": "ctco",
+}
 
 
 def kept_items(response_id: str, entries: Sequence[Entry]) -> list[ItemIn]:
@@ -42,8 +51,12 @@ def as_input(item: OutputItem) -> ItemIn:
             return ItemIn("message", item.id, role=item.role, content=parts)
         case ReasoningItem():
             return ItemIn("reasoning", item.id, content=[PartIn("reasoning_text", part.text) for part in item.content])
+    called = ItemIn(id=item.id, call_id=item.call_id, name=item.name, namespace=item.namespace or None)
+    match item:
         case CallItem():
-            return ItemIn("function_call", item.id, call_id=item.call_id, name=item.name, arguments=item.arguments)
+            return msgspec.structs.replace(called, type="function_call", arguments=item.arguments)
+        case CustomCallItem():
+            return msgspec.structs.replace(called, type="custom_tool_call", input=item.input)
 
 
 def messages_of_answer(output: Sequence[OutputItem]) -> list[dict[str, Any]]:
@@ -71,9 +84,14 @@ def _listed(item: ItemIn) -> InputItem:
         case "reasoning":
             listed.summary = []
             listed.content = [{"type": "reasoning_text", "text": text_of(item.content or item.summary)}]
-        case "function_call":
+        case "function_call" | "custom_tool_call":
             listed.call_id, listed.name = item.call_id or "", item.name or ""
-            listed.arguments = item.arguments or "{}"
-        case "function_call_output":
-            listed.call_id, listed.output = item.call_id or "", text_of(item.output)
+            listed.namespace = item.namespace or UNSET
+            if listed.type == "function_call":
+                listed.arguments = arguments_of(item)
+            else:
+                listed.input = item.input or ""
+        case "function_call_output" | "custom_tool_call_output":
+            listed.call_id = item.call_id or ""
+            listed.output = "" if isinstance(item.output, dict) else text_of(item.output)
     return listed

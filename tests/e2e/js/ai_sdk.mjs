@@ -107,5 +107,28 @@ seen["chat.embeddings"] = async () => {
   const { embeddings } = await embedMany({ model, values: ["one text", "another"], maxRetries: 0 });
   return embeddings.map(({ length }) => length);
 };
+seen["responses.mixedTools"] = async () => {
+  const provider = openai(server, "none");
+  const written = [];
+  const execute = async (text) => (written.push(text), "Written.");
+  const tools = {
+    web_search: provider.tools.webSearch({}),
+    get_weather: tool({ description: WEATHER.description, inputSchema }),
+    write_note: provider.tools.customTool({ description: "Write a note", execute }),
+  };
+  const { steps } = await generateText({
+    model: provider(MODEL),
+    messages: [{ role: "user", content: "Write a note that says hello." }],
+    tools,
+    toolChoice: { type: "tool", toolName: "write_note" },
+    stopWhen: stepCountIs(2),
+    temperature: 0,
+    maxRetries: 0,
+    maxOutputTokens: 200,
+    include: { requestBody: true },
+  });
+  const [first, second] = steps.map(({ request: { body } }) => (typeof body === "string" ? JSON.parse(body) : body));
+  return { written, tools: first.tools.map(({ type }) => type), items: second.input.map(({ type }) => type) };
+};
 
 await report(seen);

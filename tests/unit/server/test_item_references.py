@@ -15,8 +15,8 @@ from shimmy.server.auth import tenant
 from shimmy.server.errors import HttpError
 from shimmy.server.response_store import Conversation, ResponseStore, StoredResponse
 from shimmy.server.responses_answer import new_response
-from shimmy.server.responses_input import Entry
-from shimmy.server.schemas.responses import ItemIn, MessageItem, OutputText, ResponsesRequest
+from shimmy.server.responses_input import read_input
+from shimmy.server.schemas.responses import MessageItem, OutputText, ResponsesRequest
 from shimmy.settings import Settings
 
 TOOL = {"type": "function", "name": "weather", "parameters": {"type": "object"}}
@@ -153,10 +153,10 @@ def test_keys_do_not_see_each_others_items(start_server: Callable[..., Any], tmp
 
 def stored(number: int) -> StoredResponse:
     body = ResponsesRequest(model="m", input="hi")
-    response = new_response(f"resp_{number}", body)
+    response = new_response(f"resp_{number}", body, [])
     content = [OutputText(text=str(number))]
     response.output = [MessageItem(id=f"msg_out_{number}", status="completed", content=content)]
-    return StoredResponse(response, Conversation(), [Entry(ItemIn(role="user", content="hi"), "input")])
+    return StoredResponse(response, Conversation(), read_input("hi", ResponseStore().item, ()))
 
 
 def test_items_are_forgotten_with_their_response(monkeypatch: pytest.MonkeyPatch) -> None:

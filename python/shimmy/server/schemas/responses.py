@@ -15,14 +15,39 @@ from shimmy.server.schemas.timings import Timings
 
 
 class PartIn(msgspec.Struct):
-    type: str
+    type: str | None = None
     text: str | None = None
     refusal: str | None = None
 
 
+class CustomFormat(msgspec.Struct):
+    """What the input of a custom tool looks like; a grammar is shown to the model, not enforced."""
+
+    type: str
+    """text or grammar."""
+    syntax: str | None = None
+    """lark or regex."""
+    definition: str | None = None
+
+
+class ToolFlat(msgspec.Struct):
+    """Of this API: the function's fields stand beside `type`. Hosted tools are left out."""
+
+    type: str | None = None
+    """function, custom or namespace."""
+    name: str | None = None
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+    strict: bool | None = None
+    format: CustomFormat | None = None
+    """Of a custom tool."""
+    tools: list[ToolFlat] | None = None
+    """Of a namespace: functions and custom tools."""
+
+
 class ItemIn(msgspec.Struct):
-    """A message (also without `type`), a call, a call's output, reasoning that is sent back, or a reference to an item
-    of a stored response (also without `type`).
+    """A message (also without `type`), a call, a call's output, reasoning that is sent back, more tools, or a reference
+    to an item of a stored response (also without `type`). Reports of hosted calls are left out.
     """
 
     type: str | None = None
@@ -31,26 +56,23 @@ class ItemIn(msgspec.Struct):
     content: str | list[PartIn] | None = None
     call_id: str | None = None
     name: str | None = None
-    arguments: str | None = None
-    output: str | list[PartIn] | None = None
+    namespace: str | None = None
+    arguments: str | dict[str, Any] | None = None
+    """A JSON string; some clients send the object itself."""
+    input: str | None = None
+    """Of a custom tool's call."""
+    output: str | list[PartIn] | dict[str, Any] | None = None
     summary: list[PartIn] | None = None
-
-
-class ToolFlat(msgspec.Struct):
-    """Of this API: the function's fields stand beside `type`."""
-
-    type: str
-    name: str | None = None
-    description: str | None = None
-    parameters: dict[str, Any] | None = None
-    strict: bool | None = None
+    tools: list[ToolFlat] | None = None
+    """Of additional_tools."""
 
 
 class ToolChoiceFlat(msgspec.Struct):
     type: str
     name: str | None = None
+    namespace: str | None = None
     mode: str | None = None
-    tools: list[ToolFlat] | None = None
+    tools: list[ToolChoiceFlat] | None = None
 
 
 class TextFormat(msgspec.Struct):
@@ -120,7 +142,17 @@ class CallItem(msgspec.Struct, kw_only=True, tag_field="type", tag="function_cal
     id: str
     call_id: str
     name: str
+    namespace: str | UnsetType = UNSET
     arguments: str
+    status: str
+
+
+class CustomCallItem(msgspec.Struct, kw_only=True, tag_field="type", tag="custom_tool_call"):
+    id: str
+    call_id: str
+    name: str
+    namespace: str | UnsetType = UNSET
+    input: str
     status: str
 
 
@@ -131,7 +163,7 @@ class ReasoningItem(msgspec.Struct, kw_only=True, tag_field="type", tag="reasoni
     status: str
 
 
-OutputItem = MessageItem | CallItem | ReasoningItem
+OutputItem = MessageItem | CallItem | CustomCallItem | ReasoningItem
 
 
 class CachedTokens(msgspec.Struct):
@@ -202,6 +234,7 @@ class ResponseObject(msgspec.Struct, kw_only=True):
     top_p: float | None = None
     tool_choice: Any = "auto"
     tools: list[dict[str, Any]] = []
+    """Those that the model may call: hosted ones are not among them."""
     previous_response_id: str | None = None
     max_output_tokens: int | None = None
     background: bool = False
@@ -243,7 +276,9 @@ class InputItem(msgspec.Struct, kw_only=True, omit_defaults=True):
     content: list[dict[str, str]] | UnsetType = UNSET
     call_id: str | UnsetType = UNSET
     name: str | UnsetType = UNSET
+    namespace: str | UnsetType = UNSET
     arguments: str | UnsetType = UNSET
+    input: str | UnsetType = UNSET
     output: str | UnsetType = UNSET
     summary: list[Any] | UnsetType = UNSET
 
