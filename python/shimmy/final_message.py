@@ -8,6 +8,12 @@ from typing import Any
 from shimmy.errors import InvalidRequestError
 
 
+def ends_in_text(messages: Sequence[dict[str, Any]]) -> bool:
+    """Whether the last message is an assistant's text, which an answer can go on with."""
+    last = messages[-1] if messages else {}
+    return last.get("role") == "assistant" and bool(last.get("content")) and not last.get("tool_calls")
+
+
 def text_to_go_on_with(messages: Sequence[dict[str, Any]], place: str = "messages[-1]") -> str:
     """The text of the last message, which `place` names in errors: InvalidRequestError unless it is an assistant's,
     has text and no calls, and answers something.

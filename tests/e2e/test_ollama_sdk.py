@@ -72,6 +72,15 @@ def test_a_raw_prompt(client: Client) -> None:
     assert answer.eval_count <= 8
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_chat_that_goes_on_with_its_last_message(client: Client, stream: bool) -> None:
+    answer = chat(
+        client, messages=[*QUESTION, {"role": "assistant", "content": "The capital of France is"}], stream=stream
+    )
+    parts = list(answer) if stream else [answer]
+    assert "".join(part.message.content or "" for part in parts) == " Paris."
+
+
 def test_a_schema_for_the_output(client: Client) -> None:
     for said in (
         chat(client, format=SCHEMA).message.content,

@@ -9,12 +9,13 @@ import msgspec
 from starlette.routing import BaseRoute, Route
 
 from shimmy.errors import InvalidRequestError
+from shimmy.final_message import ends_in_text
 from shimmy.models.virtual_names import answering
 from shimmy.output import RequestOutput
 from shimmy.request import ChatPrompt, GenerateRequest
 from shimmy.server import sse
 from shimmy.server.anthropic_answer import EventWriter, message, new_id
-from shimmy.server.anthropic_conversation import check_prefill, ends_in_text, messages_of, prompt_of, schema_of
+from shimmy.server.anthropic_conversation import check_prefill, messages_of, prompt_of, schema_of
 from shimmy.server.anthropic_session import remembered
 from shimmy.server.backend import Backend
 from shimmy.server.endpoint import Call, Endpoint, Reply, StreamReply

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from shimmy.errors import InvalidRequestError
-from shimmy.final_message import is_asked, text_to_go_on_with
+from shimmy.final_message import ends_in_text, is_asked, text_to_go_on_with
 from shimmy.request import ChatPrompt
 from shimmy.server.conversation import ToolSelection, effort_kwargs
 from shimmy.server.schemas.anthropic import BlockIn, Conversation, CustomTool, Source, TurnIn
@@ -51,12 +51,6 @@ def prompt_of(body: Conversation, history: Sequence[dict[str, Any]] = ()) -> Cha
         enable_thinking=body.thinking is not None and body.thinking.type != "disabled",
         template_kwargs=effort_kwargs(body.output_config.effort if body.output_config else None),
     )
-
-
-def ends_in_text(messages: Sequence[dict[str, Any]]) -> bool:
-    """Whether the last message is an assistant's text, which the answer goes on with."""
-    last = messages[-1]
-    return last["role"] == "assistant" and bool(last["content"]) and not last.get("tool_calls")
 
 
 def check_prefill(body: Conversation, prompt: ChatPrompt) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from shimmy.context_policy import policy_of
 from shimmy.errors import InvalidRequestError
+from shimmy.final_message import ends_in_text, is_asked
 from shimmy.request import ChatPrompt, GenerateRequest
 from shimmy.request_defaults import RequestDefaults
 from shimmy.server.conversation import effort_kwargs, functions_of, messages_of
@@ -28,10 +29,12 @@ _EFFORTS = ("low", "medium", "high", "max")
 
 def chat_request(body: OllamaChatRequest) -> GenerateRequest:
     """InvalidRequestError for what cannot be done; it names the message at fault."""
-    messages = [_message(message, f"messages[{index}]") for index, message in enumerate(body.messages or [])]
+    given = [_message(message, f"messages[{index}]") for index, message in enumerate(body.messages or [])]
+    messages = messages_of(given)
     thinks, effort = _thinking(body)
     prompt = ChatPrompt(
-        messages=messages_of(messages),
+        messages=messages,
+        continue_final_message=ends_in_text(messages) and is_asked(messages[:-1]),
         tools=functions_of(body.tools or []),
         enable_thinking=thinks,
         template_kwargs=effort_kwargs(effort),

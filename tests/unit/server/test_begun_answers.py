@@ -1,4 +1,4 @@
-"""Chat completions that go on with their last message, as vLLM's clients ask for it."""
+"""Chat completions that go on with their last message, as vLLM's clients ask for it; Ollama's chats always do."""
 
 from __future__ import annotations
 
@@ -62,3 +62,19 @@ def test_what_is_refused(server: Any, fields: dict[str, Any], param: str, words:
     assert answer.status_code == 400
     assert answer.json()["error"]["param"] == param
     assert words in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("messages", "goes_on"),
+    [
+        (BEGUN, True),
+        (BEGUN[:1], False),
+        (BEGUN[1:], False),
+        ([BEGUN[0], {"role": "assistant", "content": ""}], False),
+        ([BEGUN[0], {"role": "assistant", "content": "x", "tool_calls": [{"function": {"name": "f"}}]}], False),
+    ],
+)
+def test_ollamas_chats_go_on_with_a_text_at_their_end(server: Any, messages: list[Any], goes_on: bool) -> None:
+    body = {"model": "m", "messages": messages, "stream": False}
+    assert server.http.post("/api/chat", json=body).status_code == 200
+    assert server.engine.requests[-1].prompt.continue_final_message == goes_on
