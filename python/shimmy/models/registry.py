@@ -414,10 +414,10 @@ def _unknown(name: str, index: _Index) -> str:
     more = f" and {len(known) - _NAMED} more" if len(known) > _NAMED else ""
     quoted = name if len(name) <= _QUOTED else f"{name[:_QUOTED]}..."
     message = f"model {quoted!r} not found; available: {', '.join(known[:_NAMED])}{more}."
-    names = [*known, *index.aliases][:_COMPARED] if len(name) <= _QUOTED else []
-    close = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.5)
-    if close:
-        message += f" Did you mean {close[0]!r}?"
+    if len(name) <= _QUOTED:  # difflib indexes each character of a name, also to compare it with nothing
+        names = [*known, *index.aliases][:_COMPARED]
+        if close := difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.5):
+            message += f" Did you mean {close[0]!r}?"
     other = next((model for model in index.scan.models if model.name == name), None)
     if other is not None:
         message += f" {name!r} is of kind {other.kind} and cannot be loaded on its own."

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import difflib
 import os
 import subprocess
 import sys
@@ -68,6 +69,17 @@ def test_an_unknown_name_lists_what_there_is(tmp_path: Path) -> None:
         registry(tmp_path).get("Lama-8b")
     assert "available: llama-8b, shimmy-mini" in str(caught.value)
     assert "Did you mean 'llama-8b'?" in str(caught.value)
+
+
+def test_a_long_name_is_cut_and_compared_with_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_model(tmp_path / "llama-8b.gguf")
+    compared: list[str] = []
+    monkeypatch.setattr(difflib, "get_close_matches", lambda name, *_, **__: compared.append(name) or [])
+    for length in (200, 201, 1_000_000):
+        with pytest.raises(ModelNotFoundError, match="available: llama-8b") as caught:
+            registry(tmp_path).get("x" * length)
+        assert len(caught.value.message) < 300
+    assert compared == ["x" * 200]
 
 
 class TestModelPath:

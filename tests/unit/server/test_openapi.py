@@ -12,6 +12,7 @@ from fake_registry import FakeRegistry
 from jsonschema import Draft202012Validator
 from starlette.routing import BaseRoute, Route
 
+from shimmy.models.adapter_names import MAX_NAME
 from shimmy.models.manager import ModelManager
 from shimmy.server.app import create_app
 from shimmy.server.openapi import document
@@ -120,7 +121,21 @@ def test_parameters_of_paths_and_queries(plain: dict[str, Any]) -> None:
     assert (name["in"], name["required"], "slashes" in name["description"]) == ("path", True, True)
     assert (force["in"], force["schema"]) == ("query", {"type": "boolean", "default": False})
     (model,) = plain["paths"]["/props"]["get"]["parameters"]
-    assert (model["schema"], "required" in model) == ({"type": "string"}, False)
+    assert (model["schema"], "required" in model) == ({"type": "string", "maxLength": MAX_NAME}, False)
+
+
+def test_every_name_of_a_model_is_bounded(plain: dict[str, Any]) -> None:
+    names = {"model", "source", "destination", "from"}
+    requests = [one["requestBody"] for _, _, one in operations(plain) if "requestBody" in one]
+    found = 0
+    for reference in set(references(requests)):
+        component = plain["components"]["schemas"][reference.rpartition("/")[2]]
+        for name in names & component.get("properties", {}).keys():
+            schema = component["properties"][name]
+            kinds = [one for one in schema.get("anyOf", [schema]) if one.get("type") == "string"]
+            assert [one.get("maxLength") for one in kinds] == [MAX_NAME], (reference, name)
+            found += 1
+    assert found > 15
 
 
 @pytest.mark.parametrize(

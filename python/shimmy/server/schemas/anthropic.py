@@ -11,6 +11,7 @@ from shimmy.errors import InvalidRequestError
 from shimmy.output import CacheDiagnosis, ContextUse
 from shimmy.server.schemas.chat import MAX_MESSAGES, MAX_TOOLS, UsageOut
 from shimmy.server.schemas.generation import MAX_STOP, GenerationFields
+from shimmy.server.schemas.model_name import ModelName
 from shimmy.server.schemas.sampling import Count
 from shimmy.server.schemas.timings import Timings
 
@@ -78,7 +79,7 @@ class Conversation(GenerationFields, kw_only=True):
     shimmy's extensions.
     """
 
-    model: str
+    model: ModelName
     messages: Annotated[list[TurnIn], Meta(max_length=MAX_MESSAGES)]
     system: str | list[BlockIn] | None = None
     tools: Annotated[list[CustomTool], Meta(max_length=MAX_TOOLS)] | None = None

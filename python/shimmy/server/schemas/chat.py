@@ -9,6 +9,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from shimmy.output import CacheDiagnosis, ContextUse
 from shimmy.server.schemas.generation import GenerationFields
+from shimmy.server.schemas.model_name import ModelName
 from shimmy.server.schemas.sampling import Count, Int32
 from shimmy.server.schemas.timings import Timings
 
@@ -79,7 +80,7 @@ class StreamOptions(msgspec.Struct):
 
 
 class ChatCompletionRequest(GenerationFields, kw_only=True):
-    model: str
+    model: ModelName
     messages: Annotated[list[MessageIn], Meta(max_length=MAX_MESSAGES)]
     stream: bool | None = None
     stream_options: StreamOptions | None = None

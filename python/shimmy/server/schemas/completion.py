@@ -9,12 +9,13 @@ from msgspec import UNSET, Meta, UnsetType
 
 from shimmy.server.schemas.chat import StreamOptions, UsageOut
 from shimmy.server.schemas.generation import GenerationFields
+from shimmy.server.schemas.model_name import ModelName
 from shimmy.server.schemas.sampling import Count, Int32
 from shimmy.server.schemas.timings import Timings
 
 
 class CompletionRequest(GenerationFields, kw_only=True):
-    model: str
+    model: ModelName
     prompt: str | list[str | int | list[Count]]
     """Text, token ids, or a list of either."""
     stream: bool | None = None

@@ -8,13 +8,14 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from shimmy.server.schemas.model_name import ModelName
 from shimmy.server.schemas.sampling import Int32
 
 MAX_INPUTS = 2048
 
 
 class EmbeddingsRequest(msgspec.Struct, kw_only=True):
-    model: str
+    model: ModelName
     input: str | list[Any]
     """A text, texts, token ids, or lists of them."""
     encoding_format: str | None = None
@@ -51,7 +52,7 @@ class RankRequest(msgspec.Struct, kw_only=True):
     """Jina's and Cohere's `documents`, or text-embeddings-inference's `texts`."""
 
     query: str
-    model: str | None = None
+    model: ModelName | None = None
     documents: Annotated[list[str | DocumentIn], Meta(max_length=MAX_INPUTS)] | None = None
     top_n: Int32 | None = None
     return_documents: bool | None = None

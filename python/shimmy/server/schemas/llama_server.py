@@ -9,6 +9,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from shimmy.server.schemas.chat import MAX_MESSAGES, MAX_TOOLS, MessageIn, ToolIn, TopLogprob
 from shimmy.server.schemas.generation import GenerationFields
+from shimmy.server.schemas.model_name import ModelName
 from shimmy.server.schemas.native import NativeUsage
 from shimmy.server.schemas.sampling import Count, Int32
 from shimmy.server.schemas.timings import Timings
@@ -17,7 +18,7 @@ from shimmy.server.schemas.timings import Timings
 class TokenizeRequest(msgspec.Struct, kw_only=True):
     """llama-server's `content`, or vLLM's `prompt` or `messages`."""
 
-    model: str | None = None
+    model: ModelName | None = None
     content: str | None = None
     add_special: bool | None = None
     """False when absent."""
@@ -45,7 +46,7 @@ class TokenList(msgspec.Struct, kw_only=True):
 
 
 class DetokenizeRequest(msgspec.Struct, kw_only=True):
-    model: str | None = None
+    model: ModelName | None = None
     tokens: list[Count]
 
 
@@ -56,7 +57,7 @@ class Detokenized(msgspec.Struct, kw_only=True):
 
 
 class TemplateRequest(msgspec.Struct, kw_only=True):
-    model: str | None = None
+    model: ModelName | None = None
     messages: Annotated[list[MessageIn], Meta(max_length=MAX_MESSAGES)]
     tools: Annotated[list[ToolIn], Meta(max_length=MAX_TOOLS)] | None = None
     chat_template_kwargs: dict[str, Any] | None = None
@@ -65,7 +66,7 @@ class TemplateRequest(msgspec.Struct, kw_only=True):
 class RawCompletionRequest(GenerationFields, kw_only=True):
     """POST /completion."""
 
-    model: str | None = None
+    model: ModelName | None = None
     prompt: str | list[Any]
     n_predict: Int32 | None = None
     """Negative: until the context is full."""
@@ -124,7 +125,7 @@ class InfillRequest(GenerationFields, kw_only=True):
 
     input_prefix: str
     input_suffix: str
-    model: str | None = None
+    model: ModelName | None = None
     prompt: str | None = None
     """What was typed behind the prefix."""
     input_extra: Annotated[list[ExtraFile], Meta(max_length=256)] | None = None
@@ -141,7 +142,7 @@ class RenderedTemplate(msgspec.Struct, kw_only=True):
 class ModelChoice(msgspec.Struct, kw_only=True):
     """The parameters of /props and /slots."""
 
-    model: str | None = None
+    model: ModelName | None = None
     """May be left out where one model only is meant."""
 
 

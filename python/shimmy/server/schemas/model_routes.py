@@ -6,13 +6,14 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from shimmy.model_info import DeviceUse
+from shimmy.server.schemas.model_name import ModelName
 
 
 class LoadRequest(msgspec.Struct, kw_only=True):
     """POST /api/models/load and unload; the name may stand in the path instead."""
 
-    model: str | None = None
-    name: str | None = None
+    model: ModelName | None = None
+    name: ModelName | None = None
     keep_alive: str | float | None = None
     """How long it stays loaded when nobody uses it, as Ollama's: seconds, or "5m"; negative: for ever. Of a load."""
 

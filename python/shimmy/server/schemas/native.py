@@ -10,6 +10,7 @@ from msgspec import UNSET, Meta, UnsetType
 from shimmy.output import CacheDiagnosis, ContextUse
 from shimmy.server.schemas.chat import MAX_MESSAGES, MessageIn
 from shimmy.server.schemas.generation import GenerationFields
+from shimmy.server.schemas.model_name import ModelName
 from shimmy.server.schemas.sampling import Count
 
 NATIVE_DEFAULTS: dict[str, Any] = {
@@ -24,7 +25,7 @@ NATIVE_DEFAULTS: dict[str, Any] = {
 class NativeRequest(GenerationFields, kw_only=True):
     """Either `messages`, or a `prompt` that goes to the model as it is; with `system` the prompt becomes a message."""
 
-    model: str
+    model: ModelName
     prompt: str | None = None
     messages: Annotated[list[MessageIn], Meta(max_length=MAX_MESSAGES)] | None = None
     system: str | None = None

@@ -11,6 +11,7 @@ from shimmy.server.schemas.adapters import NumberedScales, Scales
 from shimmy.server.schemas.chat import MAX_MESSAGES, MAX_TOOLS, TokenLogprobOut, ToolIn
 from shimmy.server.schemas.embedding import MAX_INPUTS
 from shimmy.server.schemas.generation import GenerationFields
+from shimmy.server.schemas.model_name import ModelName
 from shimmy.server.schemas.native import NativeUsage
 from shimmy.server.schemas.sampling import Count, Int32
 
@@ -57,7 +58,7 @@ class OllamaMessage(msgspec.Struct, omit_defaults=True):
 class OllamaRequest(msgspec.Struct, kw_only=True):
     """What chat and generate share."""
 
-    model: str
+    model: ModelName
     stream: bool | None = None
     """True when absent."""
     format: str | dict[str, Any] | None = None
@@ -106,7 +107,7 @@ class OllamaMarks(msgspec.Struct):
 
 
 class OllamaEmbedRequest(msgspec.Struct, kw_only=True):
-    model: str
+    model: ModelName
     input: str | Annotated[list[str], Meta(max_length=MAX_INPUTS)] | None = None
     prompt: str | None = None
     """Of the older /api/embeddings."""
@@ -117,8 +118,8 @@ class OllamaEmbedRequest(msgspec.Struct, kw_only=True):
 
 
 class OllamaModelName(msgspec.Struct):
-    model: str | None = None
-    name: str | None = None
+    model: ModelName | None = None
+    name: ModelName | None = None
     verbose: bool | None = None
 
 

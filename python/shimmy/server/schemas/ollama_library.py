@@ -7,20 +7,22 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from shimmy.server.schemas.model_name import ModelName
+
 MAX_TEXT = 1024 * 1024
 
 
 class PullRequest(msgspec.Struct, kw_only=True):
-    model: str | None = None
-    name: str | None = None
+    model: ModelName | None = None
+    name: ModelName | None = None
     insecure: bool | None = None
     stream: bool | None = None
     """True when absent."""
 
 
 class CopyRequest(msgspec.Struct, kw_only=True):
-    source: str
-    destination: str
+    source: ModelName
+    destination: ModelName
 
 
 class MessageLine(msgspec.Struct):
@@ -29,9 +31,9 @@ class MessageLine(msgspec.Struct):
 
 
 class CreateRequest(msgspec.Struct, kw_only=True):
-    model: str | None = None
-    name: str | None = None
-    from_: str | None = msgspec.field(name="from", default=None)
+    model: ModelName | None = None
+    name: ModelName | None = None
+    from_: ModelName | None = msgspec.field(name="from", default=None)
     files: dict[str, str] | None = None
     """File name -> digest of a blob that was sent before."""
     template: Annotated[str, Meta(max_length=MAX_TEXT)] | None = None

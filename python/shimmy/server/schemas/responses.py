@@ -10,6 +10,7 @@ from msgspec import UNSET, Meta, UnsetType
 from shimmy.output import CacheDiagnosis, ContextUse
 from shimmy.server.schemas.chat import MAX_MESSAGES, MAX_TOOLS, TopLogprob, UsageOut
 from shimmy.server.schemas.generation import GenerationFields
+from shimmy.server.schemas.model_name import ModelName
 from shimmy.server.schemas.sampling import Count
 from shimmy.server.schemas.timings import Timings
 
@@ -93,7 +94,7 @@ class Reasoning(msgspec.Struct):
 class ResponsesRequest(GenerationFields, kw_only=True):
     """Fields of `GenerationFields` beyond OpenAI's own are shimmy's extensions."""
 
-    model: str
+    model: ModelName
     input: str | Annotated[list[ItemIn], Meta(max_length=MAX_MESSAGES)] | None = None
     instructions: str | None = None
     previous_response_id: str | None = None

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from shimmy.agent.workflow import Workflow
+from shimmy.server.schemas.model_name import ModelName
 from shimmy.server.schemas.native import NativeRequest
 
 
@@ -19,6 +20,6 @@ class WorkflowRequest(msgspec.Struct, kw_only=True):
 class LlmParameters(NativeRequest, kw_only=True):
     """Parameters of an llm step: those of /api/generate, but that `prompt` is what a user says unless `raw`."""
 
-    model: str = ""
+    model: ModelName = ""
     """Empty: the one that was used last, else the first that can chat."""
     raw: bool = False
