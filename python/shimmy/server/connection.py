@@ -8,7 +8,8 @@ import sys
 from http import HTTPStatus
 from typing import Any, cast
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from shimmy.server.direct_answer import DIRECT, DirectAnswer
 from shimmy.server.errors import HttpError, problem_of, shape_for
@@ -42,6 +43,8 @@ class Connection(HttpToolsProtocol):
     """Bytes that came since the last request's end without completing a head."""
     _head_bytes = 0
     _too_large = False
+    _started: RequestResponseCycle | None = None
+    """Of the request that was started last; `cycle` is that of the last one whose head came, which may wait for it."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -50,6 +53,7 @@ class Connection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_head_timer()
         self._stop_stall_timer()
+        self._end_work()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -87,10 +91,16 @@ class Connection(HttpToolsProtocol):
         super().on_headers_complete()
         if self.cycle is not None and self.cycle.scope is scope:  # not so for a WebSocket
             cast(dict[str, Any], scope)[DIRECT] = DirectAnswer(self.cycle)
+            if len(self.pipeline) == 1:
+                self.flow.resume_reading()  # who does not read does not see the client leave
 
     def on_message_complete(self) -> None:
         self._in_message = False
         super().on_message_complete()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._started = cycle
+        super()._start_asgi_task(cycle, app)
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
@@ -117,6 +127,13 @@ class Connection(HttpToolsProtocol):
         """No request is being worked on; uvicorn's cycle is that of the last one whose head came."""
         return self.cycle is None or self.cycle.response_complete
 
+    def _end_work(self) -> None:
+        """Tell the request that runs that its client has left, and forget those that wait; uvicorn tells the last."""
+        self.pipeline.clear()
+        if self._started is not None and not self._started.response_complete:
+            self._started.disconnected = True
+            self._started.message_event.set()
+
     def _start_head_timer(self) -> None:
         """Unless it runs."""
         if self._head_timer is None:
@@ -141,6 +158,7 @@ class Connection(HttpToolsProtocol):
                 self._watch_stall()
             else:
                 self._stall_timer = None
+                self._end_work()  # nothing may be written between here and `connection_lost`
                 self.transport.abort()
 
         self._stall_timer = self.loop.call_later(self.stall_seconds, look)

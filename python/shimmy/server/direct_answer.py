@@ -21,7 +21,7 @@ class DirectAnswer:
     def is_open(self) -> bool:
         """Whether a part can be written now; not while the client does not read. ASGI's `send` waits for it."""
         cycle = self._cycle
-        if cycle.flow.write_paused or cycle.disconnected or cycle.response_complete:
+        if cycle.flow.write_paused or cycle.disconnected or cycle.response_complete or cycle.transport.is_closing():
             return False
         return cycle.response_started and cycle.chunked_encoding is True
 

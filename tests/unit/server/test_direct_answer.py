@@ -6,6 +6,7 @@ import json
 import socket
 import time
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -106,6 +107,15 @@ def test_a_bug_of_the_writer_ends_its_answer_only(
     last = events(server.chat("count 5", stream=True))[-1]
     assert "internal server error" in last["error"]["message"]
     assert events(server.chat("count 2", stream=True))[-1] == "[DONE]"
+
+
+def test_nothing_is_written_to_a_connection_that_closes() -> None:
+    transport = SimpleNamespace(is_closing=iter((False, True)).__next__)
+    flow = SimpleNamespace(write_paused=False)
+    cycle = SimpleNamespace(transport=transport, flow=flow, disconnected=False, response_complete=False)
+    cycle.response_started = cycle.chunked_encoding = True
+    direct = DirectAnswer(cycle)  # type: ignore[arg-type]
+    assert [direct.is_open(), direct.is_open()] == [True, False]
 
 
 @given(texts=st.lists(st.text(), max_size=5), index=st.integers(0, 3))
