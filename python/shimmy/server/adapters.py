@@ -22,7 +22,7 @@ from shimmy.server.schemas.adapters import (
     NumberedScales,
     ScalesSet,
 )
-from shimmy.server.schemas.decoding import decode, decode_query, decode_value
+from shimmy.server.schemas.decoding import decode_query
 from shimmy.server.schemas.llama_server import ModelChoice
 
 
@@ -62,7 +62,7 @@ class AdapterRoutes:
     )
     async def _load(self, call: Call) -> Reply:
         """One of the same name is replaced; requests that run keep what they began with. Loads the model too."""
-        body = decode(call.body, AdapterLoad)
+        body = await call.body.decode(AdapterLoad)
         await self._admin.load(call.params["name"], body.name, body.path, body.scale)
         return _json(await self._lines(call.params["name"]))
 
@@ -76,7 +76,7 @@ class AdapterRoutes:
     )
     async def _scale(self, call: Call) -> Reply:
         """For requests from now on that name no adapter."""
-        body = decode(call.body, AdapterScales)
+        body = await call.body.decode(AdapterScales)
         self._admin.set_scales(call.params["name"], body.scales)
         return _json(await self._lines(call.params["name"]))
 
@@ -112,7 +112,7 @@ class AdapterRoutes:
     )
     async def _set_numbered(self, call: Call) -> Reply:
         """Adapters that are not named are not applied any more."""
-        body = decode_value(call.body, NumberedScales)
+        body = await call.body.decode(NumberedScales)
         model = self._model(decode_query(call.query, ModelChoice))
         names = [status.name for status in await self._admin.statuses(model)]
         scales = dict.fromkeys(names, 0.0)

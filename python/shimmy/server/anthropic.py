@@ -23,7 +23,6 @@ from shimmy.server.errors import anthropic_error
 from shimmy.server.generation import OutputParts, collect, generate_request
 from shimmy.server.operation import ANSWER_HEADERS, EVENTS, JSON, MODEL_ERRORS, MODEL_HEADER, Family, Operation
 from shimmy.server.schemas.anthropic import Conversation, Message, MessageEvent, MessagesRequest, TokenCount
-from shimmy.server.schemas.decoding import decode
 from shimmy.server.session_store import SessionStore
 
 PING = sse.named_event("ping", b'{"type":"ping"}')
@@ -60,7 +59,7 @@ class AnthropicRoutes:
         errors=MODEL_ERRORS,
     )
     async def _messages(self, call: Call) -> Reply | StreamReply:
-        body = decode(call.body, MessagesRequest)
+        body = await call.body.decode(MessagesRequest)
         message_id = new_id("msg")
         stream = await self._open(message_id, body, call)
         model = answering(body.model)
@@ -97,7 +96,7 @@ class AnthropicRoutes:
         errors=MODEL_ERRORS,
     )
     async def _count_tokens(self, call: Call) -> Reply:
-        body = decode(call.body, Conversation)
+        body = await call.body.decode(Conversation)
         history = [] if body.session_id is None else self._sessions.history(body.session_id)
         prompt = self._backend.conversation(body.model, prompt_of(body, history))
         client = await call.stack.enter_async_context(self._manager.use(body.model))

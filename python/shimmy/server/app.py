@@ -24,6 +24,7 @@ from shimmy.server.adapters import AdapterRoutes
 from shimmy.server.anthropic import AnthropicRoutes
 from shimmy.server.auth import Auth, Keyring, keys_of
 from shimmy.server.backend import Backend
+from shimmy.server.body_budget import BodyBudget
 from shimmy.server.document_routes import DocumentRoutes
 from shimmy.server.embeddings import EmbeddingRoutes
 from shimmy.server.endpoint import unexpected
@@ -68,6 +69,10 @@ EXPOSED_HEADERS = [
     "x-should-retry",
 ]
 """What the scripts of a web page may read."""
+
+
+MAX_BODIES_BYTES = 256 * 1024 * 1024
+"""Of the bodies that are in memory at one time, or four of the largest ones that are allowed."""
 
 
 def create_app(
@@ -148,6 +153,7 @@ def create_app(
         redirect_slashes=False,
     )
     app.state.live = live  # for every Endpoint
+    app.state.bodies = BodyBudget(max(MAX_BODIES_BYTES, 4 * most))  # likewise
     app.state.reload = reload.on_signal
     app.state.begin_shutdown = library.close  # nobody waits for downloads that are under way
     return app

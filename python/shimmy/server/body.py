@@ -9,6 +9,7 @@ import time
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope
 
+from shimmy.server.body_budget import BodyShare
 from shimmy.server.errors import HttpError
 
 DRAIN_SECONDS = 10.0
@@ -18,26 +19,37 @@ GRACE_SECONDS = 10.0
 MIN_BYTES_PER_SECOND = 1024
 
 
-async def read_body(scope: Scope, receive: Receive, limit: int, seconds: float) -> bytes:
-    """The whole body. HttpError 413 over `limit` bytes, 408 when it is not there after `seconds` or comes too slowly;
-    ClientDisconnect when the sender leaves.
+async def read_body(scope: Scope, receive: Receive, limit: int, seconds: float, share: BodyShare) -> bytes:
+    """The whole body, counted in `share`. HttpError 413 over `limit` bytes, 408 when it is not there after `seconds` or
+    comes too slowly, 503 when all bodies together are too large; ClientDisconnect when the sender leaves.
     """
     headers = dict(scope["headers"])
     announced = headers.get(b"content-length", b"")
-    too_large = announced.isdigit() and int(announced) > limit
-    if too_large and b"expect" in headers:
-        raise _too_large(limit)
+    refusal = _too_large(limit) if announced.isdigit() and int(announced) > limit else None
+    if refusal is not None and b"expect" in headers:
+        raise refusal
     body = BodyReader(receive, seconds)
     chunks: list[bytes] = []
-    while not too_large and not body.complete:
+    while refusal is None and not body.complete:
         chunks.append(await body.read())
-        too_large = body.size > limit
-    if not too_large:
+        refusal = _refusal(body, len(chunks[-1]), limit, share)
+    if refusal is None:
         return b"".join(chunks)
     chunks.clear()
+    share.release()
     if not body.complete:
         await drain(receive)
-    raise _too_large(limit)
+    raise refusal
+
+
+def _refusal(body: BodyReader, n_more: int, limit: int, share: BodyShare) -> HttpError | None:
+    if body.size > limit:
+        return _too_large(limit)
+    try:
+        share.add(n_more)
+    except HttpError as error:
+        return error
+    return None
 
 
 class BodyReader:

@@ -22,7 +22,6 @@ from shimmy.server.errors import openai_error
 from shimmy.server.operation import JSON, MODEL_ERRORS, MODEL_HEADER, Family, Operation
 from shimmy.server.prompts import prompts_of
 from shimmy.server.request_record import current_record
-from shimmy.server.schemas.decoding import decode
 from shimmy.server.schemas.embedding import (
     MAX_INPUTS,
     DocumentOut,
@@ -62,7 +61,7 @@ class EmbeddingRoutes:
         errors=MODEL_ERRORS,
     )
     async def _embeddings(self, call: Call) -> Reply:
-        body = decode(call.body, EmbeddingsRequest)
+        body = await call.body.decode(EmbeddingsRequest)
         if body.encoding_format not in (None, "float", "base64"):
             raise InvalidRequestError(
                 f"encoding_format must be float or base64, got {body.encoding_format!r}", "encoding_format"
@@ -96,7 +95,7 @@ class EmbeddingRoutes:
         errors=MODEL_ERRORS,
     )
     async def _rerank(self, call: Call) -> Reply:
-        body = decode(call.body, RankRequest)
+        body = await call.body.decode(RankRequest)
         if (body.documents is None) == (body.texts is None):
             raise InvalidRequestError("documents is required (or texts, but not both)", "documents")
         if body.texts is not None:

@@ -21,10 +21,12 @@ from shimmy.errors import ShimmyError
 from shimmy.models.virtual_names import begin_choices
 from shimmy.server import context_header
 from shimmy.server.body import read_body
+from shimmy.server.body_budget import BodyBudget, BodyShare
 from shimmy.server.direct_answer import DIRECT
 from shimmy.server.errors import ErrorShape, problem_of
 from shimmy.server.generation import OutputParts
 from shimmy.server.operation import MODEL_HEADER
+from shimmy.server.received_body import ReceivedBody
 from shimmy.server.request_record import note_error
 from shimmy.server.streamed_answer import StreamedAnswer
 from shimmy.settings import Settings
@@ -33,7 +35,7 @@ from shimmy.settings import Settings
 class Call(NamedTuple):
     """One request. What `stack` holds is left after the answer was sent, or when the client went away."""
 
-    body: bytes
+    body: ReceivedBody
     headers: Headers
     stack: AsyncExitStack
     params: dict[str, Any]
@@ -76,9 +78,19 @@ class Endpoint:
         self._max_body_bytes = max_body_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        budget: BodyBudget = scope["app"].state.bodies
+        share = budget.share()
+        try:
+            await self._serve(share, scope, receive, send)
+        finally:
+            share.release()
+
+    async def _serve(self, share: BodyShare, scope: Scope, receive: Receive, send: Send) -> None:
         settings: Settings = scope["app"].state.live.now
         try:
-            body = await read_body(scope, receive, self._max_body_bytes, settings.read_body_seconds)
+            data = await read_body(scope, receive, self._max_body_bytes, settings.read_body_seconds, share)
+            body = ReceivedBody(data, share)
+            del data
         except ClientDisconnect:
             return
         except ShimmyError as error:
@@ -95,7 +107,7 @@ class Endpoint:
         if not work.cancelled():
             work.result()
 
-    async def _answer(self, body: bytes, scope: Scope, send: Send) -> None:
+    async def _answer(self, body: ReceivedBody, scope: Scope, send: Send) -> None:
         begin = time.monotonic()
         choices = begin_choices()
         context_header.begin()

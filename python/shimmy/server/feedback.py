@@ -14,7 +14,6 @@ from shimmy.server.endpoint import Call, Endpoint, Reply, reading
 from shimmy.server.errors import openai_error
 from shimmy.server.feedback_store import FILE_NAME, Feedback, FeedbackStore
 from shimmy.server.operation import JSON, Family, Operation
-from shimmy.server.schemas.decoding import decode
 from shimmy.server.schemas.feedback import FeedbackRequest, FeedbackResponse, TrainingStatus
 
 
@@ -41,7 +40,7 @@ class FeedbackRoutes:
         errors=(409, 503),
     )
     async def _add(self, call: Call) -> Reply:
-        body = decode(call.body, FeedbackRequest)
+        body = await call.body.decode(FeedbackRequest)
         entry = Feedback(
             query=body.query,
             response=body.response,

@@ -28,7 +28,7 @@ from shimmy.server.model_choice import model_meant
 from shimmy.server.operation import ANSWER_HEADERS, EVENTS, JSON, MODEL_ERRORS, MODEL_HEADER, Family, Operation
 from shimmy.server.prompts import prompts_of
 from shimmy.server.raw_answer import raw_completion, raw_event
-from shimmy.server.schemas.decoding import check_size, decode, decode_query
+from shimmy.server.schemas.decoding import check_size, decode_query
 from shimmy.server.schemas.llama_server import (
     DefaultSettings,
     Detokenized,
@@ -84,7 +84,7 @@ class LlamaServerRoutes:
         errors=MODEL_ERRORS,
     )
     async def _tokenize(self, call: Call) -> Reply:
-        body = decode(call.body, TokenizeRequest)
+        body = await call.body.decode(TokenizeRequest)
         name = self._name(body.model)
         client = await self._use(name, call)
         if body.messages is not None:
@@ -114,7 +114,7 @@ class LlamaServerRoutes:
         errors=MODEL_ERRORS,
     )
     async def _detokenize(self, call: Call) -> Reply:
-        body = decode(call.body, DetokenizeRequest)
+        body = await call.body.decode(DetokenizeRequest)
         text = await (await self._use(body.model, call)).detokenize(body.tokens)
         return _json(Detokenized(content=text, prompt=text))
 
@@ -128,7 +128,7 @@ class LlamaServerRoutes:
         errors=MODEL_ERRORS,
     )
     async def _apply_template(self, call: Call) -> Reply:
-        body = decode(call.body, TemplateRequest)
+        body = await call.body.decode(TemplateRequest)
         kwargs = body.chat_template_kwargs or {}
         check_size(kwargs, "chat_template_kwargs")
         prompt = ChatPrompt(
@@ -149,7 +149,7 @@ class LlamaServerRoutes:
         errors=MODEL_ERRORS,
     )
     async def _completion(self, call: Call) -> Reply | StreamReply:
-        body = decode(call.body, RawCompletionRequest)
+        body = await call.body.decode(RawCompletionRequest)
         prompts = prompts_of(body.prompt, "prompt", 1)
         request = _request(body, prompts[0], logprobs=body.n_probs or None)
         name = self._name(body.model)
@@ -169,7 +169,7 @@ class LlamaServerRoutes:
         errors=MODEL_ERRORS,
     )
     async def _infill(self, call: Call) -> Reply | StreamReply:
-        body = decode(call.body, InfillRequest)
+        body = await call.body.decode(InfillRequest)
         name = self._name(body.model)
         self._manager.registry.settle(name, lambda: Need(task="completion", insert=True))
         client = await self._use(name, call)

@@ -19,7 +19,7 @@ from shimmy.server.endpoint import Call, Endpoint, Reply, StreamReply, reading
 from shimmy.server.errors import native_error
 from shimmy.server.load_progress import load_events
 from shimmy.server.operation import EVENTS, JSON, Family, Operation
-from shimmy.server.schemas.decoding import decode, decode_query
+from shimmy.server.schemas.decoding import decode_query
 from shimmy.server.schemas.model_routes import (
     Discovered,
     Loaded,
@@ -80,7 +80,7 @@ class ModelRoutes:
     )
     async def _load_named(self, call: Call) -> Reply | StreamReply:
         """With its progress as events for whoever asks for those."""
-        body = decode(call.body, LoadRequest)
+        body = await call.body.decode(LoadRequest)
         return await self._load(_named(body), call, keep_alive_seconds(body.keep_alive))
 
     @Operation(
@@ -107,7 +107,7 @@ class ModelRoutes:
         errors=(404, 503),
     )
     async def _unload_named(self, call: Call) -> Reply:
-        return Reply(msgspec.json.encode(await self._unloaded(_named(decode(call.body, LoadRequest)))))
+        return Reply(msgspec.json.encode(await self._unloaded(_named(await call.body.decode(LoadRequest)))))
 
     @Operation(Family.SHIMMY, "Unload a model", query=UnloadQuery, answers={JSON: Loaded}, errors=(400, 404, 503))
     async def _unload(self, request: Request) -> msgspec.Struct:

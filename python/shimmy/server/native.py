@@ -19,7 +19,6 @@ from shimmy.server.native_socket import NativeSocket
 from shimmy.server.ollama import OllamaRoutes, is_ollama
 from shimmy.server.operation import ANSWER_HEADERS, EVENTS, JSON, LINES, MODEL_ERRORS, Family, Operation
 from shimmy.server.schemas.chat import MessageIn
-from shimmy.server.schemas.decoding import decode
 from shimmy.server.schemas.native import NATIVE_DEFAULTS, NativeRequest, NativeResponse
 from shimmy.server.schemas.ollama import OllamaGenerateRequest, OllamaLine
 
@@ -51,9 +50,9 @@ class NativeRoutes:
         errors=MODEL_ERRORS,
     )
     async def _generate(self, call: Call) -> Reply | StreamReply:
-        if is_ollama(call):
+        if await is_ollama(call):
             return await self._ollama.generate(call)
-        body = decode(call.body, NativeRequest)
+        body = await call.body.decode(NativeRequest)
         request = native_request(body)
         (stream,) = (await self._backend.open(body.model, [request], call.stack, NATIVE_DEFAULTS)).streams
         model = answering(body.model)

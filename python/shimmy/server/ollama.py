@@ -41,7 +41,6 @@ from shimmy.server.ollama_embeddings import Embedded, embed, embeddings_answer
 from shimmy.server.ollama_models import described, process_of, shown, stand_in
 from shimmy.server.operation import ANSWER_HEADERS, JSON, LINES, MODEL_ERRORS, MODEL_HEADER, Family, Operation
 from shimmy.server.request_record import current_record
-from shimmy.server.schemas.decoding import decode
 from shimmy.server.schemas.ollama import (
     OLLAMA_DEFAULTS,
     OllamaChatRequest,
@@ -87,7 +86,7 @@ class OllamaRoutes:
 
     async def generate(self, call: Call) -> Reply | StreamReply:
         """POST /api/generate, as Ollama's clients mean it."""
-        body = decode(call.body, OllamaGenerateRequest)
+        body = await call.body.decode(OllamaGenerateRequest)
         if not body.prompt and not body.suffix:
             return await self._load(self._name(body.model), generate_shape, body.keep_alive)
         model = self._settled(body, lambda: engine_request(body, conversation_of(body) or body.prompt or ""))
@@ -122,7 +121,7 @@ class OllamaRoutes:
         errors=MODEL_ERRORS,
     )
     async def _chat(self, call: Call) -> Reply | StreamReply:
-        body = decode(call.body, OllamaChatRequest)
+        body = await call.body.decode(OllamaChatRequest)
         if not body.messages:
             return await self._load(self._name(body.model), chat_shape, body.keep_alive)
         model = self._settled(body, lambda: chat_request(body))
@@ -176,7 +175,7 @@ class OllamaRoutes:
         errors=MODEL_ERRORS,
     )
     async def _embed(self, call: Call) -> Reply:
-        body = decode(call.body, OllamaEmbedRequest)
+        body = await call.body.decode(OllamaEmbedRequest)
         if body.input is None:
             raise InvalidRequestError("input is required", "input")
         texts = [body.input] if isinstance(body.input, str) else body.input
@@ -194,7 +193,7 @@ class OllamaRoutes:
         errors=MODEL_ERRORS,
     )
     async def _embed_one(self, call: Call) -> Reply:
-        body = decode(call.body, OllamaEmbedRequest)
+        body = await call.body.decode(OllamaEmbedRequest)
         if body.prompt is None:
             raise InvalidRequestError("prompt is required", "prompt")
         embedded, _, _ = await self._embedded([body.prompt] if body.prompt else [], body, call)
@@ -238,7 +237,7 @@ class OllamaRoutes:
         errors=(404, 502),
     )
     async def _show(self, call: Call) -> Reply:
-        body = decode(call.body, OllamaModelName)
+        body = await call.body.decode(OllamaModelName)
         name = body.model or body.name
         if not name:
             raise InvalidRequestError("model is required", "model")
@@ -265,12 +264,12 @@ class OllamaRoutes:
         return name
 
 
-def is_ollama(call: Call) -> bool:
+async def is_ollama(call: Call) -> bool:
     """Whether a call of /api/generate is from one of Ollama's clients, which mean other things by it than shimmy's."""
     if call.headers.get("user-agent", "").lower().startswith("ollama"):
         return True
     try:
-        marks = decode(call.body, OllamaMarks)
+        marks = await call.body.peek(OllamaMarks)
     except ShimmyError:
         return False  # whoever decodes it next says what is wrong
     return any(getattr(marks, name) is not msgspec.UNSET for name in OllamaMarks.__struct_fields__)

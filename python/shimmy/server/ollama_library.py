@@ -29,7 +29,6 @@ from shimmy.server.generation import parts_of
 from shimmy.server.ollama_answer import MEDIA_TYPE
 from shimmy.server.operation import JSON, LINES, Family, Operation
 from shimmy.server.pulls import Pulls
-from shimmy.server.schemas.decoding import decode
 from shimmy.server.schemas.ollama import OllamaModelName
 from shimmy.server.schemas.ollama_library import CopyRequest, CreateRequest, PullRequest
 
@@ -75,7 +74,7 @@ class OllamaLibraryRoutes:
         errors=(404, 424, 503),
     )
     async def _pull(self, call: Call) -> Reply | StreamReply:
-        body = decode(call.body, PullRequest)
+        body = await call.body.decode(PullRequest)
         if body.insecure:
             raise InvalidRequestError("insecure is not supported: set registry_url to an address of http", "insecure")
         name = _named(body.model or body.name)
@@ -92,7 +91,7 @@ class OllamaLibraryRoutes:
         errors=(404, 424),
     )
     async def _create(self, call: Call) -> Reply | StreamReply:
-        body = decode(call.body, CreateRequest)
+        body = await call.body.decode(CreateRequest)
         name = check_name(_named(body.model or body.name))
         self._manager.registry.check_free(name)
         if bool(body.files) == bool(body.from_):
@@ -140,7 +139,7 @@ class OllamaLibraryRoutes:
         errors=(404, 424),
     )
     async def _copy(self, call: Call) -> Reply:
-        body = decode(call.body, CopyRequest)
+        body = await call.body.decode(CopyRequest)
         name = check_name(body.destination)
         entry = await self._entry(body.source)
         if name != entry.name:
@@ -158,7 +157,7 @@ class OllamaLibraryRoutes:
         errors=(404, 424),
     )
     async def _delete(self, call: Call) -> Reply:
-        body = decode(call.body, OllamaModelName)
+        body = await call.body.decode(OllamaModelName)
         entry = await self._entry(_named(body.model or body.name))
         if entry.record is None:
             raise InvalidRequestError(

@@ -43,7 +43,7 @@ from shimmy.server.prompts import prompts_of
 from shimmy.server.schemas.anthropic import ModelInfoOut, ModelPage
 from shimmy.server.schemas.chat import ChatCompletion, ChatCompletionChunk, ChatCompletionRequest, StreamOptions
 from shimmy.server.schemas.completion import Completion, CompletionChunk, CompletionRequest
-from shimmy.server.schemas.decoding import check_size, decode
+from shimmy.server.schemas.decoding import check_size
 from shimmy.server.schemas.models import ModelList, ModelObject
 from shimmy.server.structure import at_field
 from shimmy.server.timings import timings_of
@@ -88,7 +88,7 @@ class OpenAiRoutes:
         errors=MODEL_ERRORS,
     )
     async def _chat(self, call: Call) -> Reply | StreamReply:
-        body = decode(call.body, ChatCompletionRequest)
+        body = await call.body.decode(ChatCompletionRequest)
         identity = Identity.new("chatcmpl", body.model, self._version)
         requests = chat_requests(identity.id, body)
         self._backend.settle(body.model, requests[0], thinking=_asks_to_think(body))
@@ -110,7 +110,7 @@ class OpenAiRoutes:
         errors=MODEL_ERRORS,
     )
     async def _completion(self, call: Call) -> Reply | StreamReply:
-        body = decode(call.body, CompletionRequest)
+        body = await call.body.decode(CompletionRequest)
         identity = Identity.new("cmpl", body.model, self._version)
         prompts = prompts_of(body.prompt, "prompt", MAX_PROMPTS)
         if body.suffix:

@@ -192,6 +192,8 @@ def _errors_of(one: Described, keyed: bool) -> set[int]:
     statuses = {403, *one.operation.errors}
     if one.operation.body is not None:
         statuses |= {400, 408, 413}
+        if one.operation.takes == JSON:
+            statuses.add(503)
     if one.operation.query is not None:
         statuses.add(400)
     if is_counted({"type": "http", "method": one.method, "path": one.path}):

@@ -68,7 +68,7 @@ class Operation:
     sends: tuple[str, ...] = ()
     """Response headers that it may send beside those of every route."""
     errors: tuple[int, ...] = ()
-    """Statuses beside those that every route has: a body's 400, 408 and 413, 403 and 429, and 401 with keys."""
+    """Statuses beside those that every route has: a body's 400, 408, 413 and 503, 403 and 429, and 401 with keys."""
 
     def __call__(self, handler: Handler) -> Handler:
         setattr(handler, _ATTRIBUTE, self)

@@ -20,7 +20,7 @@ from shimmy.server.generation import OutputParts, collect
 from shimmy.server.native_answer import EventWriter, usage_of
 from shimmy.server.operation import ANSWER_HEADERS, EVENTS, JSON, MODEL_ERRORS, Family, Operation
 from shimmy.server.request_tracker import TrackedRequest
-from shimmy.server.schemas.decoding import decode, decode_query
+from shimmy.server.schemas.decoding import decode_query
 from shimmy.server.schemas.requests import ForkRequest, RequestDetail, RequestFilter, RequestLine, RequestPage
 
 _END_SECONDS = 5.0
@@ -80,7 +80,7 @@ class RequestRoutes:
         """What is told is new: the text behind the tokens that are kept. Usage counts these too, of a conversation as
         its answer's, else as the prompt's.
         """
-        body = decode(call.body, ForkRequest)
+        body = await call.body.decode(ForkRequest)
         parent = self._tracked(call.params["id"])
         client = await call.stack.enter_async_context(self._backend.manager.use(parent.model))
         fork = await forked(client, parent, body)

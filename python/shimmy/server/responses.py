@@ -31,7 +31,7 @@ from shimmy.server.responses_conversation import messages_of, prompt_of, respons
 from shimmy.server.responses_input import ResponseInput, read_input
 from shimmy.server.responses_items import input_items, messages_of_answer
 from shimmy.server.responses_tools import ResponseTools, tools_of
-from shimmy.server.schemas.decoding import decode, decode_query
+from shimmy.server.schemas.decoding import decode_query
 from shimmy.server.schemas.responses import (
     InputItems,
     InputTokens,
@@ -91,7 +91,7 @@ class ResponsesRoutes:
         errors=MODEL_ERRORS,
     )
     async def _create(self, call: Call) -> Reply | StreamReply:
-        body = decode(call.body, ResponsesRequest)
+        body = await call.body.decode(ResponsesRequest)
         if body.background and body.store is False:
             raise InvalidRequestError("background needs store: the answer is asked for by its id", "background")
         asked = self._read(body)
@@ -132,7 +132,7 @@ class ResponsesRoutes:
         errors=MODEL_ERRORS,
     )
     async def _count(self, call: Call) -> Reply:
-        body = decode(call.body, ResponsesRequest)
+        body = await call.body.decode(ResponsesRequest)
         asked = self._read(body)
         messages = [*asked.earlier.messages, *messages_of(asked.given.entries)]
         prompt = prompt_of(body, messages, asked.tools.selection)

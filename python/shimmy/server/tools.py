@@ -13,7 +13,7 @@ from shimmy.agent.tool_registry import ToolRegistry
 from shimmy.server.endpoint import Call, Endpoint, Reply, reading
 from shimmy.server.errors import native_error
 from shimmy.server.operation import JSON, Family, Operation
-from shimmy.server.schemas.decoding import check_size, decode_value
+from shimmy.server.schemas.decoding import check_size
 
 
 class ToolRoutes:
@@ -44,13 +44,13 @@ class ToolRoutes:
     )
     async def _execute(self, call: Call) -> Reply:
         tool = self._tools.get(call.params["name"])
-        arguments = _arguments(call.body, tool.definition)
+        given = await call.body.decode(dict[str, Any]) if call.body else {}
+        arguments = _arguments(given, tool.definition)
         return Reply(msgspec.json.encode(await self._tools.execute(tool.name, arguments)))
 
 
-def _arguments(body: bytes, definition: ToolDefinition) -> dict[str, Any]:
+def _arguments(given: dict[str, Any], definition: ToolDefinition) -> dict[str, Any]:
     """The body is the arguments, or holds them as a model's call does, under "arguments"."""
-    given = decode_value(body, dict[str, Any]) if body else {}
     inner = given.get("arguments")
     if isinstance(inner, dict) and "arguments" not in definition.parameters["properties"]:
         given = inner

@@ -26,7 +26,7 @@ from shimmy.server.native import native_request
 from shimmy.server.native_answer import usage_of
 from shimmy.server.operation import ANSWER_HEADERS, JSON, MODEL_ERRORS, Family, Operation
 from shimmy.server.schemas.chat import MessageIn
-from shimmy.server.schemas.decoding import check_size, convert, decode
+from shimmy.server.schemas.decoding import check_size, convert
 from shimmy.server.schemas.native import NATIVE_DEFAULTS
 from shimmy.server.schemas.workflows import LlmParameters, WorkflowRequest
 
@@ -65,7 +65,7 @@ class WorkflowRoutes:
         errors=MODEL_ERRORS,
     )
     async def _execute(self, call: Call) -> Reply:
-        body = decode(call.body, WorkflowRequest)
+        body = await call.body.decode(WorkflowRequest)
         check_size(body.context, "context")
         check_size(body.workflow.inputs, "workflow.inputs")
         for index, step in enumerate(body.workflow.steps):

@@ -15,6 +15,7 @@ from tiny_gguf import write_model
 
 from shimmy.discovery.walk import Root
 from shimmy.library.library import Library
+from shimmy.models.adapter_names import MAX_NAME
 from shimmy.models.manager import ModelManager
 from shimmy.models.registry import Registry
 from shimmy.server.app import create_app
@@ -95,7 +96,8 @@ def ask(operation: Any, mode: GenerationMode) -> None:
 
 def name_the_model(case: Case) -> None:
     """That which is there, where any would do."""
-    if isinstance(case.body, dict) and isinstance(case.body.get("model"), str):
+    name = case.body.get("model") if isinstance(case.body, dict) else None
+    if isinstance(name, str) and len(name) <= MAX_NAME:
         case.body["model"] = MODEL
     if "{name}" in case.path:
         case.path_parameters["name"] = MODEL
