@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from functools import partial
+from typing import Any
 
 import msgspec
 from starlette.requests import Request
@@ -46,6 +47,9 @@ from shimmy.server.schemas.llama_server import (
     TokenList,
     TokenPiece,
 )
+
+_BATCH = 16 * 1024
+"""Tokens that are split, or told, at one time."""
 
 
 class LlamaServerRoutes:
@@ -98,11 +102,10 @@ class LlamaServerRoutes:
             )
         else:
             raise InvalidRequestError("content is required (or prompt, or messages)", "content")
-        told: list[int | TokenPiece] = list(tokens)
-        if body.with_pieces:
-            pieces = await client.pieces(tokens)
-            told = [TokenPiece(token, _text_or_bytes(piece)) for token, piece in zip(tokens, pieces, strict=True)]
-        return _json(TokenList(tokens=told, count=len(tokens), max_model_len=client.info.n_ctx))
+        pieces: list[bytes] = []
+        for at in range(0, len(tokens) if body.with_pieces else 0, _BATCH):
+            pieces += await client.pieces(tokens[at : at + _BATCH])
+        return Reply(await asyncio.to_thread(_token_list, tokens, pieces, client.info.n_ctx))
 
     @Operation(
         Family.LLAMA_SERVER,
@@ -252,6 +255,19 @@ def _request(
     limit = body.max_tokens if body.n_predict is None else body.n_predict
     max_tokens = None if limit is None or limit < 0 else limit
     return generate_request(f"cmpl-{secrets.token_hex(12)}", body, prompt, max_tokens=max_tokens, logprobs=logprobs)
+
+
+def _token_list(tokens: list[int], pieces: list[bytes], n_ctx: int) -> bytes:
+    """A `TokenList`, with the pieces if there are any. Made in parts, between which other threads have their turn."""
+    told: list[bytes] = []
+    for at in range(0, len(tokens), _BATCH):
+        part: list[Any] = tokens[at : at + _BATCH]
+        if pieces:
+            some = zip(part, pieces[at : at + _BATCH], strict=True)
+            part = [TokenPiece(token, _text_or_bytes(piece)) for token, piece in some]
+        told.append(msgspec.json.encode(part)[1:-1])
+    whole: Any = msgspec.Raw(b"[" + b",".join(told) + b"]")
+    return msgspec.json.encode(TokenList(tokens=whole, count=len(tokens), max_model_len=n_ctx))
 
 
 def _text_or_bytes(piece: bytes) -> str | list[int]:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from shimmy.errors import InvalidRequestError
+from shimmy.server.schemas.sampling import Count
 
 
 def prompts_of(given: str | list[Any], param: str, most: int) -> list[str | list[int]]:
@@ -13,22 +16,32 @@ def prompts_of(given: str | list[Any], param: str, most: int) -> list[str | list
         return [given]
     if not given:
         raise InvalidRequestError(f"{param} must not be an empty list", param)
-    kinds = {type(item) for item in given}
+    if type(given[0]) is int and _are_tokens(given):
+        return [given]
+    kinds = set(map(type, given))
     if len(kinds) > 1 or not kinds <= {int, str, list}:
         raise InvalidRequestError(f"{param} must be a string, or a list of one kind: strings, tokens or lists", param)
     if kinds == {int}:
-        _check_tokens(given, param)
-        return [given]
+        raise _no_token(param)
     if len(given) > most:
         raise InvalidRequestError(f"{param} must hold at most {most} entries, got {len(given)}", param)
     if kinds == {list}:
         for tokens in given:
             if not tokens:
                 raise InvalidRequestError(f"{param} must not hold an empty token list", param)
-            _check_tokens(tokens, param)
+            if not _are_tokens(tokens):
+                raise _no_token(param)
     return given
 
 
-def _check_tokens(tokens: list[Any], param: str) -> None:
-    if any(type(token) is not int or not 0 <= token < 2**31 for token in tokens):
-        raise InvalidRequestError(f"{param} holds something that is no token id", param)
+def _are_tokens(items: list[Any]) -> bool:
+    """There may be millions, which Python itself would look at for long."""
+    try:
+        msgspec.convert(items, list[Count])
+    except msgspec.ValidationError:
+        return False
+    return True
+
+
+def _no_token(param: str) -> InvalidRequestError:
+    return InvalidRequestError(f"{param} holds something that is no token id", param)

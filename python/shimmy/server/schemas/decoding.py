@@ -9,12 +9,12 @@ from typing import Any, TypeVar
 import msgspec
 
 from shimmy.errors import InvalidRequestError
+from shimmy.server.schemas.json_size import MAX_NODES, check_counts
 
 Body = TypeVar("Body", bound=msgspec.Struct)
 Value = TypeVar("Value")
 
 MAX_DEPTH = 64
-MAX_NODES = 200_000
 
 _KINDS = {"int": "an integer", "float": "a number", "str": "a string", "bool": "true or false"}
 _KINDS |= {"array": "a list", "object": "an object", "null": "null"}
@@ -26,7 +26,8 @@ def decode(body: bytes, kind: type[Body]) -> Body:
 
 
 def decode_value(body: bytes, kind: type[Value]) -> Value:
-    """As `decode`, for any type of JSON value."""
+    """As `decode`, for any type of JSON value. Also for more values than anyone can mean (`check_counts`)."""
+    check_counts(body)
     try:
         return msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError as error:
