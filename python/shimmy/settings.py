@@ -103,6 +103,8 @@ class Settings(Placement, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """How long the body may take; then 408. After 10 seconds it must have come at 1 KiB a second too."""
     write_stall_seconds: Seconds = 60.0
     """How long a client may leave its answer unread; then its request is cancelled."""
+    connections_per_address: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 512
+    """Most connections that are open from one address, but for this machine's own; more get 503. 0: no limit."""
     sse_keep_alive_seconds: Annotated[float, msgspec.Meta(ge=0, le=86_400)] = 15.0
     """After how long without a part a stream of server-sent events gets a comment; 0: never."""
     ws_ping_seconds: Seconds = 20.0

@@ -11,6 +11,7 @@ from typing import Any, cast
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from shimmy.server.connection_limit import ConnectionLimit, most_connections
 from shimmy.server.direct_answer import DIRECT, DirectAnswer
 from shimmy.server.errors import HttpError, problem_of, shape_for
 from shimmy.settings import Settings
@@ -25,13 +26,15 @@ class HeadTooLargeError(Exception):
 
 class Connection(HttpToolsProtocol):
     """Cut with 408 when a request's head takes longer than `head_seconds`, without a word when nothing came, with 431
-    when it is too large; dropped when its client read nothing for `stall_seconds` of what waits for it.
+    when it is too large, with 503 when it is one too many by `limit`; dropped when its client read nothing for
+    `stall_seconds` of what waits for it.
 
     uvicorn itself closes only connections that are idle between two requests.
     """
 
     head_seconds = 10.0
     stall_seconds = 60.0
+    limit = ConnectionLimit(None, None)
 
     _head_timer: asyncio.TimerHandle | None = None
     _stall_timer: asyncio.TimerHandle | None = None
@@ -48,7 +51,12 @@ class Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._start_head_timer()
+        try:
+            self.limit.check(self.client[0] if self.client else None, self.connections)
+        except HttpError as error:
+            self._refuse(error)
+        else:
+            self._start_head_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_head_timer()
@@ -198,16 +206,20 @@ class Connection(HttpToolsProtocol):
         """An answer without the application, unless an earlier request's is still being written; then the end."""
         if self._is_answered:
             path = self.url.decode("latin-1") if self._in_head else ""
-            body = shape_for(path)(problem_of(error))
-            head = (
-                f"HTTP/1.1 {error.status} {HTTPStatus(error.status).phrase}\r\ncontent-type: application/json\r\n"
-                f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
-            )
+            problem = problem_of(error)
+            body = shape_for(path)(problem)
+            headers = {"content-type": "application/json", "content-length": len(body), "connection": "close"}
+            lines = [f"{name}: {value}\r\n" for name, value in {**headers, **problem.headers}.items()]
+            head = f"HTTP/1.1 {error.status} {HTTPStatus(error.status).phrase}\r\n{''.join(lines)}\r\n"
             self.transport.write(head.encode() + body)
         self.transport.close()
 
 
 def connection_type(settings: Settings) -> type[Connection]:
     """What uvicorn makes of each connection: it hands over no options of ours."""
-    limits = {"head_seconds": settings.read_head_seconds, "stall_seconds": settings.write_stall_seconds}
+    limits = {
+        "head_seconds": settings.read_head_seconds,
+        "stall_seconds": settings.write_stall_seconds,
+        "limit": ConnectionLimit(most_connections(), settings.connections_per_address or None),
+    }
     return type("Connection", (Connection,), limits)
