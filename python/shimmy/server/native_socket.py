@@ -18,8 +18,8 @@ from shimmy.server.backend import Backend
 from shimmy.server.endpoint import unexpected
 from shimmy.server.errors import native_error, problem_of
 from shimmy.server.native_answer import usage_of
+from shimmy.server.received_body import decoded
 from shimmy.server.request_record import note_error, recorded_apart
-from shimmy.server.schemas.decoding import decode
 from shimmy.server.schemas.native import Control, NativeRequest
 from shimmy.server.socket_connection import STOPPING
 from shimmy.server.steered_answer import SteeredAnswer
@@ -93,7 +93,7 @@ class NativeSocket:
                     return
                 if not running.done:
                     await self._control(socket, frame, running)
-                elif not _is_control(frame):
+                elif not await _is_control(frame):
                     running = _Running()
                     running.task = asyncio.ensure_future(self._generate(socket, frame, running))
         except WebSocketDisconnect:
@@ -104,7 +104,7 @@ class NativeSocket:
 
     async def _control(self, socket: WebSocket, frame: bytes, running: _Running) -> None:
         try:
-            control = decode(frame, Control)
+            control = await decoded(frame, Control)
             if control.stop:
                 await running.end()
             elif control.temperature is not None and not control.is_request:
@@ -136,7 +136,7 @@ class NativeSocket:
     async def _answer(self, socket: WebSocket, frame: bytes, running: _Running) -> None:
         choices = begin_choices()
         try:
-            body = decode(frame, NativeRequest)
+            body = await decoded(frame, NativeRequest)
             with self._backend.limiter.admit():
                 async with SteeredAnswer(self._backend, body.model, self._translate(body)) as answer:
                     running.answer = answer
@@ -181,9 +181,9 @@ async def _steer(socket: WebSocket, answer: SteeredAnswer, running: _Running) ->
         await _send_error(socket, error)
 
 
-def _is_control(frame: bytes) -> bool:
+async def _is_control(frame: bytes) -> bool:
     try:
-        control = decode(frame, Control)
+        control = await decoded(frame, Control)
     except InvalidRequestError:
         return False
     return (control.stop is True or control.temperature is not None) and not control.is_request

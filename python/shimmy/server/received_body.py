@@ -14,6 +14,13 @@ LARGE_BYTES = 1024 * 1024
 Value = TypeVar("Value")
 
 
+async def decoded(data: bytes, kind: type[Value]) -> Value:
+    """As `decode_value`, beside the event loop where there is much to decode."""
+    if len(data) <= LARGE_BYTES:
+        return decode_value(data, kind)
+    return await asyncio.to_thread(decode_value, data, kind)
+
+
 class ReceivedBody:
     """Its bytes are forgotten once they were decoded: an answer may take long."""
 
@@ -27,9 +34,7 @@ class ReceivedBody:
 
     async def peek(self, kind: type[Value]) -> Value:
         """As `decode`, which may follow."""
-        if len(self._data) <= LARGE_BYTES:
-            return decode_value(self._data, kind)
-        return await asyncio.to_thread(decode_value, self._data, kind)
+        return await decoded(self._data, kind)
 
     async def decode(self, kind: type[Value]) -> Value:
         """The body as `kind`, once. InvalidRequestError as `decode_value`."""

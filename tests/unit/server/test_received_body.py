@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from typing import Any
 
 import pytest
+from websockets.sync.client import connect
 
 from shimmy.errors import InvalidRequestError
 from shimmy.server import received_body
@@ -32,19 +34,32 @@ def test_a_body_is_forgotten_when_it_was_decoded() -> None:
     asyncio.run(look())
 
 
-@pytest.mark.parametrize("length", [100, 2 * LARGE_BYTES])
-def test_large_bodies_are_decoded_beside_the_loop(server: Any, monkeypatch: pytest.MonkeyPatch, length: int) -> None:
-    threads: list[threading.Thread] = []
+@pytest.fixture
+def threads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of those that decoded something, in turn."""
+    names: list[str] = []
     decode = received_body.decode_value
 
     def noted(body: bytes, kind: Any) -> Any:
-        threads.append(threading.current_thread())
+        names.append(threading.current_thread().name)
         return decode(body, kind)
 
     monkeypatch.setattr(received_body, "decode_value", noted)
+    return names
+
+
+@pytest.mark.parametrize("length", [100, 2 * LARGE_BYTES])
+def test_large_bodies_are_decoded_beside_the_loop(server: Any, threads: list[str], length: int) -> None:
     for path in ("/v1/completions", "/api/generate"):  # the latter is looked at twice: whose it is, and what it says
         response = server.http.post(path, json={"model": "m", "prompt": "x" * length, "stream": False})
         assert response.status_code == 200
-    assert len(threads) == 3
-    assert len({thread.name.startswith("asyncio_") for thread in threads}) == 1
-    assert threads[0].name.startswith("asyncio_") == (length > LARGE_BYTES)
+    assert [name.startswith("asyncio_") for name in threads] == [length > LARGE_BYTES] * 3
+
+
+@pytest.mark.parametrize("length", [100, 2 * LARGE_BYTES])
+def test_large_frames_of_sockets_too(server: Any, threads: list[str], length: int) -> None:
+    with connect(server.url.replace("http", "ws") + "/ws/generate", max_size=None) as client:
+        client.send(json.dumps({"model": "m", "prompt": "x" * length}))
+        assert client.recv(timeout=5) == "x" * length
+        assert json.loads(client.recv(timeout=5))["done"]
+    assert [name.startswith("asyncio_") for name in threads] == [length > LARGE_BYTES] * 2
