@@ -313,4 +313,6 @@ def test_python_may_end_with_a_model_open(reading: str) -> None:
         "print('done')\n"
     )
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
-    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "done\n", "")
+    # A backend that finds no device says so at the start.
+    told = [line for line in ended.stderr.splitlines() if "platform IDs not available" not in line]
+    assert (ended.returncode, ended.stdout, told) == (0, "done\n", [])
