@@ -31,8 +31,9 @@ std::string last_error() {
     return "error " + std::to_string(GetLastError());
 }
 #else
+// It stays when it is closed: Rust's statics are never freed, and destructors of its threads' variables may come later.
 void * open_library(const std::string & path) {
-    return dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+    return dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
 }
 void * symbol(void * handle, const char * name) {
     return dlsym(handle, name);
