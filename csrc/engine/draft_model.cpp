@@ -44,9 +44,6 @@ ContextParams draft_params(const Model & draft, const Model & target, ContextPar
     params.n_outputs_max = n_seq_max;
     params.kv_unified = true;
     params.swa_full = true;  // so that any tail can be taken back
-    params.embeddings = false;
-    params.pooling.clear();
-    params.attention.clear();
     params.rope_freq_base = 0;
     params.rope_freq_scale = 0;
     return params;

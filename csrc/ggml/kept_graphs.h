@@ -36,30 +36,25 @@ class KeptGraphs : public llm_graph_result {
     bool enter(const llm_graph_params & params, uint32_t n_vocab, ggml_backend_sched_ptr & sched, Last & last,
                llm_graph_result *& active, MakeScheduler make_scheduler) {
         const size_t kind = params.n_outputs > 0;
+        const uint64_t n = n_logits(params, n_vocab);
         auto fits = [&](Kept & kept) { return kept.placed && kept.kind == kind && kept.result->can_reuse(params); };
         auto found = std::find_if(kept_.begin(), kept_.end(), fits);
         const bool known = found != kept_.end();
         if (!known) {
-            make_room(n_logits(params, n_vocab));
-            found = kept_.end();
-        }
-        if (!known && kept_.size() < most_graphs) {
-            if (!std::unique_ptr<char[]>(new (std::nothrow) char[scheduler_size])) {
-                give_up();
-                return false;
+            make_room(n);
+            if (kept_.size() < most_graphs) {
+                if (!std::unique_ptr<char[]>(new (std::nothrow) char[scheduler_size])) {
+                    give_up();
+                    return false;
+                }
+                kept_.push_back({ggml_backend_sched_ptr(make_scheduler()),
+                                 std::make_unique<llm_graph_result>(get_max_nodes()), kind, false, 0});
             }
-            kept_.insert(kept_.begin(), {ggml_backend_sched_ptr(make_scheduler()), nullptr, kind, false, 0});
-            found = kept_.begin();
-        } else if (!known) {
-            found = kept_.end() - 1;  // the one that was used longest ago
+            found = kept_.end() - 1;  // a new one, or the one that was used longest ago
             found->kind = kind;
         }
         std::rotate(kept_.begin(), found, found + 1);
-        Kept & kept = kept_.front();
-        if (!kept.result) {
-            kept.result.reset(new llm_graph_result(get_max_nodes()));
-        }
-        kept.n_logits = std::max(kept.n_logits, n_logits(params, n_vocab));
+        kept_.front().n_logits = std::max(kept_.front().n_logits, n);
         exchange(sched, last);
         left_ = std::exchange(active, known ? last[kind].get() : nullptr);
         entered_ = true;
