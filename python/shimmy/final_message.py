@@ -14,6 +14,11 @@ def ends_in_text(messages: Sequence[dict[str, Any]]) -> bool:
     return last.get("role") == "assistant" and bool(last.get("content")) and not last.get("tool_calls")
 
 
+def begins_the_answer(messages: Sequence[dict[str, Any]]) -> bool:
+    """Whether the last message is such a text, and answers something."""
+    return ends_in_text(messages) and _is_asked(messages[:-1])
+
+
 def text_to_go_on_with(messages: Sequence[dict[str, Any]], place: str = "messages[-1]") -> str:
     """The text of the last message, which `place` names in errors: InvalidRequestError unless it is an assistant's,
     has text and no calls, and answers something.
@@ -30,11 +35,11 @@ def text_to_go_on_with(messages: Sequence[dict[str, Any]], place: str = "message
         raise InvalidRequestError(f"{place} calls a tool, which no text can follow: give the call's result", place)
     if not isinstance(content, str) or not content:
         raise InvalidRequestError(f"{place} has no text that the answer could go on with", place)
-    if not is_asked(messages[:-1]):
+    if not _is_asked(messages[:-1]):
         raise InvalidRequestError(f"{place} answers nothing: put the question before it", place)
     return content
 
 
-def is_asked(messages: Sequence[dict[str, Any]]) -> bool:
+def _is_asked(messages: Sequence[dict[str, Any]]) -> bool:
     """Whether there is anything to answer: more than what a system says."""
     return any(message.get("role") not in ("system", "developer") for message in messages)

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from shimmy.errors import InvalidRequestError
-from shimmy.final_message import ends_in_text, is_asked, text_to_go_on_with
+from shimmy.final_message import begins_the_answer, text_to_go_on_with
 from shimmy.request import ChatPrompt
 from shimmy.server.conversation import ToolSelection, effort_kwargs
 from shimmy.server.schemas.anthropic import BlockIn, Conversation, CustomTool, Source, TurnIn
@@ -43,7 +43,7 @@ def prompt_of(body: Conversation, history: Sequence[dict[str, Any]] = ()) -> Cha
     choice = body.tool_choice
     return ChatPrompt(
         messages=messages,
-        continue_final_message=ends_in_text(messages) and is_asked(messages[:-1]),
+        continue_final_message=begins_the_answer(messages),
         tools=selection.tools,
         tool_choice=selection.choice,
         tool_name=selection.name,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from shimmy.context_policy import policy_of
 from shimmy.errors import InvalidRequestError
-from shimmy.final_message import ends_in_text, is_asked
+from shimmy.final_message import begins_the_answer
 from shimmy.request import ChatPrompt, GenerateRequest
 from shimmy.request_defaults import RequestDefaults
 from shimmy.server.conversation import effort_kwargs, functions_of, messages_of
@@ -34,7 +34,7 @@ def chat_request(body: OllamaChatRequest) -> GenerateRequest:
     thinks, effort = _thinking(body)
     prompt = ChatPrompt(
         messages=messages,
-        continue_final_message=ends_in_text(messages) and is_asked(messages[:-1]),
+        continue_final_message=begins_the_answer(messages),
         tools=functions_of(body.tools or []),
         enable_thinking=thinks,
         template_kwargs=effort_kwargs(effort),
