@@ -252,5 +252,31 @@ if (SHIMMY_CUDA)
             "    if (strcmp(name, \"ggml_backend_get_features\") == 0) {\n"
             "    if (strcmp(name, \"ggml_backend_get_features\") == 0 || strcmp(name, \"shimmy_token_choice\") == 0) {\n")
     endif()
-    replace_in(ggml/src/ggml-cuda/ggml-cuda.cu cuda_memory "a request for which CUDA has no memory ends the process")
+    # The parts of tiles of products (cuda_partial_tiles.h).
+    set(with_ours "-I${PROJECT_SOURCE_DIR}/csrc")
+    set(partial_tiles
+        "#include \"common.cuh\"\n" "#include \"common.cuh\"\n#include \"ggml/cuda_partial_tiles.h\"\n"
+        "    CUDA_CHECK(cudaGetLastError())$<SEMICOLON>\n    mul_mat_q_stream_k_fixup<"
+        "    CUDA_CHECK(cudaGetLastError())$<SEMICOLON>
+    if (!args.ids_dst && shimmy::add_partial_tiles(args.dst, tmp_fixup.ptr, {static_cast<int>(block_nums_stream_k.x),
+            static_cast<int>(blocks_per_ne00_fd.z), std::max(1, config.K_vram / ggml_cuda_type_traits<type>::qk), ntiles_dst,
+            config.I, config.J, ntx, static_cast<int>(args.nchannels_y), static_cast<int>(args.nsamples_y),
+            static_cast<int>(args.nrows_x), static_cast<int>(args.ncols_dst), args.nrows_dst, args.stride_channel_dst,
+            args.stride_sample_dst}, stream)) {
+        return$<SEMICOLON>
+    }
+    mul_mat_q_stream_k_fixup<")
+    replace_in(ggml/src/ggml-cuda/mmq.cuh partial_tiles "products of 9 to 128 rows are slower")
+    if (partial_tiles_replaced)
+        set(beside "#include \"mmq.cuh\"\n" "#include \"mmq.cuh\"\n")
+        foreach (header mmq-load-tiles.cuh mmq-vec-dot.cuh)
+            replace_in(ggml/src/ggml-cuda/${header} beside "products of 9 to 128 rows are slower")
+        endforeach()
+        file(GLOB instances RELATIVE "${LLAMA_CPP_DIR}" "${LLAMA_CPP_DIR}/ggml/src/ggml-cuda/template-instances/mmq-instance-*.cu")
+        foreach (instance IN LISTS instances)
+            set(with_own_header "#include \"../mmq.cuh\"\n" "#include \"../mmq.cuh\"\n")
+            replace_in("${instance}" with_own_header "products of 9 to 128 rows are slower" ${with_ours})
+        endforeach()
+    endif()
+    replace_in(ggml/src/ggml-cuda/ggml-cuda.cu cuda_memory "a request for which CUDA has no memory ends the process" ${with_ours})
 endif()
