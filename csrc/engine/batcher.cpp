@@ -226,10 +226,12 @@ StepPlan Batcher::plan() {
         draft(views, adapters, budget.serve == Serve::Both);
     }
     auto made = plan_step(views, budget);
-    if (!context_.params().kv_unified) {  // llama.cpp computes together what follows one another by sequence
-        std::sort(made.shares.begin(), made.shares.end(),
-                  [&](const Share & a, const Share & b) { return running_[a.index] < running_[b.index]; });
-    }
+    // llama.cpp computes together what follows one another by sequence, and goes on with the graph of a step whose rows
+    // are of the same sequences in the same order.
+    const auto decodes_end =
+        std::find_if(made.shares.begin(), made.shares.end(), [&](const Share & s) { return !views[s.index].decoding; });
+    std::sort(made.shares.begin(), context_.params().kv_unified ? decodes_end : made.shares.end(),
+              [&](const Share & a, const Share & b) { return running_[a.index] < running_[b.index]; });
     return made;
 }
 
