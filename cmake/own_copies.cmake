@@ -198,6 +198,13 @@ if (NOT MSVC)
         -idirafter "${PROJECT_SOURCE_DIR}/csrc")
 endif()
 
+# How many sequences the rows of an attention are of, where they have their cells in one pool: for cuda_pool_attention.cu.
+set(attention_seqs
+    "ggml_flash_attn_ext_set_n_kv_max(cur, static_cast<int32_t>(n_kv_max))$<SEMICOLON>"
+    "ggml_flash_attn_ext_set_n_kv_max(cur, static_cast<int32_t>(n_kv_max))$<SEMICOLON>
+        cur->op_params[5] = n_stream == 1 ? static_cast<int32_t>(ubatch.n_seqs_unq) : 0$<SEMICOLON>")
+replace_in(src/llama-graph.cpp attention_seqs "attention of many sequences in one pool is slower on CUDA")
+
 # An exact reserve for each character that is no token copies all tokens before it: hours for 10 MB of emoji.
 set(reserve "output.reserve(output.size() + symbol.n)" "(void) symbol.n")
 replace_in(src/llama-vocab.cpp reserve
@@ -252,8 +259,20 @@ if (SHIMMY_CUDA)
             "    if (strcmp(name, \"ggml_backend_get_features\") == 0) {\n"
             "    if (strcmp(name, \"ggml_backend_get_features\") == 0 || strcmp(name, \"shimmy_token_choice\") == 0) {\n")
     endif()
-    # The parts of tiles of products (cuda_partial_tiles.h).
+    # What nodes of a graph share (cuda_graph_scope.h), and attention of many sequences in one pool (cuda_pool_attention.cu).
     set(with_ours "-I${PROJECT_SOURCE_DIR}/csrc")
+    set(vector_rows
+        "#include \"mmvq.cuh\"\n" "#include \"mmvq.cuh\"\n#include \"ggml/cuda_graph_scope.h\"\n"
+        "    ggml_cuda_pool_alloc<char> src1_q8_1(ctx.pool(), ne13*ne12 * ne11*ne10_padded * sizeof(block_q8_1)/QK8_1)$<SEMICOLON>\n    {"
+        "    shimmy::QuantisedRows src1_q8_1(ctx, src1, shimmy::QuantisedRows::vector_layout, ne13*ne12 * ne11*ne10_padded * sizeof(block_q8_1)/QK8_1)$<SEMICOLON>\n    if (!src1_q8_1.known) {")
+    replace_in(ggml/src/ggml-cuda/mmvq.cu vector_rows "products with the same rows quantise them anew" ${with_ours})
+    set(matrix_rows
+        "#include \"mmq.cuh\"\n" "#include \"${LLAMA_CPP_DIR}/ggml/src/ggml-cuda/mmq.cuh\"\n#include \"ggml/cuda_graph_scope.h\"\n"
+        "ggml_cuda_pool_alloc<char> src1_q8_1(ctx.pool(), nbytes_src1_q8_1)$<SEMICOLON>\n        ggml_cuda_pool_alloc<float>"
+        "shimmy::QuantisedRows src1_q8_1(ctx, src1, use_native_fp4 ? shimmy::QuantisedRows::unshared : mmq_get_q8_1_ds_layout(src0->type), nbytes_src1_q8_1)$<SEMICOLON>\n        ggml_cuda_pool_alloc<float>"
+        "quantize_mmq_q8_1_cuda(src1_d, nullptr, src1_q8_1.get(), src0->type, ne10, s11, s12, s13, ne10_padded,\n                                       ne11"
+        "if (!src1_q8_1.known) quantize_mmq_q8_1_cuda(src1_d, nullptr, src1_q8_1.get(), src0->type, ne10, s11, s12, s13, ne10_padded,\n                                       ne11")
+    replace_in(ggml/src/ggml-cuda/mmq.cu matrix_rows "products with the same rows quantise them anew" ${with_ours})
     set(partial_tiles
         "#include \"common.cuh\"\n" "#include \"common.cuh\"\n#include \"ggml/cuda_partial_tiles.h\"\n"
         "    CUDA_CHECK(cudaGetLastError())$<SEMICOLON>\n    mul_mat_q_stream_k_fixup<"
@@ -277,6 +296,24 @@ if (SHIMMY_CUDA)
             set(with_own_header "#include \"../mmq.cuh\"\n" "#include \"../mmq.cuh\"\n")
             replace_in("${instance}" with_own_header "products of 9 to 128 rows are slower" ${with_ours})
         endforeach()
+    endif()
+    list(APPEND cuda_memory
+        "    bool graph_evaluated_or_captured = false$<SEMICOLON>\n"
+        "    bool graph_evaluated_or_captured = false$<SEMICOLON>
+    const shimmy::CudaGraphScope scope(*cuda_ctx, *cgraph, !use_cuda_graph || cuda_graph_update_required)$<SEMICOLON>\n"
+        "#include \"ggml-cuda/mmvq.cuh\"\n" "#include \"ggml-cuda/mmvq.cuh\"\n#include \"ggml/cuda_graph_scope.h\"\n")
+    set(pool_attention
+        "#include \"fattn.cuh\"\n" "#include \"fattn.cuh\"\n#include \"ggml/cuda_pool_attention.h\"\n"
+        "    ggml_cuda_set_device(ctx.device)$<SEMICOLON>\n    switch (ggml_cuda_get_best_fattn_kernel(ggml_cuda_get_device(), dst)) {"
+        "    ggml_cuda_set_device(ctx.device)$<SEMICOLON>\n    if (shimmy::pool_attention(ctx, dst)) {
+        return$<SEMICOLON>
+    }
+    switch (ggml_cuda_get_best_fattn_kernel(ggml_cuda_get_device(), dst)) {")
+    replace_in(ggml/src/ggml-cuda/fattn.cu pool_attention "attention of many sequences in one pool is slower" ${with_ours})
+    if (pool_attention_replaced)
+        set(attention_source "${PROJECT_SOURCE_DIR}/csrc/ggml/cuda_pool_attention.cu")
+        target_sources(ggml-cuda PRIVATE "${attention_source}")
+        set_source_files_properties("${attention_source}" TARGET_DIRECTORY ggml-cuda PROPERTIES COMPILE_OPTIONS ${with_ours})
     endif()
     replace_in(ggml/src/ggml-cuda/ggml-cuda.cu cuda_memory "a request for which CUDA has no memory ends the process" ${with_ours})
 endif()
