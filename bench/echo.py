@@ -7,7 +7,8 @@ import json
 import multiprocessing
 from multiprocessing.connection import Connection
 
-from client import StreamingClient, read_openai
+from client import read_openai
+from raw_client import RawClient
 
 _EVENT = {
     "id": "cmpl-0",
@@ -50,8 +51,8 @@ def _serve(pipe: Connection) -> None:
     asyncio.run(run())
 
 
-async def _read(url: str, streams: int, tokens: int) -> float:
-    async with StreamingClient(url) as client:
+async def _read(port: int, streams: int, tokens: int) -> float:
+    async with RawClient(port) as client:
         body = {"prompt": "", "max_tokens": tokens, "stream": True}
         await client.stream("/v1/completions", {**body, "max_tokens": 10})
         events = await asyncio.gather(*(client.stream("/v1/completions", body) for _ in range(streams)))
@@ -67,8 +68,8 @@ def client_rates(streams: tuple[int, ...] = (1, 4, 8), tokens: int = 2000) -> di
     try:
         if not ours.poll(30):
             raise RuntimeError("the echo server did not start within 30 s")
-        url = f"http://127.0.0.1:{ours.recv()}"
-        return {n: asyncio.run(_read(url, n, tokens)) for n in streams}
+        port = ours.recv()
+        return {n: asyncio.run(_read(port, n, tokens)) for n in streams}
     finally:
         server.terminate()
         server.join()

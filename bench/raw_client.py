@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from types import TracebackType
 from typing import Any, cast
 
-from client import Events
+from client import Events, HttpError
 from sse import SseParser
 
 _LAST_CHUNK = b"0\r\n\r\n"
@@ -31,7 +32,9 @@ class RawConnection:
         return self._wire.closed
 
     async def stream(self, path: str, body: dict[str, Any]) -> Events:
-        """Everything that a streamed answer sent. ConnectionError for an answer that is not 200, or is cut off."""
+        """Everything that a streamed answer sent. HttpError for an answer that is not 200, ConnectionError for one that
+        is cut off.
+        """
         started, arrivals = await self._ask(request("POST", path, body))
         return Events(started, time.perf_counter(), events_of(arrivals))
 
@@ -107,12 +110,39 @@ class _Wire(asyncio.Protocol):
             return b""
         if not head.startswith(b"HTTP/1.1 200"):
             assert self._done is not None
-            self._done.set_exception(ConnectionError((head + end + rest).decode(errors="replace")[:500]))
+            text = (head + end + rest).decode(errors="replace")
+            self._done.set_exception(HttpError(int(head.split(b" ", 2)[1]), text[:500]))
+            self.close()  # the rest of it may be on the way
             return b""
         lines = [line.partition(b":") for line in head.lower().split(b"\r\n")]
         length = next((int(value) for name, _, value in lines if name == b"content-length"), None)
         self._missing = -1 if length is None else length - len(rest)
         return rest
+
+
+class RawClient:
+    """Keeps its connections open between requests; as many at once as are asked for."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._free: list[RawConnection] = []
+
+    async def __aenter__(self) -> RawClient:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        for connection in self._free:
+            connection.close()
+
+    async def stream(self, path: str, body: dict[str, Any]) -> Events:
+        """Raises as RawConnection.stream."""
+        connection = self._free.pop() if self._free else await RawConnection.open(self._port)
+        try:
+            return await connection.stream(path, body)
+        finally:
+            self._free.append(connection)
 
 
 async def _connect(port: int) -> _Wire:

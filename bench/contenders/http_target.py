@@ -10,6 +10,7 @@ from typing import Any
 from client import HttpError, StreamingClient, read_openai
 from contenders.target import Answer, NotSupportedError, OnToken, Request, Setup, Target
 from process import Memory, Process, free_port
+from raw_client import RawClient
 
 Lora = Callable[[str], Any]
 """The value of the body's `lora` for an adapter's name."""
@@ -27,6 +28,7 @@ class HttpTarget(Target):
         process: Process,
         ready: float,
         client: StreamingClient,
+        raw: RawClient,
         model: str,
         lora: Lora | None,
         fields: Mapping[str, Any],
@@ -34,6 +36,7 @@ class HttpTarget(Target):
         super().__init__(name, process.spawned, ready)
         self._memory: Memory = process.memory
         self._client = client
+        self._raw = raw
         self._model = model
         self._lora = lora
         self._fields = fields
@@ -61,7 +64,10 @@ class HttpTarget(Target):
                 raise NotSupportedError(f"{self.name} takes no LoRA adapter per request")
             body["lora"] = self._lora(request.adapter)
         try:
-            events = await self._client.stream(path, body, on_token)
+            if on_token is None:
+                events = await self._raw.stream(path, body)
+            else:
+                events = await self._client.stream(path, body, on_token)
         except HttpError as error:
             if error.status in _NOT_SUPPORTED:
                 raise NotSupportedError(str(error)) from error
@@ -117,6 +123,6 @@ async def open_server(
     url = f"http://127.0.0.1:{port}"
     with Process(command(port), setup.log, environ, cwd) as process:
         ready = process.wait_ready(url + health)
-        async with StreamingClient(url) as client:
+        async with StreamingClient(url) as client, RawClient(port) as raw:
             models = await client.get("/v1/models")
-            yield HttpTarget(name, process, ready, client, models["data"][0]["id"], lora, fields or {})
+            yield HttpTarget(name, process, ready, client, raw, models["data"][0]["id"], lora, fields or {})

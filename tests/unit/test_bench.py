@@ -167,13 +167,45 @@ def test_the_raw_client_reads_answers_with_a_length_and_in_chunks(bench: Modules
             events = await connection.stream("/stream", {"stream": True})
             assert [data for _, data in events.events] == ["1"]
             assert events.events[0][0] >= events.started + 0.005
-            with pytest.raises(ConnectionError, match="404 Not Found"):
+            with pytest.raises(bench.client.HttpError, match=r"HTTP 404: .*Not Found"):
                 await connection.ask("/missing")
             connection.close()
             await ended.wait()
 
     ended = asyncio.Event()
     asyncio.run(asyncio.wait_for(work(), 10))
+
+
+def test_the_raw_client_has_as_many_connections_as_are_needed_and_keeps_them(bench: Modules) -> None:
+    body = b'data: {"choices": [{"text": "hi"}]}\n\n'
+    connections: list[asyncio.StreamWriter] = []
+    waiting = asyncio.Event()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append(writer)
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            while head := (await reader.readuntil(b"\r\n\r\n")).decode():
+                await reader.readexactly(int(head.partition("content-length: ")[2].split()[0]))
+                if len(connections) == 2:
+                    waiting.set()
+                await waiting.wait()  # both are asked at once
+                status = b"200 OK" if "/v1/completions" in head else b"501 Not Implemented"
+                chunk = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
+                writer.write(b"HTTP/1.1 " + status + b"\r\ntransfer-encoding: chunked\r\n\r\n" + chunk)
+        writer.close()
+
+    async def ask() -> None:
+        server = await asyncio.start_server(answer, "127.0.0.1", 0)
+        async with server, bench.raw_client.RawClient(server.sockets[0].getsockname()[1]) as client:
+            for _ in range(2):
+                answers = await asyncio.gather(*(client.stream("/v1/completions", {}) for _ in range(2)))
+                assert [bench.client.read_openai(events).text for events in answers] == ["hi", "hi"]
+            assert len(connections) == 2
+            with pytest.raises(bench.client.HttpError, match="HTTP 501"):
+                await client.stream("/elsewhere", {})
+            assert bench.client.read_openai(await client.stream("/v1/completions", {})).text == "hi"
+
+    asyncio.run(asyncio.wait_for(ask(), 10))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
