@@ -118,7 +118,9 @@ endif()
 if (NOT MSVC)
     set(index "std::unordered_map<llama_seq_id, std::vector<uint32_t>> seq_idxs$<SEMICOLON>\n")
     set(masks
-        "#include \"llama-kv-cache.h\"\n" "#include \"llama-kv-cache.h\"\n#include \"ggml/kq_mask.h\"\n"
+        "#include \"llama-kv-cache.h\"\n" "#include \"llama-kv-cache.h\"\n#include \"ggml/kq_mask.h\"\n#include \"ggml/step_cells.h\"\n"
+        "    // move the head at the end of the slot\n"
+        "    shimmy::cells_are_apart = sinfo.n_stream() == 1 && shimmy::mostly_apart(v_cells[sinfo.strm[0]], ubatch)$<SEMICOLON>\n\n    // move the head at the end of the slot\n"
         "${index}"
         "${index}
         if constexpr (!alibi) {
@@ -198,12 +200,17 @@ if (NOT MSVC)
         -idirafter "${PROJECT_SOURCE_DIR}/csrc")
 endif()
 
-# How many sequences the rows of an attention are of, where they have their cells in one pool: for cuda_pool_attention.cu.
-set(attention_seqs
-    "ggml_flash_attn_ext_set_n_kv_max(cur, static_cast<int32_t>(n_kv_max))$<SEMICOLON>"
-    "ggml_flash_attn_ext_set_n_kv_max(cur, static_cast<int32_t>(n_kv_max))$<SEMICOLON>
-        cur->op_params[5] = n_stream == 1 ? static_cast<int32_t>(ubatch.n_seqs_unq) : 0$<SEMICOLON>")
-replace_in(src/llama-graph.cpp attention_seqs "attention of many sequences in one pool is slower on CUDA")
+# How many sequences the rows of an attention are of, where they have their cells in one pool and mostly apart: for
+# cuda_pool_attention.cu.
+if (NOT MSVC)
+    set(attention_seqs
+        "#include \"llama-graph.h\"\n" "#include \"llama-graph.h\"\n#include \"ggml/step_cells.h\"\n"
+        "ggml_flash_attn_ext_set_n_kv_max(cur, static_cast<int32_t>(n_kv_max))$<SEMICOLON>"
+        "ggml_flash_attn_ext_set_n_kv_max(cur, static_cast<int32_t>(n_kv_max))$<SEMICOLON>
+        cur->op_params[5] = n_stream == 1 && shimmy::cells_are_apart ? static_cast<int32_t>(ubatch.n_seqs_unq) : 0$<SEMICOLON>")
+    replace_in(src/llama-graph.cpp attention_seqs "attention of many sequences in one pool is slower on CUDA"
+        -idirafter "${PROJECT_SOURCE_DIR}/csrc")
+endif()
 
 # An exact reserve for each character that is no token copies all tokens before it: hours for 10 MB of emoji.
 set(reserve "output.reserve(output.size() + symbol.n)" "(void) symbol.n")
@@ -266,7 +273,7 @@ if (SHIMMY_CUDA)
         "    ggml_cuda_pool_alloc<char> src1_q8_1(ctx.pool(), ne13*ne12 * ne11*ne10_padded * sizeof(block_q8_1)/QK8_1)$<SEMICOLON>\n    {"
         "    shimmy::QuantisedRows src1_q8_1(ctx, src1, shimmy::QuantisedRows::vector_layout, ne13*ne12 * ne11*ne10_padded * sizeof(block_q8_1)/QK8_1)$<SEMICOLON>\n    if (!src1_q8_1.known) {")
     replace_in(ggml/src/ggml-cuda/mmvq.cu vector_rows "products with the same rows quantise them anew" ${with_ours})
-    set(matrix_rows
+    set(matrix_rows  # with the header of the sources, which quantize.cuh includes
         "#include \"mmq.cuh\"\n" "#include \"${LLAMA_CPP_DIR}/ggml/src/ggml-cuda/mmq.cuh\"\n#include \"ggml/cuda_graph_scope.h\"\n"
         "ggml_cuda_pool_alloc<char> src1_q8_1(ctx.pool(), nbytes_src1_q8_1)$<SEMICOLON>\n        ggml_cuda_pool_alloc<float>"
         "shimmy::QuantisedRows src1_q8_1(ctx, src1, use_native_fp4 ? shimmy::QuantisedRows::unshared : mmq_get_q8_1_ds_layout(src0->type), nbytes_src1_q8_1)$<SEMICOLON>\n        ggml_cuda_pool_alloc<float>"
@@ -285,12 +292,18 @@ if (SHIMMY_CUDA)
         return$<SEMICOLON>
     }
     mul_mat_q_stream_k_fixup<")
-    replace_in(ggml/src/ggml-cuda/mmq.cuh partial_tiles "products of 9 to 128 rows are slower")
-    if (partial_tiles_replaced)
+    # Instances include our mmq.cuh, and with it the headers that do; all others the one that it was made of.
+    set(beside_replaced ON)
+    foreach (header mmq-load-tiles.cuh mmq-vec-dot.cuh)
         set(beside "#include \"mmq.cuh\"\n" "#include \"mmq.cuh\"\n")
-        foreach (header mmq-load-tiles.cuh mmq-vec-dot.cuh)
+        if (beside_replaced)
             replace_in(ggml/src/ggml-cuda/${header} beside "products of 9 to 128 rows are slower")
-        endforeach()
+        endif()
+    endforeach()
+    if (beside_replaced)
+        replace_in(ggml/src/ggml-cuda/mmq.cuh partial_tiles "products of 9 to 128 rows are slower")
+    endif()
+    if (partial_tiles_replaced)
         file(GLOB instances RELATIVE "${LLAMA_CPP_DIR}" "${LLAMA_CPP_DIR}/ggml/src/ggml-cuda/template-instances/mmq-instance-*.cu")
         foreach (instance IN LISTS instances)
             set(with_own_header "#include \"../mmq.cuh\"\n" "#include \"../mmq.cuh\"\n")
@@ -310,10 +323,8 @@ if (SHIMMY_CUDA)
     }
     switch (ggml_cuda_get_best_fattn_kernel(ggml_cuda_get_device(), dst)) {")
     replace_in(ggml/src/ggml-cuda/fattn.cu pool_attention "attention of many sequences in one pool is slower" ${with_ours})
-    if (pool_attention_replaced)
-        set(attention_source "${PROJECT_SOURCE_DIR}/csrc/ggml/cuda_pool_attention.cu")
-        target_sources(ggml-cuda PRIVATE "${attention_source}")
-        set_source_files_properties("${attention_source}" TARGET_DIRECTORY ggml-cuda PROPERTIES COMPILE_OPTIONS ${with_ours})
-    endif()
+    set(attention_source "${PROJECT_SOURCE_DIR}/csrc/ggml/cuda_pool_attention.cu")
+    target_sources(ggml-cuda PRIVATE "${attention_source}")
+    set_source_files_properties("${attention_source}" TARGET_DIRECTORY ggml-cuda PROPERTIES COMPILE_OPTIONS ${with_ours})
     replace_in(ggml/src/ggml-cuda/ggml-cuda.cu cuda_memory "a request for which CUDA has no memory ends the process" ${with_ours})
 endif()

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <new>
 #include <utility>
 #include <vector>
 
@@ -20,24 +21,13 @@ namespace shimmy {
 class CudaGraphScope {
   public:
     CudaGraphScope(ggml_backend_cuda_context & ctx, const ggml_cgraph & graph, bool evaluates)
-        : ctx_(ctx), rows_(ctx.pool()), lists_(ctx.pool()), outer_(std::exchange(current_, this)) {
-        if (!evaluates) {
-            return;
+        : ctx_(ctx), rows_(ctx.pool()), lists_(ctx.pool()) {
+        if (evaluates) {
+            look_at(graph);
+            allocate(rows_, row_slots_);
+            allocate(lists_, list_slots_);
         }
-        for (int i = 0; i < graph.n_nodes; ++i) {
-            const ggml_tensor * node = graph.nodes[i];
-            if (node->view_src && !ggml_op_is_empty(node->op)) {
-                written_.push_back(node->view_src);
-            }
-            if ((node->op == GGML_OP_MUL_MAT || node->op == GGML_OP_MUL_MAT_ID) && uses(graph, node->src[1]) > 1) {
-                row_slots_.size = std::max(row_slots_.size, size_of_rows(node->src[1]));
-            }
-            if (node->op == GGML_OP_FLASH_ATTN_EXT) {
-                list_slots_.size = std::max(list_slots_.size, pool_attention_list_size(node));
-            }
-        }
-        row_slots_.memory = allocate(rows_, row_slots_);
-        list_slots_.memory = allocate(lists_, list_slots_);
+        outer_ = std::exchange(current_, this);
     }
 
     ~CudaGraphScope() { current_ = outer_; }
@@ -49,9 +39,12 @@ class CudaGraphScope {
         bool known = false;       // what was asked for is in it; else the caller is to compute it
     };
 
-    // `layout` says how `source`'s rows are quantised.
+    // `layout` says how `source`'s rows are quantised. Not of tensors that are no node's, as ggml-cuda makes some.
     static Found rows(ggml_backend_cuda_context & ctx, const ggml_tensor * source, int layout, size_t size) {
-        return current_ ? current_->find(ctx, current_->row_slots_, source, layout, size) : Found{};
+        if (!current_ || !std::binary_search(current_->shared_.begin(), current_->shared_.end(), source)) {
+            return {};
+        }
+        return current_->find(ctx, current_->row_slots_, source, layout, size);
     }
 
     // Of `rows` rows of a mask each.
@@ -63,6 +56,7 @@ class CudaGraphScope {
     struct Slot {
         const ggml_tensor * source = nullptr;
         int layout = 0;
+        size_t size = 0;
         uint64_t used = 0;
     };
     // Two: K-quants want two layouts of the same rows, models with windows have two masks.
@@ -72,11 +66,28 @@ class CudaGraphScope {
         char * memory = nullptr;
     };
 
-    static int uses(const ggml_cgraph & graph, const ggml_tensor * tensor) {
-        const auto & nodes = graph.visited_hash_set;
-        return ggml_hash_contains(&nodes, const_cast<ggml_tensor *>(tensor))
-                   ? graph.use_counts[ggml_hash_find(&nodes, tensor)]
-                   : 0;
+    void look_at(const ggml_cgraph & graph) {
+        std::vector<const ggml_tensor *> taken;  // by products
+        for (int i = 0; i < graph.n_nodes; ++i) {
+            const ggml_tensor * node = graph.nodes[i];
+            if (node->view_src && !ggml_op_is_empty(node->op)) {
+                written_.push_back(node->view_src);
+            }
+            const bool product = node->op == GGML_OP_MUL_MAT || node->op == GGML_OP_MUL_MAT_ID;
+            if (product && ggml_is_quantized(node->src[0]->type)) {
+                taken.push_back(node->src[1]);
+            }
+            if (node->op == GGML_OP_FLASH_ATTN_EXT) {
+                list_slots_.size = std::max(list_slots_.size, pool_attention_list_size(node));
+            }
+        }
+        std::sort(taken.begin(), taken.end());
+        for (size_t i = 1; i < taken.size(); ++i) {
+            if (taken[i] == taken[i - 1] && (shared_.empty() || shared_.back() != taken[i])) {
+                shared_.push_back(taken[i]);
+                row_slots_.size = std::max(row_slots_.size, size_of_rows(taken[i]));
+            }
+        }
     }
 
     // Rows that no quantisation writes are behind the last ones: products read whole tiles.
@@ -85,9 +96,15 @@ class CudaGraphScope {
         return (n / QK8_1 + 4 * 256) * sizeof(block_q8_1);  // of these a block_q8_1_mmq is four
     }
 
-    static char * allocate(ggml_cuda_pool_alloc<char> & memory, Slots & slots) {
+    // Where there is no memory nothing is shared.
+    static void allocate(ggml_cuda_pool_alloc<char> & memory, Slots & slots) {
         slots.size = GGML_PAD(slots.size, 256);
-        return slots.size > 0 ? memory.alloc(slots.size * slots.slots.size()) : nullptr;
+        try {
+            slots.memory = slots.size > 0 ? memory.alloc(slots.size * slots.slots.size()) : nullptr;
+        } catch (const std::bad_alloc &) {  // cuda_memory.h
+            static_cast<void>(cudaGetLastError());
+            slots.size = 0;
+        }
     }
 
     Found find(ggml_backend_cuda_context & ctx, Slots & slots, const ggml_tensor * source, int layout, size_t size) {
@@ -96,14 +113,16 @@ class CudaGraphScope {
             size > slots.size || std::find(written_.begin(), written_.end(), root) != written_.end()) {
             return {};
         }
-        const auto has = [&](const Slot & slot) { return slot.source == source && slot.layout == layout; };
+        const auto has = [&](const Slot & slot) {
+            return slot.source == source && slot.layout == layout && slot.size == size;
+        };
         auto slot = std::find_if(slots.slots.begin(), slots.slots.end(), has);
         const bool known = slot != slots.slots.end();
         if (!known) {
             slot = std::min_element(slots.slots.begin(), slots.slots.end(),
                                     [](const Slot & a, const Slot & b) { return a.used < b.used; });
         }
-        *slot = {source, layout, ++clock_};
+        *slot = {source, layout, size, ++clock_};
         return {slots.memory + slots.size * static_cast<size_t>(slot - slots.slots.begin()), known};
     }
 
@@ -112,9 +131,10 @@ class CudaGraphScope {
     ggml_backend_cuda_context & ctx_;
     ggml_cuda_pool_alloc<char> rows_;
     ggml_cuda_pool_alloc<char> lists_;
-    CudaGraphScope * outer_;
+    CudaGraphScope * outer_ = nullptr;
     Slots row_slots_;
     Slots list_slots_;
+    std::vector<const ggml_tensor *> shared_;   // by several products, sorted
     std::vector<const ggml_tensor *> written_;  // by nodes that compute into a part of them
     uint64_t clock_ = 0;
 };

@@ -2,7 +2,7 @@
 // For our copy of ggml-cuda's mmq.cuh (cmake/own_copies.cmake). A product of few rows has few tiles, so each is shared
 // out along its sum among many blocks; a second kernel adds their parts. ggml-cuda's looks for the parts of a tile one
 // after the other, a division for each, and takes as long as the product itself: a quarter of a step of 64 rows. Here
-// every thread looks at one block, while the product still runs, and more of them add. To the same bits: in its order.
+// every thread looks at one block, and more of them add. To the same bits: in its order.
 
 #include <cstdint>
 
@@ -32,7 +32,7 @@ struct PartialTiles {
 
 // partial: [n_blocks][J][I], of the tile that a block left unfinished. Blocks of 32 x 8 threads, x: of the tile, or of
 // the product's block that finished it, whichever are fewer; y: of 32 of its rows; z: of its columns.
-static __global__ void add_partial_tiles(float * dst, const float * partial, const PartialTiles tiles) {
+static __global__ void add_partial_tiles_kernel(float * dst, const float * partial, const PartialTiles tiles) {
     __shared__ int parts[PartialTiles::n_threads];
     __shared__ int counts[PartialTiles::n_threads / WARP_SIZE];
     int tile = blockIdx.x;
@@ -42,6 +42,7 @@ static __global__ void add_partial_tiles(float * dst, const float * partial, con
         tile = begin / tiles.tile_units;
         if (begin == end || begin % tiles.tile_units == 0 ||
             (end / tiles.tile_units == tile && end % tiles.tile_units != 0)) {
+            ggml_cuda_pdl_sync();  // who waits for this kernel waits for what went before, too
             return;
         }
     }
@@ -67,6 +68,7 @@ static __global__ void add_partial_tiles(float * dst, const float * partial, con
     }
     __syncthreads();
     if (n_parts == 0) {
+        ggml_cuda_pdl_sync();
         return;
     }
 
@@ -112,8 +114,7 @@ static inline bool add_partial_tiles(float * dst, const float * partial, const P
                     (tiles.J + PartialTiles::columns - 1) / PartialTiles::columns);
     const ggml_cuda_kernel_launch_params launch(grid, dim3(WARP_SIZE, PartialTiles::n_threads / WARP_SIZE), size_t{0},
                                                 stream);
-    void (*kernel)(float *, const float *, PartialTiles) = add_partial_tiles;
-    ggml_cuda_kernel_launch(kernel, launch, dst, partial, tiles);
+    ggml_cuda_kernel_launch(add_partial_tiles_kernel, launch, dst, partial, tiles);
     return true;
 }
 

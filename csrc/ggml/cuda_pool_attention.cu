@@ -15,7 +15,6 @@
 namespace shimmy {
 namespace {
 
-constexpr int seqs_param = 5;  // of dst->op_params: how many sequences the rows are of, see cmake/own_copies.cmake
 constexpr int least_seqs = 4;
 constexpr int least_cells = 1024;  // of the pool that are in use
 constexpr int few_rows = 64;       // so many have the smallest tiles
@@ -184,7 +183,7 @@ __global__ void add_splits(const float * partial, const float2 * summaries, floa
         weights = weights * old_share + share * summary.y;
         highest = next;
     }
-    dst[at] = sum / weights;
+    dst[at] = weights > 0.0f ? sum / weights : 0.0f;  // a row that sees nothing
 }
 
 int columns_per_tile(const ggml_tensor * dst) {

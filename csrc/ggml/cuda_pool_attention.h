@@ -8,6 +8,10 @@ struct ggml_tensor;
 
 namespace shimmy {
 
+// Of a GGML_OP_FLASH_ATTN_EXT's op_params: how many sequences the rows are of, if their cells are mostly apart
+// (cmake/own_copies.cmake); else 0.
+constexpr int seqs_param = 5;
+
 // Compute `dst`, a GGML_OP_FLASH_ATTN_EXT, with the cells that are visible to some row alone. False, and nothing
 // computed: ggml-cuda's own kernels, which go through all cells, are to do it.
 bool pool_attention(ggml_backend_cuda_context & ctx, ggml_tensor * dst);

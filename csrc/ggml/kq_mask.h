@@ -35,6 +35,27 @@ inline uint32_t cells_at_once(size_t n_rows) {
     return n_cells;
 }
 
+// Whether a cell that any sequence of `ubatch` sees is seen by two of them at most, on average. Looks at some 512
+// cells.
+template <typename Ubatch>
+bool mostly_apart(const llama_kv_cells & cells, const Ubatch & ubatch) {
+    llama_kv_cells::seq_set_t wanted;
+    for (uint32_t i = 0; i < ubatch.n_tokens; ++i) {
+        wanted.set(static_cast<size_t>(ubatch.seq_id[i][0]));
+    }
+    const auto & sequences = sequences_of(cells);
+    const uint32_t n_cells = cells.used_max_p1();
+    const uint32_t stride = std::max(1U, n_cells / 512);
+    size_t n_seen = 0;
+    size_t n_views = 0;
+    for (uint32_t j = 0; j < n_cells; j += stride) {
+        const size_t n = (sequences[j] & wanted).count();
+        n_seen += n > 0 ? 1 : 0;
+        n_views += n;
+    }
+    return n_views <= 2 * n_seen;
+}
+
 // Fill the first row of each sequence in the rows [begin, end) of a batch, which share `cells`, but for the cells that
 // its rows may see otherwise than one another (`near`): those are listed in `unsettled`, as llama.cpp would have
 // listed them, and have any value. `first_row` gets the row of each sequence. One sequence: nothing is done.

@@ -18,7 +18,7 @@
 
 namespace {
 
-constexpr int seqs_param = 5;  // csrc/ggml/cuda_graph_scope.h
+constexpr int seqs_param = 5;  // csrc/ggml/cuda_pool_attention.h
 
 void load_backends() {
     static const bool once = [] {
@@ -81,7 +81,8 @@ class Builder {
         Values values(static_cast<size_t>(n));
         std::generate(values.begin(), values.end(), [&] { return draw(generator); });
         Bytes bytes(static_cast<size_t>(n / ggml_blck_size(type)) * ggml_type_size(type));
-        ggml_quantize_chunk(type, values.data(), bytes.data(), 0, n / shape[0], shape[0], nullptr);
+        const Values importance(static_cast<size_t>(shape[0]), 1.0F);  // which the smallest types ask for
+        ggml_quantize_chunk(type, values.data(), bytes.data(), 0, n / shape[0], shape[0], importance.data());
         return input(type, std::move(shape), std::move(bytes));
     }
 
@@ -204,6 +205,34 @@ std::vector<Values> multiply(ggml_backend_dev_t device, int64_t n_rows, bool sha
     return graph.compute(device, results);
 }
 
+// The products of two layers of experts with the same rows.
+std::vector<Values> multiply_by_experts(ggml_backend_dev_t device, ggml_type type, int64_t n_rows, bool share) {
+    constexpr int64_t n_experts = 8;
+    constexpr int64_t n_used = 2;
+    Builder graph;
+    auto * ctx = graph.context();
+    auto * rows = graph.random(GGML_TYPE_F32, {512, 1, n_rows}, 1);
+    Bytes chosen(static_cast<size_t>(n_used * n_rows) * sizeof(int32_t));
+    for (int64_t i = 0; i < n_used * n_rows; ++i) {
+        reinterpret_cast<int32_t *>(chosen.data())[i] = static_cast<int32_t>((i * 3 + i / n_used) % n_experts);
+    }
+    auto * ids = graph.input(GGML_TYPE_I32, {n_used, n_rows}, chosen);
+    auto * shared = ggml_scale(ctx, rows, 0.5F);
+    std::vector<ggml_tensor *> results;
+    for (unsigned seed = 2; seed < 4; ++seed) {
+        auto * weights = graph.random(type, {512, 256, n_experts}, seed, 0.05F);
+        results.push_back(ggml_mul_mat_id(ctx, weights, share ? shared : ggml_scale(ctx, rows, 0.5F), ids));
+    }
+    return graph.compute(device, results);
+}
+
+std::vector<Values> multiply_once(ggml_backend_dev_t device, int64_t n_values, int64_t n_outputs, int64_t n_rows) {
+    Builder graph;
+    auto * weights = graph.random(GGML_TYPE_Q4_K, {n_values, n_outputs}, 1, 0.05F);
+    auto * rows = graph.random(GGML_TYPE_F32, {n_values, n_rows}, 2);
+    return graph.compute(device, {ggml_mul_mat(graph.context(), weights, rows)});
+}
+
 }  // namespace
 
 TEST_CASE("attention of many sequences in one pool is what the CPU computes") {
@@ -254,6 +283,39 @@ TEST_CASE("products that share their rows are what they are alone") {
             for (size_t i = 0; i < shared.size(); ++i) {
                 CAPTURE(i);
                 CHECK(shared[i] == alone[i]);
+            }
+        }
+    }
+}
+
+TEST_CASE("experts that share their rows are what they are alone") {
+    for (auto * device : gpus()) {
+        CAPTURE(ggml_backend_dev_description(device));
+        // ggml-cuda multiplies many rows of IQ1_M expert by expert, with tensors that are no nodes of the graph.
+        for (const auto type : {GGML_TYPE_Q4_K, GGML_TYPE_IQ1_M}) {
+            for (const int64_t n_rows : {1, 8, 32, 64}) {
+                CAPTURE(ggml_type_name(type));
+                CAPTURE(n_rows);
+                const auto shared = multiply_by_experts(device, type, n_rows, true);
+                CHECK(shared == multiply_by_experts(device, type, n_rows, false));
+            }
+        }
+    }
+}
+
+TEST_CASE("products of few and many tiles are what the CPU computes") {
+    for (auto * device : gpus()) {
+        CAPTURE(ggml_backend_dev_description(device));
+        for (const int64_t n_values : {256, 1024, 3072}) {
+            for (const int64_t n_outputs : {512, 3000, 20000}) {
+                for (const int64_t n_rows : {9, 64, 130}) {
+                    CAPTURE(n_values);
+                    CAPTURE(n_outputs);
+                    CAPTURE(n_rows);
+                    const auto expected = multiply_once(cpu(), n_values, n_outputs, n_rows);
+                    const auto found = multiply_once(device, n_values, n_outputs, n_rows);
+                    CHECK(relative_error(found[0], expected[0]) < 1e-3);
+                }
             }
         }
     }

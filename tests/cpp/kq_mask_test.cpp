@@ -131,3 +131,40 @@ TEST_CASE("one sequence is left to llama.cpp") {
     CHECK(first_row.empty());
     CHECK(std::all_of(data.begin(), data.end(), [](char value) { return value == 'x'; }));
 }
+
+TEST_CASE("cells of a prefix that many share are not apart") {
+    struct Ubatch {
+        uint32_t n_tokens;
+        llama_seq_id ** seq_id;
+    };
+    constexpr int n_sequences = 16;
+    Batch batch;
+    for (llama_seq_id id = 0; id < n_sequences; ++id) {
+        batch.ids.push_back(id);
+    }
+    auto ids = batch.pointers();
+    const Ubatch all{n_sequences, ids.data()};
+    const Ubatch one{1, ids.data()};
+    // Behind `n_shared` cells of all sequences 100 of each.
+    const auto apart = [&](uint32_t n_shared, const Ubatch & ubatch) {
+        llama_kv_cells cells;
+        cells.resize(8192);
+        for (uint32_t cell = 0; cell < n_shared; ++cell) {
+            cells.pos_set(cell, static_cast<llama_pos>(cell));
+            for (llama_seq_id id = 0; id < n_sequences; ++id) {
+                cells.seq_add(cell, id);
+            }
+        }
+        for (uint32_t i = 0; i < 100 * n_sequences; ++i) {
+            cells.pos_set(n_shared + i, static_cast<llama_pos>(n_shared + i / n_sequences));
+            cells.seq_add(n_shared + i, static_cast<llama_seq_id>(i % n_sequences));
+        }
+        return shimmy::mostly_apart(cells, ubatch);
+    };
+    CHECK(apart(0, all));
+    CHECK(apart(60, all));
+    CHECK(!apart(400, all));
+    CHECK(!apart(4000, all));
+    CHECK(apart(4000, one));
+    CHECK(shimmy::mostly_apart(llama_kv_cells{}, all));
+}
