@@ -226,11 +226,13 @@ StepPlan Batcher::plan() {
         draft(views, adapters, budget.serve == Serve::Both);
     }
     auto made = plan_step(views, budget);
-    // llama.cpp computes together what follows one another by sequence, and goes on with the graph of a step whose rows
-    // are of the same sequences in the same order.
-    const auto decodes_end =
-        std::find_if(made.shares.begin(), made.shares.end(), [&](const Share & s) { return !views[s.index].decoding; });
-    std::sort(made.shares.begin(), context_.params().kv_unified ? decodes_end : made.shares.end(),
+    // llama.cpp computes together what follows one another by sequence where these have cells of their own; in one pool
+    // it goes on, with tokens from the GPU, with the graph of a step that had the same sequences in the same order.
+    const auto end = context_.params().kv_unified
+                         ? std::find_if(made.shares.begin(), made.shares.end(),
+                                        [&](const Share & share) { return !views[share.index].decoding; })
+                         : made.shares.end();
+    std::sort(made.shares.begin(), end,
               [&](const Share & a, const Share & b) { return running_[a.index] < running_[b.index]; });
     return made;
 }
