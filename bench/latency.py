@@ -30,7 +30,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from client import read_openai
+from client import HttpError, read_openai
 from cpu_time import Thread, Times, proportional_memory, spent, thread_times
 from engine_turn import MESSAGES, Load, StreamTimes, Turn, run_process
 from peers import build_peers
@@ -164,7 +164,7 @@ async def run_routes(server: Server) -> dict[str, list[float]]:
     for route in ROUTES:
         try:
             await probe.ask(route)  # whatever the first request imports
-        except ConnectionError:
+        except (ConnectionError, HttpError):
             probe.close()
             probe = await RawConnection.open(server.port)
             continue

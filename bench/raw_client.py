@@ -36,7 +36,7 @@ class RawConnection:
         is cut off.
         """
         started, arrivals = await self._ask(request("POST", path, body))
-        return Events(started, time.perf_counter(), events_of(arrivals))
+        return Events(started, arrivals[-1][0], events_of(arrivals))
 
     async def ask(self, path: str, body: dict[str, Any] | None = None) -> float:
         """Seconds until a whole answer came; without a body it is a GET. Raises as `stream`."""
@@ -80,6 +80,7 @@ class _Wire(asyncio.Protocol):
         return self.arrivals
 
     def close(self) -> None:
+        self.closed = True
         self._transport.close()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -140,9 +141,12 @@ class RawClient:
         """Raises as RawConnection.stream."""
         connection = self._free.pop() if self._free else await RawConnection.open(self._port)
         try:
-            return await connection.stream(path, body)
-        finally:
-            self._free.append(connection)
+            events = await connection.stream(path, body)
+        except BaseException:
+            connection.close()  # there may be more of the answer
+            raise
+        self._free.append(connection)
+        return events
 
 
 async def _connect(port: int) -> _Wire:
