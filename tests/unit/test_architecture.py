@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "python" / "shimmy"
 CODE_FOLDERS = ("csrc", "python", "tests", "bench", "tools", "scripts")
-CODE_SUFFIXES = {".py", ".pyi", ".cpp", ".h", ".cc", ".cmake", ".txt", ".sh", ".jinja", ".toml", ""}
+CODE_SUFFIXES = {".py", ".pyi", ".cpp", ".h", ".cc", ".cu", ".cmake", ".txt", ".sh", ".jinja", ".toml", ""}
 MAX_LINES = 500
 # Generated from the extension and checked for freshness; its length is the API's.
 GENERATED = {"python/shimmy/_core.pyi"}
@@ -148,7 +148,7 @@ def includes(path: Path) -> Iterator[str]:
 
 
 def native_files() -> list[Path]:
-    return sorted(path for path in (ROOT / "csrc").rglob("*") if path.suffix in {".h", ".cpp", ".cc", ".in"})
+    return sorted(path for path in (ROOT / "csrc").rglob("*") if path.suffix in {".h", ".cpp", ".cc", ".cu", ".in"})
 
 
 def room_of(path: Path) -> str:
