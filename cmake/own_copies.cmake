@@ -120,7 +120,7 @@ if (NOT MSVC)
     set(masks
         "#include \"llama-kv-cache.h\"\n" "#include \"llama-kv-cache.h\"\n#include \"ggml/kq_mask.h\"\n#include \"ggml/step_cells.h\"\n"
         "    // move the head at the end of the slot\n"
-        "    shimmy::cells_are_apart = sinfo.n_stream() == 1 && shimmy::mostly_apart(v_cells[sinfo.strm[0]], ubatch)$<SEMICOLON>\n\n    // move the head at the end of the slot\n"
+        "    shimmy::cells_are_apart = sinfo.n_stream() == 1 && ubatch.n_seqs_unq > 3 && shimmy::mostly_apart(v_cells[sinfo.strm[0]], ubatch)$<SEMICOLON>\n\n    // move the head at the end of the slot\n"
         "${index}"
         "${index}
         if constexpr (!alibi) {
