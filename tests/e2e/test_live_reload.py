@@ -116,15 +116,17 @@ def test_the_server_ends_with_its_terminal(home: Path) -> None:
         "fcntl.ioctl(int(sys.argv[1]), termios.TIOCSCTTY, 0)\n"
         "os.execv(sys.executable, [sys.executable, '-m', 'shimmy', 'serve', '--bind', '127.0.0.1:0'])\n"
     )
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, str(slave)],
-        env={**os.environ, "HOME": str(home)},
-        cwd=home,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        pass_fds=[slave],
-        text=True,
-    )
+    log = home / "terminal.log"
+    with log.open("w") as errors:
+        process = subprocess.Popen(
+            [sys.executable, "-c", code, str(slave)],
+            env={**os.environ, "HOME": str(home), "PYTHONFAULTHANDLER": "1"},
+            cwd=home,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            pass_fds=[slave],
+            text=True,
+        )
     try:
         os.close(slave)
         assert process.stdout is not None
@@ -133,7 +135,12 @@ def test_the_server_ends_with_its_terminal(home: Path) -> None:
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(1)
         os.close(master)
-        assert process.wait(60) == 0
+        try:
+            assert process.wait(60) == 0
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGABRT)
+            process.wait(10)
+            pytest.fail(f"it goes on:\n{log.read_text()}")
     finally:
         process.kill()
         process.communicate()
