@@ -111,7 +111,8 @@ def test_a_mistake_is_told_and_changes_nothing(server: Any, home: Path) -> None:
 def test_the_server_ends_with_its_terminal(home: Path) -> None:
     master, slave = pty.openpty()
     code = (
-        "import fcntl, os, sys, termios\n"
+        "import fcntl, os, signal, sys, termios\n"
+        "signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"  # these tests may run under nohup
         "os.setsid()\n"
         "fcntl.ioctl(int(sys.argv[1]), termios.TIOCSCTTY, 0)\n"
         "os.execv(sys.executable, [sys.executable, '-m', 'shimmy', 'serve', '--bind', '127.0.0.1:0'])\n"
