@@ -285,7 +285,7 @@ if (SHIMMY_CUDA)
         "    CUDA_CHECK(cudaGetLastError())$<SEMICOLON>\n    mul_mat_q_stream_k_fixup<"
         "    CUDA_CHECK(cudaGetLastError())$<SEMICOLON>
     if (!args.ids_dst && shimmy::add_partial_tiles(args.dst, tmp_fixup.ptr, {static_cast<int>(block_nums_stream_k.x),
-            static_cast<int>(blocks_per_ne00_fd.z), std::max(1, config.K_vram / ggml_cuda_type_traits<type>::qk), ntiles_dst,
+            static_cast<int>(blocks_per_ne00_fd.z), config.K_vram / ggml_cuda_type_traits<type>::qk, ntiles_dst,
             config.I, config.J, ntx, static_cast<int>(args.nchannels_y), static_cast<int>(args.nsamples_y),
             static_cast<int>(args.nrows_x), static_cast<int>(args.ncols_dst), args.nrows_dst, args.stride_channel_dst,
             args.stride_sample_dst}, stream)) {

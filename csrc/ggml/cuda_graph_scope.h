@@ -7,7 +7,6 @@
 #include <array>
 #include <cstdint>
 #include <new>
-#include <utility>
 #include <vector>
 
 #include "common.cuh"
@@ -16,8 +15,8 @@
 
 namespace shimmy {
 
-// One evaluation, or capture, of a graph. Its memory comes from the pool of the context, for as long, so that each
-// capture of a graph finds its own.
+// One evaluation, or capture, of a graph; a thread has one at a time. Its memory comes from the pool of the context,
+// for as long, so that each capture of a graph finds its own.
 class CudaGraphScope {
   public:
     CudaGraphScope(ggml_backend_cuda_context & ctx, const ggml_cgraph & graph, bool evaluates)
@@ -27,10 +26,10 @@ class CudaGraphScope {
             allocate(rows_, row_slots_);
             allocate(lists_, list_slots_);
         }
-        outer_ = std::exchange(current_, this);
+        current_ = this;
     }
 
-    ~CudaGraphScope() { current_ = outer_; }
+    ~CudaGraphScope() { current_ = nullptr; }
     CudaGraphScope(const CudaGraphScope &) = delete;
     CudaGraphScope & operator=(const CudaGraphScope &) = delete;
 
@@ -131,7 +130,6 @@ class CudaGraphScope {
     ggml_backend_cuda_context & ctx_;
     ggml_cuda_pool_alloc<char> rows_;
     ggml_cuda_pool_alloc<char> lists_;
-    CudaGraphScope * outer_ = nullptr;
     Slots row_slots_;
     Slots list_slots_;
     std::vector<const ggml_tensor *> shared_;   // by several products, sorted

@@ -195,9 +195,12 @@ int heads_per_tile(const ggml_tensor * dst) {
     return gqa_ratio > 4 ? 8 : gqa_ratio > 2 ? 4 : 2;
 }
 
+int rows_per_tile(const ggml_tensor * dst) {
+    return columns_per_tile(dst) / heads_per_tile(dst);
+}
+
 int64_t tiles_of(const ggml_tensor * dst) {
-    const int rows = columns_per_tile(dst) / heads_per_tile(dst);
-    return (dst->src[0]->ne[1] + rows - 1) / rows;
+    return (dst->src[0]->ne[1] + rows_per_tile(dst) - 1) / rows_per_tile(dst);
 }
 
 Shape shape_of(const ggml_tensor * dst, int n_multiprocessors) {
@@ -231,7 +234,7 @@ struct Lists {
 Lists list_cells(ggml_backend_cuda_context & ctx, const ggml_tensor * dst, const Shape & shape,
                  ggml_cuda_pool_alloc<char> & own) {
     const ggml_tensor * mask = dst->src[3];
-    const int rows = columns_per_tile(dst) / heads_per_tile(dst);
+    const int rows = rows_per_tile(dst);
     const size_t size = pool_attention_list_size(dst);
     const auto found = CudaGraphScope::lists(ctx, mask, rows, size);
     int * cells = reinterpret_cast<int *>(found.memory ? found.memory : own.alloc(size));
