@@ -183,7 +183,7 @@ __global__ void add_splits(const float * partial, const float2 * summaries, floa
         weights = weights * old_share + share * summary.y;
         highest = next;
     }
-    dst[at] = weights > 0.0f ? sum / weights : 0.0f;  // a row that sees nothing
+    dst[at] = weights == 0.0f ? 0.0f : sum / weights;  // of a row that sees nothing; NaN stays NaN
 }
 
 int columns_per_tile(const ggml_tensor * dst) {
