@@ -113,8 +113,8 @@ if (NOT MSVC)
         -idirafter "${PROJECT_SOURCE_DIR}/csrc")
 endif()
 
-# The mask of a batch with several sequences, each cell of the cache asked once, and graphs for more cells than are in use
-# where many are added in a step (kq_mask.h).
+# The mask, for which each cell of the cache is asked once, and graphs for more cells than are in use where many are added
+# in a step (kq_mask.h).
 if (NOT MSVC)
     set(index "std::unordered_map<llama_seq_id, std::vector<uint32_t>> seq_idxs$<SEMICOLON>\n")
     set(masks
@@ -122,7 +122,7 @@ if (NOT MSVC)
         "    // move the head at the end of the slot\n"
         "    shimmy::cells_are_apart = sinfo.n_stream() == 1 && ubatch.n_seqs_unq > 3 && shimmy::mostly_apart(v_cells[sinfo.strm[0]], ubatch)$<SEMICOLON>\n\n    // move the head at the end of the slot\n"
         "${index}"
-        "${index}
+        "${index}        shimmy::NextRows next_rows$<SEMICOLON>
         if constexpr (!alibi) {
             shimmy::fill_first_rows(v_cells.at(seq_to_stream[ubatch->seq_id[s*n_tps][0]]), ubatch->pos, ubatch->seq_id,
                 s*n_tps, (s + 1)*n_tps, n_kv, seq_pos_min, llama_pos(n_swa + 32), mask_keep, mask_drop,
@@ -133,8 +133,13 @@ if (NOT MSVC)
         "const uint32_t n_pad_cur = std::max(n_pad, 256u)$<SEMICOLON>"
         "const uint32_t n_pad_cur = std::max(n_pad, shimmy::cells_at_once(sinfo.idxs.front().size()))$<SEMICOLON>"
         "std::copy(data + idst_prev, data + idst_prev + n_kv, data + idst)$<SEMICOLON>"
-        "if (srct != i) { std::copy(data + idst_prev, data + idst_prev + n_kv, data + idst)$<SEMICOLON> }")
-    replace_in(src/llama-kv-cache.cpp masks "steps of many requests in one pool of cells take longer"
+        "if constexpr (causal && !swa && !is_2d) {
+                        if (srct != i && next_rows.fill(cells, ubatch->pos, srct, i, seq_id, idxs, n_kv, mask_keep, data)) {
+                            continue$<SEMICOLON>
+                        }
+                    }
+                    if (srct != i) { std::copy(data + idst_prev, data + idst_prev + n_kv, data + idst)$<SEMICOLON> }")
+    replace_in(src/llama-kv-cache.cpp masks "steps of many requests in one pool of cells, and long prompts on GPUs, take longer"
         -idirafter "${PROJECT_SOURCE_DIR}/csrc")
 endif()
 

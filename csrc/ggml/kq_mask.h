@@ -1,13 +1,16 @@
 #pragma once
-// The mask of attention of a batch with several sequences, for llama-kv-cache.cpp. llama.cpp asks every cell anew for
-// each sequence: in a pool of 13,000 cells 64 sequences ask 800,000 times for each step, which takes longer than the
-// attention of a GPU. Here each cell is asked once, for all of them.
+// The mask of attention, for llama-kv-cache.cpp. llama.cpp asks every cell anew for each sequence: in a pool of 13,000
+// cells 64 sequences ask 800,000 times for each step, which takes longer than the attention of a GPU. Here each cell is
+// asked once, for all of them. And of a prompt llama.cpp asks the batch's own cells for each of its tokens, 4,000,000
+// times for 2,048; here a row is the one before it and the cells of its own position.
 
 #include <algorithm>
 #include <array>
 #include <cstdint>
 #include <cstring>
+#include <functional>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "llama-kv-cells.h"
@@ -116,5 +119,46 @@ void fill_first_rows(const llama_kv_cells & cells, const llama_pos * positions, 
         }
     }
 }
+
+// The further rows of sequences, where a token sees all that is not behind it.
+class NextRows {
+  public:
+    // Fill the row `row` of sequence `id`, whose first row, or what was filled last, is there. False, and nothing is
+    // written, if that has a later position.
+    //   positions  of the batch's rows;  first  the row of `id` that llama.cpp filled
+    //   unsettled  cells of `id` from some position before the batch on;  data  row i begins at data + i * n_kv
+    template <typename T>
+    bool fill(const llama_kv_cells & cells, const llama_pos * positions, uint32_t first, uint32_t row, llama_seq_id id,
+              const std::vector<uint32_t> & unsettled, int64_t n_kv, T keep, T * data) {
+        const auto [found, is_new] = sequences_.try_emplace(id);
+        auto & last = found->second;
+        if (is_new) {
+            last.row = first;
+            for (const uint32_t cell : unsettled) {
+                if (cells.pos_get(cell) > positions[first]) {
+                    last.hidden.emplace_back(cells.pos_get(cell), cell);
+                }
+            }
+            std::sort(last.hidden.begin(), last.hidden.end(), std::greater<>());
+        }
+        if (positions[row] < positions[last.row]) {
+            return false;
+        }
+        std::copy_n(data + n_kv * last.row, n_kv, data + n_kv * row);
+        while (!last.hidden.empty() && last.hidden.back().first <= positions[row]) {
+            data[n_kv * row + last.hidden.back().second] = keep;
+            last.hidden.pop_back();
+        }
+        last.row = row;
+        return true;
+    }
+
+  private:
+    struct Last {
+        uint32_t row = 0;
+        std::vector<std::pair<llama_pos, uint32_t>> hidden;  // from it, the nearest last: position and cell
+    };
+    std::unordered_map<llama_seq_id, Last> sequences_;
+};
 
 }  // namespace shimmy

@@ -1,4 +1,4 @@
-// The mask of a batch of several sequences (csrc/ggml/kq_mask.h) against its definition.
+// The mask of a batch (csrc/ggml/kq_mask.h) against its definition.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -115,6 +115,61 @@ TEST_CASE("first rows of sequences are the mask, but for the cells that are list
             }
         }
     }
+}
+
+TEST_CASE("further rows of sequences are the mask, unless they go back") {
+    size_t n_refused = 0;
+    for (unsigned seed = 0; seed < 60; ++seed) {
+        INFO("seed " << seed);
+        Cache cache(1 + static_cast<int>(seed) % 5, 400, seed);
+        auto batch = cache.last_tokens(40);
+        std::mt19937 random(seed);
+        if (seed % 3 == 1) {
+            std::shuffle(batch.ids.begin(), batch.ids.end(), random);  // positions ascend no more
+        } else if (seed % 3 == 2) {
+            std::fill(batch.positions.begin() + static_cast<long>(batch.ids.size() / 2), batch.positions.end(), 7);
+        }
+        const auto & cells = cache.cells();
+        const int64_t n_kv = cells.size();
+        const auto expected = [&](uint32_t cell, size_t row) {
+            const bool own = !cells.is_empty(cell) && cells.seq_has(cell, batch.ids[row]);
+            return own && cells.pos_get(cell) <= batch.positions[row] ? keep : drop;
+        };
+        std::vector<char> data(static_cast<size_t>(n_kv) * batch.ids.size(), 'x');
+        std::unordered_map<llama_seq_id, uint32_t> first_row;
+        std::unordered_map<llama_seq_id, llama_pos> last_position;
+        shimmy::NextRows rows;
+        for (uint32_t i = 0; i < batch.ids.size(); ++i) {
+            const auto id = batch.ids[i];
+            const auto [first, is_new] = first_row.try_emplace(id, i);
+            auto * const row = &data[static_cast<size_t>(n_kv) * i];
+            if (is_new) {
+                for (uint32_t cell = 0; cell < cells.size(); ++cell) {
+                    row[cell] = expected(cell, i);
+                }
+            } else {
+                std::vector<uint32_t> unsettled;
+                for (uint32_t cell = 0; cell < cells.size(); ++cell) {
+                    if (!cells.is_empty(cell) && cells.seq_has(cell, id)) {
+                        unsettled.push_back(cell);
+                    }
+                }
+                const bool goes_back = batch.positions[i] < last_position[id];
+                REQUIRE(rows.fill(cells, batch.positions.data(), first->second, i, id, unsettled, n_kv, keep,
+                                  data.data()) == !goes_back);
+                if (goes_back) {
+                    ++n_refused;
+                    REQUIRE(std::count(row, row + n_kv, 'x') == n_kv);
+                    continue;
+                }
+            }
+            last_position[id] = batch.positions[i];
+            for (uint32_t cell = 0; cell < cells.size(); ++cell) {
+                REQUIRE(row[cell] == expected(cell, i));
+            }
+        }
+    }
+    CHECK(n_refused > 10);
 }
 
 TEST_CASE("one sequence is left to llama.cpp") {
