@@ -227,6 +227,14 @@ set(meta_name "simple_devs(std::move(simple_devs)), get_split_state(get_split_st
               "simple_devs(simple_devs), get_split_state(get_split_state)")
 replace_in(ggml/src/ggml-backend-meta.cpp meta_name "what split_mode tensor takes is told of no device")
 
+# GPUs compute a graph while the next one gets its places (graph_overlap.h).
+set(overlap
+    "#include \"ggml-backend.h\"\n" "#include \"ggml-backend.h\"\n#include \"ggml/graph_overlap.h\"\n"
+    "to avoid changing cur_copy\n        for (int i = 0$<SEMICOLON> i < sched->n_backends$<SEMICOLON> i++) {"
+    "to avoid changing cur_copy\n        for (int i = 0$<SEMICOLON> i < sched->n_backends && !shimmy::places_overlap(*sched)$<SEMICOLON> i++) {")
+replace_in(ggml/src/ggml-backend.cpp overlap "GPUs wait for the host between the micro-batches of a prompt"
+    "-I${PROJECT_SOURCE_DIR}/csrc")
+
 # Where CUDA has no memory for its pool, a kernel or a captured graph, the graph is computed without a capture or fails:
 # llama_decode says so, and the engine fails the request. Else the process ends.
 if (SHIMMY_CUDA)
