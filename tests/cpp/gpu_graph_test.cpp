@@ -226,10 +226,15 @@ std::vector<Values> multiply_by_experts(ggml_backend_dev_t device, ggml_type typ
     return graph.compute(device, results);
 }
 
-std::vector<Values> multiply_once(ggml_backend_dev_t device, int64_t n_values, int64_t n_outputs, int64_t n_rows) {
+struct Product {
+    ggml_type type;
+    int64_t n_values, n_outputs, n_rows;
+};
+
+std::vector<Values> multiply_once(ggml_backend_dev_t device, const Product & product) {
     Builder graph;
-    auto * weights = graph.random(GGML_TYPE_Q4_K, {n_values, n_outputs}, 1, 0.05F);
-    auto * rows = graph.random(GGML_TYPE_F32, {n_values, n_rows}, 2);
+    auto * weights = graph.random(product.type, {product.n_values, product.n_outputs}, 1, 0.05F);
+    auto * rows = graph.random(GGML_TYPE_F32, {product.n_values, product.n_rows}, 2);
     return graph.compute(device, {ggml_mul_mat(graph.context(), weights, rows)});
 }
 
@@ -306,17 +311,27 @@ TEST_CASE("experts that share their rows are what they are alone") {
 TEST_CASE("products of few and many tiles are what the CPU computes") {
     for (auto * device : gpus()) {
         CAPTURE(ggml_backend_dev_description(device));
-        for (const int64_t n_values : {256, 1024, 3072}) {
-            for (const int64_t n_outputs : {512, 3000, 20000}) {
-                for (const int64_t n_rows : {9, 64, 130}) {
-                    CAPTURE(n_values);
-                    CAPTURE(n_outputs);
-                    CAPTURE(n_rows);
-                    const auto expected = multiply_once(cpu(), n_values, n_outputs, n_rows);
-                    const auto found = multiply_once(device, n_values, n_outputs, n_rows);
-                    CHECK(relative_error(found[0], expected[0]) < 1e-3);
-                }
-            }
+        for (const auto & product : std::vector<Product>{
+                 {GGML_TYPE_Q4_K, 256, 512, 9},
+                 {GGML_TYPE_Q4_K, 1024, 512, 64},
+                 {GGML_TYPE_Q4_K, 3072, 512, 130},
+                 {GGML_TYPE_Q4_K, 1024, 3000, 33},
+                 {GGML_TYPE_Q4_K, 1024, 3001, 64},
+                 {GGML_TYPE_Q4_K, 512, 3000, 512},
+                 {GGML_TYPE_Q4_K, 256, 20000, 64},
+                 {GGML_TYPE_Q4_K, 512, 20000, 130},
+                 {GGML_TYPE_Q6_K, 1024, 1024, 64},
+                 {GGML_TYPE_Q8_0, 1056, 1024, 100},
+                 {GGML_TYPE_Q8_0, 288, 20000, 64},
+                 {GGML_TYPE_Q5_0, 1056, 2000, 200},
+             }) {
+            CAPTURE(ggml_type_name(product.type));
+            CAPTURE(product.n_values);
+            CAPTURE(product.n_outputs);
+            CAPTURE(product.n_rows);
+            const auto expected = multiply_once(cpu(), product);
+            const auto found = multiply_once(device, product);
+            CHECK(relative_error(found[0], expected[0]) < 1e-3);
         }
     }
 }
