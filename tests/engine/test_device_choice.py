@@ -160,7 +160,8 @@ def test_memory_that_others_gave_back_meanwhile_does_not_count(monkeypatch: pyte
 
 def test_a_load_asks_for_the_check(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.ERROR)
-    spec = LoadSpec(name="m", path=str(demo_model_path()), vram_limit=1, context={"n_ctx": 256})
+    # Not on a GPU, whose free memory other tests change meanwhile.
+    spec = LoadSpec(name="m", path=str(demo_model_path()), vram_limit=1, gpu_backend="cpu", context={"n_ctx": 256})
     on_cpu = device_choice.uses_of
     with LLM(spec) as llm:
         assert llm.info.vram_limit == 1
