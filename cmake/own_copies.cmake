@@ -131,7 +131,7 @@ if (NOT MSVC)
         }
 "
         "const uint32_t n_pad_cur = std::max(n_pad, 256u)$<SEMICOLON>"
-        "const uint32_t n_pad_cur = std::max(n_pad, shimmy::cells_at_once(sinfo.idxs.front().size()))$<SEMICOLON>"
+        "const uint32_t n_pad_cur = std::max(n_pad, shimmy::cells_at_once(sinfo.idxs.front().size(), model.n_devices() > 0))$<SEMICOLON>"
         "std::copy(data + idst_prev, data + idst_prev + n_kv, data + idst)$<SEMICOLON>"
         "if constexpr (causal && !swa && !is_2d) {
                         if (srct != i && next_rows.fill(cells, ubatch->pos, srct, i, seq_id, idxs, n_kv, mask_keep, data)) {
