@@ -34,10 +34,11 @@ class Chosen(NamedTuple):
     context: dict[str, Any]
 
 
-def choose(spec: LoadSpec) -> Chosen:
+def choose(spec: LoadSpec, n_ubatch: int | None = None) -> Chosen:
     """Resolve the backend to devices, and layers that nobody chose to as many as fit.
 
     What fits stays within the spec's `vram_limit` too; whether layers that were asked for do, `check_limit` tells.
+    Micro-batches of `n_ubatch` tokens are taken where with them, too, all layers fit on GPUs, and as long a context.
 
     Raises ModelLoadError, with reason and numbers, for a backend or device that is not there, and when one was asked
     for and not a single layer fits; InvalidRequestError (options).
@@ -64,7 +65,7 @@ def choose(spec: LoadSpec) -> Chosen:
         if crowded := [gpu.name for gpu in gpus if gpu.backend in _TELLING and not gpu.memory_total]:
             gpus = _without(crowded, spec, model, gpus, chosen=bool(devices))
         if gpus:
-            _fit(spec, model, context, gpus, chosen=bool(devices))
+            _fit(spec, model, context, gpus, chosen=bool(devices), n_ubatch=n_ubatch)
     return Chosen(model, _draft_options(spec, model), context)
 
 
@@ -83,7 +84,13 @@ def check_limit(spec: LoadSpec, memory: list[DeviceUse]) -> None:
 
 
 def _fit(
-    spec: LoadSpec, model: dict[str, Any], context: dict[str, Any], gpus: list[_core.Device], *, chosen: bool
+    spec: LoadSpec,
+    model: dict[str, Any],
+    context: dict[str, Any],
+    gpus: list[_core.Device],
+    *,
+    chosen: bool,
+    n_ubatch: int | None,
 ) -> None:
     """Replace "as many layers as fit" by their number in `model`, and the context in `context` by its size."""
     margin = model.get("gpu_margin_mib", _MARGIN_MIB)
@@ -95,10 +102,7 @@ def _fit(
     if spec.draft is not None:
         margin += _DRAFT_MIB + _mib_of([spec.draft])
     for _ in range(3):
-        wanted = _core.ModelParams(**{**model, "gpu_margin_mib": margin})
-        fit = _core.fit_engine(spec.path, wanted, _core.ContextParams(**context), _core.EngineParams(**spec.engine))
-        over = 0 if spec.vram_limit is None else sum(use.used for use in uses_of(fit.memory) if use.type != "cpu")
-        over -= spec.vram_limit or 0
+        fit, over = _measured(spec, model, context, margin)
         if not fit.fits or over <= 0:
             break
         margin += -(-over >> 20)  # others gave memory back since it was asked for
@@ -111,7 +115,8 @@ def _fit(
         logger.warning("%s: it runs on the CPU", told)
         model |= {"devices": _CPU_ONLY, "n_gpu_layers": 0}
         return
-    if fit.n_gpu_layers <= fit.n_layer or fit.n_cpu_moe not in (0, model.get("n_cpu_moe", 0)):
+    whole = fit.n_gpu_layers > fit.n_layer and fit.n_cpu_moe in (0, model.get("n_cpu_moe", 0))
+    if not whole:
         experts = f", the experts of {fit.n_cpu_moe} of them not" if fit.n_cpu_moe > 0 else ""
         experts = ", their experts not" if fit.n_cpu_moe < 0 else experts
         logger.warning(
@@ -122,8 +127,27 @@ def _fit(
             _room(spec, fit, margin),
             experts,
         )
+    elif n_ubatch is not None:
+        larger, over = _measured(spec, model, {**context, "n_ubatch": n_ubatch}, margin)
+        if over <= 0 and (larger.n_gpu_layers, larger.n_cpu_moe, larger.n_ctx) == (
+            fit.n_gpu_layers,
+            fit.n_cpu_moe,
+            fit.n_ctx,
+        ):
+            context["n_ubatch"] = n_ubatch
     model |= {"n_gpu_layers": fit.n_gpu_layers, "n_cpu_moe": fit.n_cpu_moe}
     context["n_ctx"] = fit.n_ctx
+
+
+def _measured(
+    spec: LoadSpec, model: dict[str, Any], context: dict[str, Any], margin: int
+) -> tuple[_core.EngineFit, int]:
+    """What fits with `margin` MiB of each GPU left free, and by how many bytes it is over the spec's limit."""
+    wanted = _core.ModelParams(**{**model, "gpu_margin_mib": margin})
+    fit = _core.fit_engine(spec.path, wanted, _core.ContextParams(**context), _core.EngineParams(**spec.engine))
+    if spec.vram_limit is None:
+        return fit, 0
+    return fit, sum(use.used for use in uses_of(fit.memory) if use.type != "cpu") - spec.vram_limit
 
 
 def _without(

@@ -16,7 +16,7 @@ from shimmy import _core, native_log
 from shimmy.cache_miss import diagnose_miss
 from shimmy.call_grammar import calls_at_once, check_names
 from shimmy.context_policy import answer_limit, check_policy
-from shimmy.device_choice import Chosen, check_limit, choose, uses_of
+from shimmy.device_choice import Chosen, check_limit, uses_of
 from shimmy.embedder import Embedder
 from shimmy.errors import InvalidRequestError
 from shimmy.fitted_prompt import PromptFitter
@@ -31,7 +31,7 @@ from shimmy.rendered_prompt import RenderedPrompt, begun_answer
 from shimmy.request import ChatPrompt, GenerateRequest
 from shimmy.templates.choose import choose_template
 from shimmy.thread_name import thread_name
-from shimmy.tuning.apply import tuned_setup, with_setup
+from shimmy.tuning.apply import place, tuned_setup
 
 Progress = Callable[[float], object]
 
@@ -46,8 +46,7 @@ class LoadedModel:
     def __init__(self, spec: LoadSpec, progress: Progress | None = None) -> None:
         native_log.install()
         started = time.perf_counter()
-        tuned = tuned_setup(spec)
-        chosen = choose(with_setup(spec, tuned))
+        tuned, chosen = place(spec, tuned_setup(spec))
         version = files_version(spec.path)
         model = _core.Model(spec.path, _core.ModelParams(**chosen.model), progress)
         if spec.adapters and not model.can_generate:

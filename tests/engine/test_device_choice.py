@@ -12,6 +12,8 @@ import pytest
 from shimmy import LLM, LoadSpec, _core, demo_model_path, device_choice
 from shimmy.errors import ModelLoadError
 from shimmy.model_info import DeviceUse
+from shimmy.tuning.apply import place
+from shimmy.tuning.setup import Setup
 
 MIB = 1 << 20
 GIB = 1 << 30
@@ -20,7 +22,9 @@ LAYER_MIB = 256
 
 
 class Machine:
-    """GPUs with so many MiB free, and a model whose layers take LAYER_MIB each, half of it on each of two."""
+    """GPUs with so many MiB free, and a model whose layers take LAYER_MIB each, half of it on each of two. A token of a
+    micro-batch beyond 512 takes 1 MiB of each.
+    """
 
     def __init__(self, *free: int) -> None:
         self.free = free
@@ -39,7 +43,8 @@ class Machine:
         self.asked.append(model)
         used = {f"CUDA{i}": free for i, free in enumerate(self.free)}
         used = {name: free for name, free in used.items() if name in (model.devices or used)}
-        room = [max(0, free - model.gpu_margin_mib) for free in used.values()]
+        kept = model.gpu_margin_mib + max(0, context.n_ubatch - 512)
+        room = [max(0, free - kept) for free in used.values()]
         layers = min(LAYERS + 1, min(room) * len(room) // LAYER_MIB)
         filled = list(used)[model.main_gpu :][:1] if model.split_mode == "none" else list(used)
         memory = [
@@ -156,6 +161,27 @@ def test_memory_that_others_gave_back_meanwhile_does_not_count(monkeypatch: pyte
     chosen = device_choice.choose(LoadSpec(name="m", path="m.gguf", vram_limit=limit))
     assert chosen.model["n_gpu_layers"] == 10
     assert len(scripted.asked) == 2
+
+
+def test_larger_micro_batches_cost_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    tuned = Setup(n_ubatch=2048, flash_attn="on")
+
+    def placed(free_mib: int, **fields: Any) -> tuple[Setup, dict[str, Any]]:
+        machine(monkeypatch, free_mib)
+        setup, chosen = place(LoadSpec(name="m", path="m.gguf", **fields), tuned)
+        assert chosen.model["n_gpu_layers"] == layers(fields.get("vram_limit"), model=fields.get("model", {}))
+        return setup, chosen.context
+
+    whole = (LAYERS + 1) * LAYER_MIB + _core.ModelParams().gpu_margin_mib
+    plain = (Setup(flash_attn="on"), {"flash_attn": "on", "n_ctx": 4096})
+    assert placed(whole + 1536) == (tuned, {"flash_attn": "on", "n_ubatch": 2048, "n_ctx": 4096})
+    assert placed(whole + 1535) == plain
+    assert placed(whole - 1) == plain
+    assert placed(40 * 1024, vram_limit=(whole + 1000) * MIB) == (tuned, {**plain[1], "n_ubatch": 2048})
+    assert placed(40 * 1024, model={"n_gpu_layers": 20}) == (plain[0], {"flash_attn": "on"})
+
+    smaller = Setup(n_ubatch=256)
+    assert place(LoadSpec(name="m", path="m.gguf"), smaller)[0] == smaller
 
 
 def test_a_load_asks_for_the_check(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:

@@ -7,6 +7,7 @@ import logging
 import msgspec
 
 from shimmy import _core
+from shimmy.device_choice import Chosen, choose
 from shimmy.errors import ShimmyError
 from shimmy.machine_memory import machine_memory
 from shimmy.model_info import LoadSpec
@@ -54,6 +55,20 @@ def with_setup(spec: LoadSpec, setup: Setup) -> LoadSpec:
         model={**setup.model_options(), **spec.model},
         context={**setup.context_options(), **spec.context},
     )
+
+
+def place(spec: LoadSpec, setup: Setup) -> tuple[Setup, Chosen]:
+    """Where `spec` goes with `setup`, and what is left of that: larger micro-batches than the default only where they
+    take nothing else from GPUs, and layers are chosen by what fits. Raises as `choose`.
+    """
+    if (setup.n_ubatch or 0) <= _core.ContextParams().n_ubatch:
+        return setup, choose(with_setup(spec, setup))
+    plain = setup.without({"n_ubatch"})
+    chosen = choose(with_setup(spec, plain), setup.n_ubatch)
+    if chosen.context.get("n_ubatch") == setup.n_ubatch:
+        return setup, chosen
+    logger.info("%s: micro-batches stay at their default: with %s tokens less would fit", spec.name, setup.n_ubatch)
+    return plain, chosen
 
 
 def _measure(spec: LoadSpec, store: Store, tell: Tell | None) -> Winner | None:

@@ -28,7 +28,7 @@ def axes(
     found = [_attention(kv_types), _threads(n_threads, n_cpus)]
     if on_cpu:
         found.append(_layout(two_layouts))
-    found += [_poll(), _micro_batch(long_prompt)]
+    found += [_poll(), _micro_batch(long_prompt, on_cpu)]
     return [axis for axis in found if axis.alternatives and axis.group not in groups_of(given)]
 
 
@@ -59,8 +59,10 @@ def _attention(kv_types: Sequence[KvType]) -> Axis:
     return Axis("attention", alternatives, (DEEP_DECODE, DEEP_PREFILL))
 
 
-def _micro_batch(long_prompt: int) -> Axis:
-    sizes = [size for size in (256, 128) if 2 * size <= long_prompt]
+def _micro_batch(long_prompt: int, on_cpu: bool) -> Axis:
+    """Larger than the default for GPUs only, which compute more rows at a time."""
+    sizes = [size for size in (256, 128) if 2 * size <= long_prompt] if on_cpu else []
+    sizes += [size for size in (2048, 1024) if size <= long_prompt] if not on_cpu else []
     return Axis("micro-batch", {f"{size} tokens": Setup(n_ubatch=size) for size in sizes}, (LONG_PREFILL,))
 
 

@@ -34,6 +34,7 @@ _ALIVE = 2  # setups in memory at once: those of a duel
 _DECODE_SHARE = 1 / 400  # of the time for the search, for which decoding is timed once
 _PROMPT_SHARE = 1 / 100
 _LONG_PROMPT = 512
+_LONG_PROMPT_GPU = 2048
 _HEADROOM = 1.3  # memory that must be free for each byte of weights
 
 
@@ -55,7 +56,10 @@ def tune(
     identity = identify(spec)
     start = time.monotonic()
     chosen = choose(spec)
-    bench = _Bench(msgspec.structs.replace(spec, model=chosen.model, context=chosen.context), depth, seconds)
+    on_cpu = not identity.placement or chosen.model.get("n_gpu_layers") == 0
+    long_prompt = _LONG_PROMPT if on_cpu else _LONG_PROMPT_GPU
+    placed = msgspec.structs.replace(spec, model=chosen.model, context=chosen.context)
+    bench = _Bench(placed, depth, seconds, long_prompt)
     sizes = bench.sizes
     if long and not sizes.depth:
         raise InvalidRequestError(f"{spec.name} is not timed at depth, so it cannot be tuned for that alone", "long")
@@ -64,7 +68,7 @@ def tune(
         axes(
             n_threads=bench.n_threads,
             n_cpus=usable_cpus(),
-            on_cpu=not identity.placement or chosen.model.get("n_gpu_layers") == 0,
+            on_cpu=on_cpu,
             two_layouts=bench.two_layouts,
             long_prompt=sizes.long_prompt,
             kv_types=kv_types,
@@ -95,7 +99,7 @@ def _speeds(findings: Findings) -> dict[str, Speed]:
 class _Bench:
     """Times setups; keeps the last two that were timed."""
 
-    def __init__(self, spec: LoadSpec, depth: int, seconds: float) -> None:
+    def __init__(self, spec: LoadSpec, depth: int, seconds: float, long_prompt: int) -> None:
         self._spec = spec
         self._context = {name: value for name, value in spec.context.items() if name not in _FIXED}
         self._models: dict[tuple[tuple[str, Any], ...], _core.Model] = {}
@@ -105,7 +109,7 @@ class _Bench:
             raise InvalidRequestError(f"{spec.name} ({model.architecture}) generates no text: there is nothing to tune")
         self.two_layouts = model.both_layouts_bytes > 0
         self._weights = model.size_bytes
-        self.n_threads, self.sizes = self._calibrate(model, depth, seconds)
+        self.n_threads, self.sizes = self._calibrate(model, depth, seconds, long_prompt)
 
     def seconds(self, setup: Setup, workload: str) -> float:
         rig = self._rigs.pop(setup, None)
@@ -137,7 +141,7 @@ class _Bench:
             self._models[key] = _core.Model(self._spec.path, _core.ModelParams(**{**self._spec.model, **options}))
         return self._models[key]
 
-    def _calibrate(self, model: _core.Model, depth: int, seconds: float) -> tuple[int, Sizes]:
+    def _calibrate(self, model: _core.Model, depth: int, seconds: float, long_prompt: int) -> tuple[int, Sizes]:
         """The default number of threads, and sizes that take a small share of `seconds` each."""
         depth = 0 if model.is_recurrent else min(depth, model.n_ctx_train // 2) // PIECE * PIECE
         tiny = Sizes(steps=2, prompt=64, long_prompt=0, deep_steps=2, deep_prompt=64, depth=0)
@@ -148,7 +152,7 @@ class _Bench:
         return threads, Sizes(
             steps=steps,
             prompt=_within(int(_PROMPT_SHARE * seconds / token) // 64 * 64, 64, 256),
-            long_prompt=_LONG_PROMPT if _LONG_PROMPT * token < 4 * _PROMPT_SHARE * seconds else 0,
+            long_prompt=long_prompt if long_prompt * token < 4 * _PROMPT_SHARE * seconds else 0,
             deep_steps=_within(steps // 3, 2, 4),
             deep_prompt=64,
             depth=depth,

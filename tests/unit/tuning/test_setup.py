@@ -104,6 +104,11 @@ class TestAxes:
         assert "micro-batch" not in found(long_prompt=0)
         assert list(found(long_prompt=256)["micro-batch"].alternatives) == ["128 tokens"]
 
+    def test_gpus_are_given_larger_micro_batches(self) -> None:
+        tried = found(on_cpu=False, long_prompt=2048)["micro-batch"].alternatives
+        assert tried == {"2048 tokens": Setup(n_ubatch=2048), "1024 tokens": Setup(n_ubatch=1024)}
+        assert "micro-batch" not in found(on_cpu=False, long_prompt=512)
+
     @given(st.sets(st.sampled_from(FIELDS)))
     def test_what_a_user_has_set_is_not_tried(self, given: set[str]) -> None:
         assert not groups_of(given) or set(found(given=given)) == set(found()) - set(groups_of(given))
