@@ -131,7 +131,7 @@ if (NOT MSVC)
         }
 "
         "const uint32_t n_pad_cur = std::max(n_pad, 256u)$<SEMICOLON>"
-        "const uint32_t n_pad_cur = std::max(n_pad, shimmy::cells_at_once(sinfo.idxs.front().size(), model.n_devices() > 0))$<SEMICOLON>"
+        "const uint32_t n_pad_cur = std::max(n_pad, shimmy::cells_at_once(sinfo.idxs.front().size(), v_cells[sinfo.strm[0]].used_max_p1(), shimmy::has_cuda(model)))$<SEMICOLON>"
         "std::copy(data + idst_prev, data + idst_prev + n_kv, data + idst)$<SEMICOLON>"
         "if constexpr (causal && !swa && !is_2d) {
                         if (srct != i && next_rows.fill(cells, ubatch->pos, srct, i, seq_id, idxs, n_kv, mask_keep, data)) {
@@ -227,11 +227,11 @@ set(meta_name "simple_devs(std::move(simple_devs)), get_split_state(get_split_st
               "simple_devs(simple_devs), get_split_state(get_split_state)")
 replace_in(ggml/src/ggml-backend-meta.cpp meta_name "what split_mode tensor takes is told of no device")
 
-# GPUs compute a graph while the next one gets its places (graph_overlap.h).
+# A GPU computes a graph while the next one gets its places (graph_overlap.h).
 set(overlap
     "#include \"ggml-backend.h\"\n" "#include \"ggml-backend.h\"\n#include \"ggml/graph_overlap.h\"\n"
     "to avoid changing cur_copy\n        for (int i = 0$<SEMICOLON> i < sched->n_backends$<SEMICOLON> i++) {"
-    "to avoid changing cur_copy\n        for (int i = 0$<SEMICOLON> i < sched->n_backends && !shimmy::places_overlap(*sched)$<SEMICOLON> i++) {")
+    "to avoid changing cur_copy\n        const bool waits = !shimmy::may_place_while_computing(*sched)$<SEMICOLON>\n        for (int i = 0$<SEMICOLON> waits && i < sched->n_backends$<SEMICOLON> i++) {")
 replace_in(ggml/src/ggml-backend.cpp overlap "GPUs wait for the host between the micro-batches of a prompt"
     "-I${PROJECT_SOURCE_DIR}/csrc")
 

@@ -1,8 +1,8 @@
 #pragma once
-// For our copy of ggml-cuda's mmq.cuh (cmake/own_copies.cmake). A product whose tiles are no multiple of the GPU's
-// multiprocessors is shared out along its sum among them; a second kernel adds the parts of a tile. ggml-cuda's looks
-// for them one after the other, a division for each, and takes as long as a product of few rows. Here every thread
-// looks at one block of the product, and reads and writes 16 bytes at a time. To the same bits: it adds in that order.
+// For our copy of ggml-cuda's mmq.cuh (cmake/own_copies.cmake). A product whose tiles would leave multiprocessors idle
+// is shared out along its sum; a second kernel adds the parts of a tile. ggml-cuda's looks for them one after the
+// other, a division for each, and takes as long as a product of few rows. Here every thread looks at one block of the
+// product, and reads and writes 16 bytes at a time. To the same bits: parts are added in ggml-cuda's order.
 
 #include <cstdint>
 
@@ -24,7 +24,7 @@ struct PartialTiles {
 // Where the product's blocks begin, in units of all tiles: block b at b * n_tiles * tile_units / n_blocks, rounded down
 // to a multiple of unit_step in its tile.
 struct BlockBegins {
-    static constexpr int most_blocks = 256;  // so that b * left_over has few bits
+    static constexpr int most_blocks = 256;  // a thread for each
 
     int each, left_over;  // of that division
     uint3 n_blocks, tile_units, unit_step;

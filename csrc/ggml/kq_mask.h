@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "ggml-backend.h"
 #include "llama-kv-cells.h"
 
 namespace shimmy {
@@ -28,15 +29,23 @@ struct CellSequences {
 };
 template struct CellSequences<&llama_kv_cells::seq>;
 
-// By so many cells at a time the part of a cache grows that graphs are made for. llama.cpp takes 256, which 64
-// sequences fill in four steps; each time another graph is built, and for a GPU captured after a step without: 5 ms.
-inline uint32_t cells_at_once(size_t n_rows, bool on_devices) {
-    const size_t n_steps = on_devices ? 64 : 16;
+// By so many cells at a time the part of a cache grows that graphs are made for, `n_used` cells being in use. llama.cpp
+// takes 256, which 64 rows that decode fill in four steps: then another graph is built, and captured by CUDA after a
+// step without, which takes 5 ms. At most a quarter more, since attention may compute them all.
+inline uint32_t cells_at_once(size_t n_rows, uint32_t n_used, bool on_cuda) {
+    const size_t n_steps = on_cuda ? 64 : 16;
     uint32_t n_cells = 256;
-    while (n_rows <= 128 && n_cells < 64 * n_steps && n_cells < n_rows * n_steps) {
+    while (n_rows <= 128 && n_cells < 64 * n_steps && n_cells < n_rows * n_steps && 8 * n_cells <= n_used) {
         n_cells *= 2;
     }
     return n_cells;
+}
+
+template <typename Model>
+bool has_cuda(const Model & model) {
+    return std::any_of(model.devices.begin(), model.devices.end(), [](const auto & device) {
+        return std::strncmp(ggml_backend_dev_name(device.dev), "CUDA", 4) == 0;
+    });
 }
 
 // Whether a cell that any sequence of `ubatch` sees is seen by two of them at most, on average. Looks at some 512

@@ -187,6 +187,20 @@ TEST_CASE("one sequence is left to llama.cpp") {
     CHECK(std::all_of(data.begin(), data.end(), [](char value) { return value == 'x'; }));
 }
 
+TEST_CASE("graphs are made for some steps more, and for a quarter of the cells in use at most") {
+    CHECK(shimmy::cells_at_once(1, 100000, true) == 256);
+    CHECK(shimmy::cells_at_once(8, 100000, false) == 256);
+    CHECK(shimmy::cells_at_once(8, 100000, true) == 512);
+    CHECK(shimmy::cells_at_once(64, 100000, false) == 1024);
+    CHECK(shimmy::cells_at_once(64, 100000, true) == 4096);
+    CHECK(shimmy::cells_at_once(128, 100000, true) == 4096);
+    CHECK(shimmy::cells_at_once(129, 100000, true) == 256);
+    CHECK(shimmy::cells_at_once(64, 16384, true) == 4096);
+    CHECK(shimmy::cells_at_once(64, 16383, true) == 2048);
+    CHECK(shimmy::cells_at_once(64, 4095, false) == 512);
+    CHECK(shimmy::cells_at_once(64, 0, true) == 256);
+}
+
 TEST_CASE("cells of a prefix that many share are not apart") {
     struct Ubatch {
         uint32_t n_tokens;
