@@ -127,7 +127,7 @@ def _fit(
             _room(spec, fit, margin),
             experts,
         )
-    elif n_ubatch is not None:
+    elif n_ubatch is not None and all(gpu.memory_total for gpu in gpus):
         larger, over = _measured(spec, model, {**context, "n_ubatch": n_ubatch}, margin)
         if over <= 0 and (larger.n_gpu_layers, larger.n_cpu_moe, larger.n_ctx) == (
             fit.n_gpu_layers,

@@ -29,6 +29,7 @@ class Machine:
     def __init__(self, *free: int) -> None:
         self.free = free
         self.asked: list[_core.ModelParams] = []
+        self.whole_context = 0  # MiB of room that it needs
 
     def devices(self, servers: list[str]) -> list[SimpleNamespace]:
         gpus = [
@@ -61,8 +62,9 @@ class Machine:
             )
             for name, free in used.items()
         ]
+        n_ctx = 4096 if min(room) >= self.whole_context else 2048
         return SimpleNamespace(
-            n_gpu_layers=layers, n_layer=LAYERS, n_cpu_moe=0, n_ctx=4096, fits=layers > 0, memory=memory
+            n_gpu_layers=layers, n_layer=LAYERS, n_cpu_moe=0, n_ctx=n_ctx, fits=layers > 0, memory=memory
         )
 
 
@@ -164,21 +166,31 @@ def test_memory_that_others_gave_back_meanwhile_does_not_count(monkeypatch: pyte
 
 
 def test_larger_micro_batches_cost_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
-    tuned = Setup(n_ubatch=2048, flash_attn="on")
+    tuned, left = Setup(n_ubatch=2048, flash_attn="on"), Setup(flash_attn="on")
 
-    def placed(free_mib: int, **fields: Any) -> tuple[Setup, dict[str, Any]]:
-        machine(monkeypatch, free_mib)
+    def placed(free_mib: int, whole_context_mib: int = 0, **fields: Any) -> tuple[Setup, dict[str, Any]]:
+        scripted = machine(monkeypatch, free_mib)
+        scripted.whole_context = whole_context_mib
         setup, chosen = place(LoadSpec(name="m", path="m.gguf", **fields), tuned)
+        scripted.whole_context = 0
         assert chosen.model["n_gpu_layers"] == layers(fields.get("vram_limit"), model=fields.get("model", {}))
+        assert ("n_ubatch" in chosen.context) == (setup == tuned)
         return setup, chosen.context
 
-    whole = (LAYERS + 1) * LAYER_MIB + _core.ModelParams().gpu_margin_mib
-    plain = (Setup(flash_attn="on"), {"flash_attn": "on", "n_ctx": 4096})
+    margin = _core.ModelParams().gpu_margin_mib
+    whole = (LAYERS + 1) * LAYER_MIB + margin
     assert placed(whole + 1536) == (tuned, {"flash_attn": "on", "n_ubatch": 2048, "n_ctx": 4096})
-    assert placed(whole + 1535) == plain
-    assert placed(whole - 1) == plain
-    assert placed(40 * 1024, vram_limit=(whole + 1000) * MIB) == (tuned, {**plain[1], "n_ubatch": 2048})
-    assert placed(40 * 1024, model={"n_gpu_layers": 20}) == (plain[0], {"flash_attn": "on"})
+    assert placed(whole + 1535) == (left, {"flash_attn": "on", "n_ctx": 4096})
+    assert placed(whole - 1)[0] == left
+    assert placed(40 * 1024, vram_limit=(whole - margin + 1536) * MIB)[0] == tuned
+    assert placed(40 * 1024, vram_limit=(whole - margin + 1535) * MIB)[0] == left
+    assert placed(whole + 9000, whole_context_mib=whole - margin + 9000 - 1536)[0] == tuned
+    assert placed(whole + 9000, whole_context_mib=whole - margin + 9000 - 1535) == (
+        left,
+        {"flash_attn": "on", "n_ctx": 4096},
+    )
+    assert placed(40 * 1024, model={"n_gpu_layers": 20}) == (left, {"flash_attn": "on"})
+    assert placed(40 * 1024, context={"n_batch": 1024})[0] == left
 
     smaller = Setup(n_ubatch=256)
     assert place(LoadSpec(name="m", path="m.gguf"), smaller)[0] == smaller

@@ -58,16 +58,23 @@ def with_setup(spec: LoadSpec, setup: Setup) -> LoadSpec:
 
 
 def place(spec: LoadSpec, setup: Setup) -> tuple[Setup, Chosen]:
-    """Where `spec` goes with `setup`, and what is left of that: larger micro-batches than the default only where they
-    take nothing else from GPUs, and layers are chosen by what fits. Raises as `choose`.
+    """Where `spec` goes with `setup`, and what is left of that: larger micro-batches than the default only where layers
+    are chosen by what fits, and take nothing else from GPUs. Raises as `choose`.
     """
-    if (setup.n_ubatch or 0) <= _core.ContextParams().n_ubatch:
+    n_ubatch, default = setup.n_ubatch or 0, _core.ContextParams()
+    if n_ubatch <= default.n_ubatch:
         return setup, choose(with_setup(spec, setup))
     plain = setup.without({"n_ubatch"})
-    chosen = choose(with_setup(spec, plain), setup.n_ubatch)
-    if chosen.context.get("n_ubatch") == setup.n_ubatch:
+    fits = n_ubatch <= spec.context.get("n_batch", default.n_batch)
+    chosen = choose(with_setup(spec, plain), n_ubatch if fits else None)
+    if chosen.context.get("n_ubatch") == n_ubatch:
         return setup, chosen
-    logger.info("%s: micro-batches stay at their default: with %s tokens less would fit", spec.name, setup.n_ubatch)
+    logger.info(
+        "%s: micro-batches of %d tokens are not used: they need as large an n_batch, layers left to what fits, and "
+        "room on GPUs beside all of them and the context",
+        spec.name,
+        n_ubatch,
+    )
     return plain, chosen
 
 

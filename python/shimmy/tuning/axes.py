@@ -14,6 +14,7 @@ def axes(
     n_threads: int,
     n_cpus: int,
     on_cpu: bool,
+    on_gpu: bool,
     two_layouts: bool,
     long_prompt: int,
     kv_types: Sequence[KvType] = (),
@@ -21,14 +22,15 @@ def axes(
 ) -> list[Axis]:
     """In the order in which they are worth the time.
 
-    `n_threads` is the default, `n_cpus` what the process may use, `on_cpu` whether the CPU alone computes,
-    `two_layouts` whether the default has both, `long_prompt` how many tokens that of LONG_PREFILL has, 0: it is not
-    timed. `kv_types` are tried besides f16, the default. Groups with a field in `given` are left out.
+    `n_threads` is the default, `n_cpus` what the process may use, `on_cpu` whether the CPU alone computes, `on_gpu`
+    whether all layers were put onto GPUs because they fit, `two_layouts` whether the default has both, `long_prompt`
+    how many tokens that of LONG_PREFILL has, 0: it is not timed. `kv_types` are tried besides f16, the default. Groups
+    with a field in `given` are left out.
     """
     found = [_attention(kv_types), _threads(n_threads, n_cpus)]
     if on_cpu:
         found.append(_layout(two_layouts))
-    found += [_poll(), _micro_batch(long_prompt, on_cpu)]
+    found += [_poll(), _micro_batch(long_prompt, on_gpu)]
     return [axis for axis in found if axis.alternatives and axis.group not in groups_of(given)]
 
 
@@ -59,10 +61,12 @@ def _attention(kv_types: Sequence[KvType]) -> Axis:
     return Axis("attention", alternatives, (DEEP_DECODE, DEEP_PREFILL))
 
 
-def _micro_batch(long_prompt: int, on_cpu: bool) -> Axis:
+def _micro_batch(long_prompt: int, on_gpu: bool) -> Axis:
     """Larger than the default for GPUs only, which compute more rows at a time."""
-    sizes = [size for size in (256, 128) if 2 * size <= long_prompt] if on_cpu else []
-    sizes += [size for size in (2048, 1024) if size <= long_prompt] if not on_cpu else []
+    if on_gpu:
+        sizes = [size for size in (2048, 1024) if size <= long_prompt]
+    else:
+        sizes = [size for size in (256, 128) if 2 * size <= long_prompt]
     return Axis("micro-batch", {f"{size} tokens": Setup(n_ubatch=size) for size in sizes}, (LONG_PREFILL,))
 
 

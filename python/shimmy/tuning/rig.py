@@ -146,7 +146,9 @@ class Rig:
 
     def _filled(self, n_cells: int, n_seq_max: int, fill: Callable[[_Filled], None]) -> _Filled:
         n_ctx = (n_cells + 255) // 256 * 256
-        params = _core.ContextParams(n_ctx=n_ctx, n_batch=min(n_ctx, 2048), n_seq_max=n_seq_max, **self._options)
+        params = _core.ContextParams(
+            n_ctx=n_ctx, n_batch=min(n_ctx, 2048), n_seq_max=n_seq_max, n_outputs_max=n_seq_max, **self._options
+        )
         return _Filled(_core.Context(self._model, params), self._model.n_vocab, fill)
 
 

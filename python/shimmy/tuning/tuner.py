@@ -57,9 +57,9 @@ def tune(
     start = time.monotonic()
     chosen = choose(spec)
     on_cpu = not identity.placement or chosen.model.get("n_gpu_layers") == 0
-    long_prompt = _LONG_PROMPT if on_cpu else _LONG_PROMPT_GPU
     placed = msgspec.structs.replace(spec, model=chosen.model, context=chosen.context)
-    bench = _Bench(placed, depth, seconds, long_prompt)
+    automatic = "n_gpu_layers" not in spec.model or spec.model["n_gpu_layers"] == -1
+    bench = _Bench(placed, depth, seconds, may_enlarge=automatic)
     sizes = bench.sizes
     if long and not sizes.depth:
         raise InvalidRequestError(f"{spec.name} is not timed at depth, so it cannot be tuned for that alone", "long")
@@ -69,6 +69,7 @@ def tune(
             n_threads=bench.n_threads,
             n_cpus=usable_cpus(),
             on_cpu=on_cpu,
+            on_gpu=bench.on_gpu,
             two_layouts=bench.two_layouts,
             long_prompt=sizes.long_prompt,
             kv_types=kv_types,
@@ -99,7 +100,8 @@ def _speeds(findings: Findings) -> dict[str, Speed]:
 class _Bench:
     """Times setups; keeps the last two that were timed."""
 
-    def __init__(self, spec: LoadSpec, depth: int, seconds: float, long_prompt: int) -> None:
+    def __init__(self, spec: LoadSpec, depth: int, seconds: float, *, may_enlarge: bool) -> None:
+        """`may_enlarge`: a load uses micro-batches larger than the default if they fit."""
         self._spec = spec
         self._context = {name: value for name, value in spec.context.items() if name not in _FIXED}
         self._models: dict[tuple[tuple[str, Any], ...], _core.Model] = {}
@@ -108,8 +110,9 @@ class _Bench:
         if not model.can_generate:
             raise InvalidRequestError(f"{spec.name} ({model.architecture}) generates no text: there is nothing to tune")
         self.two_layouts = model.both_layouts_bytes > 0
+        self.on_gpu = may_enlarge and model.offloaded_layers > model.n_layer and not model.partly_offloaded_layers
         self._weights = model.size_bytes
-        self.n_threads, self.sizes = self._calibrate(model, depth, seconds, long_prompt)
+        self.n_threads, self.sizes = self._calibrate(model, depth, seconds)
 
     def seconds(self, setup: Setup, workload: str) -> float:
         rig = self._rigs.pop(setup, None)
@@ -141,7 +144,7 @@ class _Bench:
             self._models[key] = _core.Model(self._spec.path, _core.ModelParams(**{**self._spec.model, **options}))
         return self._models[key]
 
-    def _calibrate(self, model: _core.Model, depth: int, seconds: float, long_prompt: int) -> tuple[int, Sizes]:
+    def _calibrate(self, model: _core.Model, depth: int, seconds: float) -> tuple[int, Sizes]:
         """The default number of threads, and sizes that take a small share of `seconds` each."""
         depth = 0 if model.is_recurrent else min(depth, model.n_ctx_train // 2) // PIECE * PIECE
         tiny = Sizes(steps=2, prompt=64, long_prompt=0, deep_steps=2, deep_prompt=64, depth=0)
@@ -149,6 +152,10 @@ class _Bench:
         step, token = rig.seconds(DECODE), rig.seconds(PREFILL)
         threads = _core.Context(model, _core.ContextParams(n_ctx=256, **self._context)).n_threads
         steps = _within(round(_DECODE_SHARE * seconds / step), 2, 12)
+        long_prompt = _LONG_PROMPT
+        if self.on_gpu:
+            long_prompt = self._spec.context.get("n_batch", _LONG_PROMPT_GPU)
+        long_prompt = min(long_prompt, _LONG_PROMPT_GPU, model.n_ctx_train)
         return threads, Sizes(
             steps=steps,
             prompt=_within(int(_PROMPT_SHARE * seconds / token) // 64 * 64, 64, 256),

@@ -70,7 +70,7 @@ def test_it_is_stored_as_little_as_it_says() -> None:
 
 
 def found(**facts: Any) -> dict[str, Axis]:
-    usual = {"n_threads": 2, "n_cpus": 2, "on_cpu": True, "two_layouts": True, "long_prompt": 512}
+    usual = {"n_threads": 2, "n_cpus": 2, "on_cpu": True, "on_gpu": False, "two_layouts": True, "long_prompt": 512}
     return {axis.group: axis for axis in axes(**{**usual, **facts})}
 
 
@@ -105,9 +105,12 @@ class TestAxes:
         assert list(found(long_prompt=256)["micro-batch"].alternatives) == ["128 tokens"]
 
     def test_gpus_are_given_larger_micro_batches(self) -> None:
-        tried = found(on_cpu=False, long_prompt=2048)["micro-batch"].alternatives
+        tried = found(on_cpu=False, on_gpu=True, long_prompt=2048)["micro-batch"].alternatives
         assert tried == {"2048 tokens": Setup(n_ubatch=2048), "1024 tokens": Setup(n_ubatch=1024)}
-        assert "micro-batch" not in found(on_cpu=False, long_prompt=512)
+        assert list(found(on_cpu=False, on_gpu=True, long_prompt=1536)["micro-batch"].alternatives) == ["1024 tokens"]
+        assert "micro-batch" not in found(on_cpu=False, on_gpu=True, long_prompt=512)
+        partly = found(on_cpu=False, on_gpu=False, long_prompt=512)["micro-batch"].alternatives
+        assert list(partly) == ["256 tokens", "128 tokens"]
 
     @given(st.sets(st.sampled_from(FIELDS)))
     def test_what_a_user_has_set_is_not_tried(self, given: set[str]) -> None:
