@@ -1,7 +1,7 @@
 """Is our engine as fast as the kernels under it? Interleaved runs of llama-bench and our engine on the same model.
 
     python bench/overhead.py bench/models/0.6b-q4_k_m.gguf --rounds 5
-    python bench/overhead.py bench/models/8b-q4_k_m.gguf --prefill 128 512 4096 --repeats 10   # where they are short
+    python bench/overhead.py bench/models/8b-q4_k_m.gguf --prefill 128 512 4096 --repeats 10   # on a GPU
 
 Single stream: prefill of 512 tokens and decoding of 128, from an empty cache. llama-bench computes without sampling or
 detokenising; ours is a whole request, greedy. Prints medians, the median of the rounds' ratios (ours / llama-bench) and
@@ -60,8 +60,8 @@ def measure_ours(options: argparse.Namespace) -> Rates:
 
         def request(n_prompt: int, n_new: int):  # type: ignore[no-untyped-def]
             tokens = [draw.randrange(n_vocab) for _ in range(n_prompt)]
-            options = {"max_tokens": n_new, "temperature": 0, "ignore_eos": True, "speculation": False}
-            return llm.generate(tokens, **options).usage
+            asked = {"max_tokens": n_new, "temperature": 0, "ignore_eos": True, "speculation": False}
+            return llm.generate(tokens, **asked).usage
 
         rates: Rates = {}
         for length in options.prefill:
