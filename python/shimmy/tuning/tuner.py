@@ -56,10 +56,8 @@ def tune(
     identity = identify(spec)
     start = time.monotonic()
     chosen = choose(spec)
-    on_cpu = not identity.placement or chosen.model.get("n_gpu_layers") == 0
     placed = msgspec.structs.replace(spec, model=chosen.model, context=chosen.context)
-    automatic = "n_gpu_layers" not in spec.model or spec.model["n_gpu_layers"] == -1
-    bench = _Bench(placed, depth, seconds, may_enlarge=automatic)
+    bench = _Bench(placed, depth, seconds, may_enlarge=spec.model.get("n_gpu_layers", -1) == -1)
     sizes = bench.sizes
     if long and not sizes.depth:
         raise InvalidRequestError(f"{spec.name} is not timed at depth, so it cannot be tuned for that alone", "long")
@@ -68,7 +66,7 @@ def tune(
         axes(
             n_threads=bench.n_threads,
             n_cpus=usable_cpus(),
-            on_cpu=on_cpu,
+            on_cpu=not identity.placement or chosen.model.get("n_gpu_layers") == 0,
             on_gpu=bench.on_gpu,
             two_layouts=bench.two_layouts,
             long_prompt=sizes.long_prompt,
@@ -152,10 +150,8 @@ class _Bench:
         step, token = rig.seconds(DECODE), rig.seconds(PREFILL)
         threads = _core.Context(model, _core.ContextParams(n_ctx=256, **self._context)).n_threads
         steps = _within(round(_DECODE_SHARE * seconds / step), 2, 12)
-        long_prompt = _LONG_PROMPT
-        if self.on_gpu:
-            long_prompt = self._spec.context.get("n_batch", _LONG_PROMPT_GPU)
-        long_prompt = min(long_prompt, _LONG_PROMPT_GPU, model.n_ctx_train)
+        wanted = self._spec.context.get("n_batch", _LONG_PROMPT_GPU) if self.on_gpu else _LONG_PROMPT
+        long_prompt = min(wanted, _LONG_PROMPT_GPU, model.n_ctx_train)  # a table of positions may be no longer
         return threads, Sizes(
             steps=steps,
             prompt=_within(int(_PROMPT_SHARE * seconds / token) // 64 * 64, 64, 256),
