@@ -21,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
 
 from chromium import chromium
+from processes import children
 
 ROOT = Path(__file__).resolve().parents[2]
 MODEL = "shimmy-mini"
@@ -52,8 +53,7 @@ class ServerProcess:
 
     def runners(self) -> list[int]:
         """Process ids of the server's children."""
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
-        return [int(pid) for pid in children.split()]
+        return children(self.process.pid)
 
     def terminate(self) -> int:
         """SIGTERM; returns the exit code."""

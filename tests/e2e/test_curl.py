@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import openai
+import psutil
 import pytest
 
 MODEL = "shimmy-mini"
@@ -98,7 +99,7 @@ def test_sigterm_finishes_answers_and_leaves_nothing(start: Start) -> None:
         text = "".join(chunk.choices[0].delta.content or "" for chunk in [first, *stream])
         assert text.endswith("The end.")
         assert server.process.wait(40) == 0
-        assert not any(Path(f"/proc/{pid}").exists() for pid in runners)
+        assert not any(map(psutil.pid_exists, runners))
 
 
 def test_a_prompt_longer_than_the_context(start: Start) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from processes import children
 
 from shimmy.completion import Completion
 from shimmy.demo_model import demo_model_path
@@ -89,7 +90,7 @@ def test_loads_and_unloads_race_with_requests(tmp_path: Path) -> None:
     """Every answer is whole and the one that an undisturbed model gives."""
 
     async def test(manager: ModelManager) -> None:
-        others = children()
+        others = {*children(os.getpid())}
         whole = await expected(manager)
         chance = random.Random(7)
         asked = 0
@@ -114,7 +115,7 @@ def test_loads_and_unloads_race_with_requests(tmp_path: Path) -> None:
         assert all(status.in_use == 0 for status in manager.statuses())
         for name in NAMES:
             await manager.unload(name)
-        assert not children() - others
+        assert not {*children(os.getpid())} - others
 
     run(tmp_path, test)
 
@@ -125,7 +126,7 @@ def test_two_models_take_turns_where_one_fits(tmp_path: Path) -> None:
     """An answer is right, or the request is told to come again; there are never two of them."""
 
     async def test(manager: ModelManager) -> None:
-        others = children()
+        others = {*children(os.getpid())}
         chance = random.Random(3)
         answered = refused = 0
         whole: dict[tuple[str, str], str] = {}
@@ -142,7 +143,7 @@ def test_two_models_take_turns_where_one_fits(tmp_path: Path) -> None:
                 refused += 1
                 return
             assert found == whole.setdefault((name, question), found)
-            assert len(children() - others) == 1
+            assert len({*children(os.getpid())} - others) == 1
             answered += 1
 
         for number in range(ROUNDS):
@@ -182,7 +183,7 @@ def test_memory_comes_back(tmp_path: Path) -> None:
     """What this process and a fresh runner take after many loads is within 2 % of what they took at the first."""
 
     async def test(manager: ModelManager) -> None:
-        others = children()
+        others = {*children(os.getpid())}
 
         async def cycle() -> tuple[int, int]:
             client = await manager.get("alpha")
@@ -190,7 +191,7 @@ def test_memory_comes_back(tmp_path: Path) -> None:
             runner = process_memory(client.pid)
             assert runner is not None
             assert await manager.unload("alpha")
-            assert not children() - others
+            assert not {*children(os.getpid())} - others
             ours = process_memory(os.getpid())
             assert ours is not None
             return ours.own, runner.own
@@ -227,11 +228,3 @@ def test_estimates_are_close_to_what_is_measured(tmp_path: Path, caplog: pytest.
     measured, estimated = pairs[-1]
     # Of so small a model the libraries that processes share are a fourth, and who shares them changes.
     assert abs(measured - estimated) < max(0.1 * measured, 16)
-
-
-def children() -> set[int]:
-    """Processes that this one started and that have not ended."""
-    threads = Path("/proc/self/task")
-    if not threads.exists():
-        return set()
-    return {int(pid) for thread in threads.iterdir() for pid in (thread / "children").read_text().split()}

@@ -11,7 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
+from processes import state
 
 CHILD = (sys.executable, str(Path(__file__).with_name("scripted_child.py")))
 PARENT = """
@@ -44,17 +46,9 @@ def family(*command: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
                 os.kill(runner, signal.SIGKILL)
 
 
-def state(pid: int) -> str:
-    """Of a process, a letter; nothing when there is none."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return ""
-
-
 def ends(pid: int, seconds: float) -> bool:
     deadline = time.monotonic() + seconds
-    while (alive := state(pid) not in ("", "Z")) and time.monotonic() < deadline:
+    while (alive := state(pid) is not None) and time.monotonic() < deadline:
         time.sleep(0.01)
     return not alive
 
@@ -69,7 +63,7 @@ def test_it_ends_when_its_parent_is_killed() -> None:
 def test_prctl_ends_one_that_reads_nothing() -> None:
     with family(*CHILD) as (parent, runner):
         os.kill(runner, signal.SIGSTOP)
-        while state(runner) != "T":
+        while state(runner) != psutil.STATUS_STOPPED:
             time.sleep(0.001)
         parent.kill()
         assert ends(runner, 10)

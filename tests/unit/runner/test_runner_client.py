@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
+from processes import children, state
 
 from shimmy import errors
 from shimmy.embedding import EmbedRequest, RankedDocument, RerankRequest
@@ -34,7 +35,7 @@ async def runner(path: str = "model.gguf") -> AsyncIterator[RunnerClient]:
         yield client
     finally:
         await client.close()
-        assert not running(client.pid)
+        assert state(client.pid) is None
 
 
 def with_runner(test: Callable[[RunnerClient], Awaitable[T]]) -> T:
@@ -43,10 +44,6 @@ def with_runner(test: Callable[[RunnerClient], Awaitable[T]]) -> T:
             return await asyncio.wait_for(test(client), 20)
 
     return asyncio.run(body())
-
-
-def running(pid: int) -> bool:
-    return Path(f"/proc/{pid}").exists() and "Z" not in Path(f"/proc/{pid}/stat").read_text().split(")")[1][:3]
 
 
 async def generate(client: RunnerClient, prompt: str | list[int] | ChatPrompt, request_id: str = "r") -> str:
@@ -371,9 +368,9 @@ def test_a_cancelled_load_leaves_no_process() -> None:
             await task
         await asyncio.sleep(0.2)
 
-    before = children()
+    before = running_children()
     asyncio.run(body())
-    assert children() == before
+    assert running_children() == before
 
 
 def test_closing_a_hung_runner_kills_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -399,7 +396,7 @@ def test_a_stopped_runner_is_noticed_and_killed() -> None:
                     pass
         assert not client.alive
         await client.close()
-        assert not running(client.pid)
+        assert state(client.pid) is None
 
     asyncio.run(asyncio.wait_for(body(), 20))
 
@@ -422,9 +419,9 @@ def test_a_load_that_hangs_is_an_error() -> None:
         with pytest.raises(errors.ModelLoadError, match="'m' hung while loading, and was killed"):
             await RunnerClient.start(LoadSpec(name="m", path="stuck"), command=CHILD, hang_seconds=1)
 
-    before = children()
+    before = running_children()
     asyncio.run(asyncio.wait_for(body(), 20))
-    assert children() == before
+    assert running_children() == before
 
 
 def test_a_runner_that_reads_nothing_does_not_fill_the_memory() -> None:
@@ -456,6 +453,5 @@ def test_a_runner_ignores_the_signals_that_end_its_server() -> None:
     with_runner(body)
 
 
-def children() -> set[str]:
-    mine = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
-    return {pid for pid in mine if running(int(pid))}
+def running_children() -> set[int]:
+    return {pid for pid in children(os.getpid()) if state(pid) is not None}

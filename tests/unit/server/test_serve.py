@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 from fake_host import run_host
+from processes import children, state
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
@@ -80,20 +82,16 @@ def chat(url: str, prompt: str, **fields: Any) -> httpx.Response:
     return httpx.post(f"{url}/v1/chat/completions", json=body, timeout=20)
 
 
-def children_of(process: Any) -> list[str]:
-    return Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-
-
 def test_banner_answer_and_clean_exit() -> None:
     with serving() as process:
         banner = started(process)
         assert banner["model"]["name"] == "m"
         assert banner["load_error"] is None
         assert chat(banner["url"], "hello").json()["choices"][0]["message"]["content"] == "hello"
-        (runner,) = children_of(process)
+        (runner,) = children(process.pid)
         process.send_signal(signal.SIGTERM)
         assert process.wait(10) == 0
-        assert not Path(f"/proc/{runner}").exists()
+        assert not psutil.pid_exists(runner)
         assert process.stdout.read() == ""
 
 
@@ -124,14 +122,14 @@ def test_sigterm_lets_a_stream_finish() -> None:
         answers: list[httpx.Response] = []
         thread = threading.Thread(target=lambda: answers.append(chat(url, "slow 100", stream=True)))
         thread.start()
-        runner = children_of(process)[0]
+        runner = children(process.pid)[0]
         _wait_until_running(url)
         process.send_signal(signal.SIGTERM)
         thread.join(10)
         assert process.wait(10) == 0
         assert answers[0].text.endswith("data: [DONE]\n\n")
         assert '"content":"99 "' in answers[0].text
-        assert not Path(f"/proc/{runner}").exists()
+        assert not psutil.pid_exists(runner)
 
 
 def test_what_outlives_the_drain_ends_with_an_error() -> None:
@@ -214,7 +212,7 @@ def test_sigterm_ends_pulls(tmp_path: Path) -> None:
 def test_a_second_signal_does_not_wait() -> None:
     with serving() as process:
         url = started(process)["url"]
-        runner = children_of(process)[0]
+        runner = children(process.pid)[0]
         errors: list[Exception] = []
 
         def ask() -> None:
@@ -232,24 +230,24 @@ def test_a_second_signal_does_not_wait() -> None:
         process.send_signal(signal.SIGTERM)
         assert process.wait(5) == 0
         thread.join(5)
-        assert not Path(f"/proc/{runner}").exists() or _is_zombie(runner)
+        assert state(runner) is None
 
 
 def test_a_stream_goes_on_when_its_runner_is_killed() -> None:
     with serving() as process:
         url = started(process)["url"]
-        (runner,) = children_of(process)
+        (runner,) = children(process.pid)
         answers: list[httpx.Response] = []
         thread = threading.Thread(target=lambda: answers.append(chat(url, "slow 100", stream=True)))
         thread.start()
         _wait_until_running(url)
-        os.kill(int(runner), signal.SIGKILL)
+        os.kill(runner, signal.SIGKILL)
         thread.join(10)
         chunks = [json.loads(line[6:]) for line in answers[0].text.split("\n\n") if line.startswith("data: {")]
         texts = [choice["delta"].get("content") or "" for chunk in chunks for choice in chunk["choices"]]
         assert "".join(texts) == "".join(f"{i} " for i in range(100))
         assert answers[0].text.endswith("data: [DONE]\n\n")
-        assert children_of(process) != [runner]
+        assert children(process.pid) != [runner]
 
 
 def test_a_request_that_kills_two_runners_is_502_and_a_third_crash_503() -> None:
@@ -270,7 +268,7 @@ def test_a_request_that_kills_two_runners_is_502_and_a_third_crash_503() -> None
 def test_sigterm_to_every_process_of_the_service_drains_too() -> None:
     with serving() as process:
         url = started(process)["url"]
-        (runner,) = children_of(process)
+        (runner,) = children(process.pid)
         answers: list[httpx.Response] = []
         thread = threading.Thread(target=lambda: answers.append(chat(url, "slow 100", stream=True)))
         thread.start()
@@ -281,7 +279,7 @@ def test_sigterm_to_every_process_of_the_service_drains_too() -> None:
         assert process.wait(10) == 0
         assert answers[0].text.endswith("data: [DONE]\n\n")
         assert '"content":"99 "' in answers[0].text
-        assert not Path(f"/proc/{runner}").exists()
+        assert not psutil.pid_exists(runner)
 
 
 def test_a_taken_port_is_one_line() -> None:
@@ -300,7 +298,3 @@ def _wait_until_running(url: str) -> None:
         if any(model["in_use"] for model in models):
             return
     raise AssertionError("the request did not start")
-
-
-def _is_zombie(pid: str) -> bool:
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
