@@ -2,6 +2,7 @@
 #include "engine/draft_model.h"
 
 #include <doctest/doctest.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -262,7 +263,8 @@ std::filesystem::path changed(const std::string & text, size_t offset, char valu
     const size_t at = bytes.find(text);
     REQUIRE(at != std::string::npos);
     bytes.at(at + offset) = value;
-    const auto path = std::filesystem::temp_directory_path() / ("shimmy-draft-" + std::to_string(at) + ".gguf");
+    const auto path = std::filesystem::temp_directory_path() /
+                      ("shimmy-draft-" + std::to_string(getpid()) + "-" + std::to_string(at) + ".gguf");
     std::ofstream(path, std::ios::binary) << bytes;
     return path;
 }

@@ -43,12 +43,12 @@ TEST_CASE("what waits of one request comes as one output, in order, with the lat
 TEST_CASE("within the interval parts wait, and beginnings, ends and a close do not") {
     Outbox outbox;
     outbox.put(part(1, {1}));
-    CHECK(outbox.take(0ms, 10s).size() == 1);  // the first ever
+    CHECK(outbox.take(0ms, 1h).size() == 1);  // the first ever
     const auto start = std::chrono::steady_clock::now();
     SUBCASE("a beginning") {
         outbox.put(part(1, {2}));
         outbox.put(part(2, {1}, 0));
-        CHECK(outbox.take(0ms, 10s).size() == 2);
+        CHECK(outbox.take(0ms, 1h).size() == 2);
     }
     SUBCASE("an end that comes while others wait") {
         outbox.put(part(1, {2}));
@@ -59,7 +59,7 @@ TEST_CASE("within the interval parts wait, and beginnings, ends and a close do n
             end[0].finish_reason = FinishReason::Length;
             outbox.put(end);
         });
-        const auto outputs = outbox.take(0ms, 10s);
+        const auto outputs = outbox.take(0ms, 1h);
         later.join();
         REQUIRE(outputs.size() == 1);
         CHECK(outputs[0].tokens == std::vector<Token>{2, 3, 4});
@@ -67,8 +67,8 @@ TEST_CASE("within the interval parts wait, and beginnings, ends and a close do n
     SUBCASE("a close") {
         outbox.put(part(1, {2}));
         std::thread later([&] { outbox.close(); });
-        CHECK(outbox.take(0ms, 10s).size() == 1);
+        CHECK(outbox.take(0ms, 1h).size() == 1);
         later.join();
     }
-    CHECK(std::chrono::steady_clock::now() - start < 5s);
+    CHECK(std::chrono::steady_clock::now() - start < 5min);
 }

@@ -40,6 +40,10 @@ QUESTIONS = {
 }
 LONG_QUESTION = "Count to 60."
 LONG_ANSWER = ", ".join(str(n) for n in range(1, 61))
+ENDLESS: dict[str, Any] = {"ignore_eos": True, "context_policy": "shift", "max_tokens": 10_000_000}
+"""Fields of a request that only its cancellation ends."""
+NATIVE_ENDLESS: dict[str, Any] = {"ignore_eos": True, "n_keep": 4, "max_tokens": 10_000_000}
+"""The same for `_core.Engine`."""
 
 
 @cache

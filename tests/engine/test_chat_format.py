@@ -205,20 +205,18 @@ def test_hostile_templates_are_refused_when_run(source: str) -> None:
 
 def test_other_python_threads_run_during_a_render(demo: Any) -> None:
     conversation = encode([{"role": "user", "content": "x" * 200}] * 2000)
-    counted = 0
-    done = threading.Event()
 
-    def render() -> None:
-        demo.render(conversation)
-        done.set()
+    def counted() -> int:
+        thread = threading.Thread(target=demo.render, args=(conversation,))
+        thread.start()
+        count = 0
+        while thread.is_alive():
+            count += 1
+            time.sleep(0.001)
+        thread.join()
+        return count
 
-    thread = threading.Thread(target=render)
-    thread.start()
-    while not done.is_set():
-        counted += 1
-        time.sleep(0.001)
-    thread.join()
-    assert counted > 1
+    assert any(counted() > 2 for _ in range(10))  # the machine may leave this thread no time
 
 
 def test_nothing_of_a_schema_reaches_stderr(demo: Any, capfd: pytest.CaptureFixture[str]) -> None:

@@ -221,11 +221,13 @@ def test_threads_share_an_embedder(berts: Berts) -> None:
     expected = run(embedder, INPUTS)
     rows: dict[int, Rows] = {}
     jobs: list[int] = []
+    cancelled: list[int] = []
 
     def work() -> None:
         for _ in range(10):
             jobs.append(embedder.add(INPUTS))
-            embedder.cancel(embedder.add(INPUTS))
+            cancelled.append(embedder.add(INPUTS))
+            embedder.cancel(cancelled[-1])
             rows.update((output.id, output.rows) for output in embedder.step())
 
     threads = [threading.Thread(target=work) for _ in range(4)]
@@ -234,7 +236,7 @@ def test_threads_share_an_embedder(berts: Berts) -> None:
     for thread in threads:
         thread.join()
     rows.update(collect(embedder))
-    assert sorted(rows) == sorted(jobs)
+    assert set(jobs) <= set(rows) <= {*jobs, *cancelled}  # another thread's step may come before the cancel
     for answer in rows.values():
         np.testing.assert_allclose(np.concatenate(answer), np.concatenate(expected), atol=2e-3)
 

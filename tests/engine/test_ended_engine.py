@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from engine_fixtures import LONG_QUESTION, Driver, chat, long_chat, open_engine, spec
+from engine_fixtures import ENDLESS, LONG_QUESTION, NATIVE_ENDLESS, Driver, chat, long_chat, open_engine, spec
 
 from shimmy import LLM, _core, demo_adapter_paths
 from shimmy.errors import EngineDeadError, InvalidRequestError, ModelNotFoundError
@@ -64,7 +64,7 @@ def test_calls_that_are_refused(started: bool, name: str) -> None:
 def test_calls_that_are_harmless(started: bool) -> None:
     with open_engine(n_ctx=512, start=started) as engine:
         driver = Driver(engine)
-        answers = [driver.ask(LONG_QUESTION) for _ in range(3)]
+        answers = [driver.ask(LONG_QUESTION, **NATIVE_ENDLESS) for _ in range(3)]
         engine.shutdown()
         within_seconds(lambda: driver.wait(5))
         assert {answer.reason for answer in answers} == {"CANCELLED"}
@@ -127,7 +127,7 @@ def test_a_closed_model(tmp_path: Path) -> None:
     llm = LLM(spec(context={"n_ctx": 512}))
     session = llm.session(chat(WHO))
     session.pin()
-    stream = llm.stream(chat(LONG_QUESTION))
+    stream = llm.stream(chat(LONG_QUESTION), **ENDLESS)
     llm.embed(["a"])
     llm.close()
     calls: list[Callable[[], Any]] = [

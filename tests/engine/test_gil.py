@@ -80,9 +80,9 @@ def heavy_calls() -> dict[str, Callable[[], object]]:
 @pytest.mark.parametrize("name", ["decode", "tokenize", "load", "open", "save"])
 def test_a_second_thread_goes_on(name: str, counter: Counter) -> None:
     call = heavy_calls()[name]
-    ticks, calls = ticks_during(counter, call)
-    # A call that held the GIL would let the other thread in at its edges only, once at most.
-    assert ticks > calls
+    # A call that held the GIL would let the other thread in at its edges only, once at most. A busy machine has no core
+    # for it now and then.
+    assert any(ticks > calls for ticks, calls in (ticks_during(counter, call) for _ in range(5)))
 
 
 def test_two_threads_share_a_context() -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from engine_fixtures import LONG_ANSWER, LONG_QUESTION, QUESTIONS, chat, spec
+from engine_fixtures import ENDLESS, LONG_ANSWER, LONG_QUESTION, QUESTIONS, chat, spec
 
 from shimmy import LLM, ChatPrompt, demo_model_path
 from shimmy.errors import (
@@ -271,7 +271,7 @@ def test_loading_errors(tmp_path: Any) -> None:
 
 def test_a_full_queue() -> None:
     with LLM(spec(engine={"max_num_seqs": 1, "max_waiting": 1})) as llm:
-        streams = [llm.stream(chat(LONG_QUESTION), temperature=0.0, ignore_eos=True)]
+        streams = [llm.stream(chat(LONG_QUESTION), temperature=0.0, **ENDLESS)]
         next(streams[0])
         streams.append(llm.stream(chat(LONG_QUESTION), temperature=0.0))
         with pytest.raises(QueueFullError):
@@ -282,7 +282,7 @@ def test_a_full_queue() -> None:
 
 def test_closing_ends_what_runs_and_refuses_what_comes() -> None:
     llm = LLM(spec())
-    stream = llm.stream(chat(LONG_QUESTION), temperature=0.0, ignore_eos=True)
+    stream = llm.stream(chat(LONG_QUESTION), temperature=0.0, **ENDLESS)
     next(stream)
     llm.close()
     assert list(stream)[-1].finish_reason == "cancelled"
@@ -292,14 +292,14 @@ def test_closing_ends_what_runs_and_refuses_what_comes() -> None:
 
 
 def test_a_dropped_model_ends_its_threads() -> None:
-    before = threading.active_count()
+    before = {*threading.enumerate()}
     llm = LLM(spec())
-    stream = llm.stream(chat(LONG_QUESTION), temperature=0.0, ignore_eos=True)
+    stream = llm.stream(chat(LONG_QUESTION), temperature=0.0, **ENDLESS)
     next(stream)
-    assert threading.active_count() == before + 1
+    assert len({*threading.enumerate()} - before) == 1
     del llm
     gc.collect()
-    assert threading.active_count() == before
+    assert not {*threading.enumerate()} - before
     assert list(stream)[-1].finish_reason == "cancelled"
 
 

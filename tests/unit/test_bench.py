@@ -19,6 +19,7 @@ from types import ModuleType
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from processes import state
 
 from shimmy.models.residency import Bytes
 
@@ -299,7 +300,6 @@ def test_a_contender_without_the_feature_has_one_turn(bench: Modules, monkeypatc
 
 def test_a_process_is_gone_after_its_block(bench: Modules, tmp_path: Path) -> None:
     """Its children too; the log stays when the block fails."""
-    process_of = bench.process.psutil.Process
     script = (
         "import subprocess, sys, time; p = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\n"
     )
@@ -312,7 +312,7 @@ def test_a_process_is_gone_after_its_block(bench: Modules, tmp_path: Path) -> No
         raise KeyError
     child = int(text)
     end = time.monotonic() + 10  # a busy machine takes its time to bury it
-    while bench.process.psutil.pid_exists(child) and process_of(child).status() != "zombie":
+    while state(child) is not None:
         assert time.monotonic() < end
         time.sleep(0.01)
     assert log.exists()

@@ -74,8 +74,9 @@ def tell(server: Told, path: str, answer: Any, status: int = 200) -> None:
     server.answers[path] = (status, answer if isinstance(answer, bytes) else json.dumps(answer).encode())
 
 
-def test_ps(run: Run, server: Told) -> None:
+def test_ps(run: Run, server: Told, monkeypatch: pytest.MonkeyPatch) -> None:
     now = time.time()
+    monkeypatch.setattr("shimmy.cli.ps.time.time", lambda: now)
     states = [
         LOADED,
         {**LOADED, "model": "b", "expires_at": now + 65.4},

@@ -81,6 +81,7 @@ def test_files_of_two_stores_at_once(tmp_path: Path) -> None:
     assert read(other, 1) == STATE
     found = other.find(SPACE, tokens(2))
     assert found is not None
+    time.sleep(0.02)
     kept(tmp_path)[0].unlink()
     kept(tmp_path)[0].unlink()
     assert other.read(found[0]) is None

@@ -43,18 +43,18 @@ def test_a_request_that_kills_its_engine_twice_fails_alone() -> None:
 
 def test_one_that_is_still_computed_again_is_not_blamed_for_the_next_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its prompt is long; both have no token in the second life, and in the third it has the engine to itself."""
-    monkeypatch.setattr(continued_stream, "ALONE_SECONDS", 0.05)
+    monkeypatch.setattr(continued_stream, "ALONE_SECONDS", 0.25)
 
     def script(request: GenerateRequest, life: int) -> Iterator[Step]:
         big = text_of(request) == "big"
-        yield (0.2 if life else 0.05) if big else (0.02 if life else 0.08)
+        yield (1.0 if life else 0.25) if big else (0.1 if life else 0.4)
         if not big:
             yield EngineDeadError("it was killed by what it read")
         yield from recite(request, POETRY)
 
     async def test(supervisor: Supervisor, lives: Lives) -> None:
         asked = asyncio.gather(*(ask(supervisor, name) for name in ("big", "poison")), return_exceptions=True)
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0.1)
         lives.engines[0].alive = False
         outputs, error = await asked
         assert isinstance(error, EngineDeadError)
@@ -68,14 +68,14 @@ def test_one_that_is_still_computed_again_is_not_blamed_for_the_next_in_turn(mon
 
 def test_one_that_kills_its_engine_late_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """In the second life others are there when it does; in the third they wait for their turns."""
-    monkeypatch.setattr(continued_stream, "ALONE_SECONDS", 0.05)
+    monkeypatch.setattr(continued_stream, "ALONE_SECONDS", 0.1)
 
     def script(request: GenerateRequest, life: int) -> Iterator[Step]:
         if text_of(request) == "poison":
-            yield 0.2
+            yield 0.4
             yield EngineDeadError("it was killed by what it read")
         for step in recite(request, POETRY):
-            yield 0.03
+            yield 0.06
             yield step
 
     async def test(supervisor: Supervisor, lives: Lives) -> None:

@@ -24,18 +24,20 @@ from shimmy.request import GenerateRequest
 
 
 class Starter:
-    """Counts loads; `error` is raised by the next ones, `gate` holds them back."""
+    """Counts loads; `error` is raised by the next ones, `gate` holds them back. `entered`: one has begun."""
 
     def __init__(self) -> None:
         self.engines: list[ScriptedEngine] = []
         self.error: Exception | None = None
         self.gate = asyncio.Event()
         self.gate.set()
+        self.entered = asyncio.Event()
         self.cancelled = False
 
     async def __call__(self, spec: LoadSpec, progress: Callable[[float], None] | None) -> ScriptedEngine:
         if progress is not None:
             progress(0.5)
+        self.entered.set()
         try:
             await self.gate.wait()
         except asyncio.CancelledError:
@@ -80,7 +82,7 @@ def test_status_while_loading() -> None:
     async def test(manager: ModelManager, starter: Starter) -> None:
         starter.gate.clear()
         waiting = asyncio.ensure_future(manager.get("m"))
-        await asyncio.sleep(0.01)
+        await starter.entered.wait()
         status = manager.status("m")
         assert (status.state, status.progress) == ("loading", 0.5)
         starter.gate.set()
@@ -220,8 +222,9 @@ def test_close_ends_clients_and_loads() -> None:
     async def test(manager: ModelManager, starter: Starter) -> None:
         await manager.get("m")
         starter.gate.clear()
+        starter.entered.clear()
         loading = asyncio.ensure_future(manager.get("other"))
-        await asyncio.sleep(0.01)
+        await starter.entered.wait()
         await manager.close()
         await manager.close()
         assert starter.cancelled

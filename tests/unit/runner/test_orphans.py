@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -43,7 +43,8 @@ def family(*command: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
         finally:
             parent.kill()
             if not ends(runner, 0):
-                os.kill(runner, signal.SIGKILL)
+                with suppress(ProcessLookupError):
+                    os.kill(runner, signal.SIGKILL)
 
 
 def ends(pid: int, seconds: float) -> bool:
