@@ -166,7 +166,7 @@ def spell(request: GenerateRequest) -> Iterator[Step]:
     letters = [chr(97 + (len(begun) + k) % 26) for k in range(int(count) - len(begun))]
     left = None if request.max_tokens is None else request.max_tokens - n_answered
     rest = msgspec.structs.replace(request, max_tokens=left)
-    for step in say(rest, [letter.upper() if cold else letter for letter in letters], pause=0.01):
+    for step in say(rest, [letter.upper() if cold else letter for letter in letters], pause=0.05):
         if isinstance(step, RequestOutput) and step.text:
             step = msgspec.structs.replace(step, token_ids=[ord(step.text)])
         if isinstance(step, RequestOutput) and step.usage is not None:

@@ -48,7 +48,7 @@ class RunningServer:
         self.url = url
         self.engines = engines
         self.loop = loop
-        self.http = httpx.Client(base_url=url, timeout=10)
+        self.http = httpx.Client(base_url=url, timeout=60)
 
     @property
     def engine(self) -> ScriptedEngine:
@@ -61,7 +61,7 @@ class RunningServer:
     def generate(self, headers: dict[str, str] | None = None, **fields: Any) -> httpx.Response:
         return self.http.post("/api/generate", json={"model": MODEL, **fields}, headers=headers)
 
-    def wait_until(self, condition: Callable[[], bool], seconds: float = 5) -> None:
+    def wait_until(self, condition: Callable[[], bool], seconds: float = 60) -> None:
         end = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < end, "the condition did not come true"
@@ -99,7 +99,7 @@ def run_server(
         crash_history.ALLOWED = allowed
         running.http.close()
         server.should_exit = True
-        thread.join(10)
+        thread.join(60)
         loop.close()
 
 
@@ -112,6 +112,7 @@ def shared_server() -> Iterator[RunningServer]:
 @pytest.fixture
 def server(shared_server: RunningServer) -> RunningServer:
     """The shared server; its engine's records are those of this test."""
+    shared_server.wait_until(lambda: not any(engine.running for engine in shared_server.engines if engine.alive))
     for engine in shared_server.engines:
         engine.requests.clear()
         engine.cancelled.clear()

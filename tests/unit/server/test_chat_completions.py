@@ -25,7 +25,7 @@ def test_the_whole_answer_has_openai_s_shape(server: Any) -> None:
     assert response.headers["x-request-id"].startswith("req_")
     answer = response.json()
     assert answer.pop("id").startswith("chatcmpl-")
-    assert abs(answer.pop("created") - time.time()) < 5
+    assert abs(answer.pop("created") - time.time()) < 60
     assert answer.pop("system_fingerprint").startswith("shimmy-")
     assert answer.pop("timings")["predicted_n"] == 3
     assert answer == {
@@ -476,16 +476,15 @@ def test_a_client_that_leaves_cancels_its_request(server: Any, prompt: str, stre
             else:
                 next(response.iter_lines())
                 raise httpx.ReadTimeout("enough")
-    server.wait_until(lambda: server.engine.cancelled == [server.engine.requests[-1].request_id], 0.5)
+    server.wait_until(lambda: server.engine.cancelled == [server.engine.requests[-1].request_id])
 
 
 def test_streams_run_at_the_same_time(server: Any) -> None:
-    begin = time.monotonic()
     with ThreadPoolExecutor(16) as pool:
-        answers = list(pool.map(lambda i: server.chat(f"slow {20 + i}", stream=True).text, range(16)))
-    assert time.monotonic() - begin < 3
+        answers = [pool.submit(server.chat, f"slow {300 + i}", stream=True) for i in range(16)]
+        server.wait_until(lambda: server.engine.running == 16)
     for i, answer in enumerate(answers):
-        assert f'"content":"{19 + i} "' in answer
+        assert f'"content":"{299 + i} "' in answer.result().text
 
 
 def test_unicode_and_line_ends_survive(server: Any) -> None:

@@ -208,7 +208,7 @@ def test_the_sdks_wait_as_long_as_they_are_told(one_at_a_time: Any) -> None:
     impatient = openai.OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0)
     patient = anthropic.Anthropic(base_url=server.url, api_key="none", max_retries=2)
     messages: Any = [{"role": "user", "content": "hi"}]
-    threading.Thread(target=lambda: server.chat("slow 60")).start()
+    threading.Thread(target=lambda: server.chat("slow 150")).start()
     server.wait_until(lambda: bool(server.engines) and server.engine.running == 1)
     with pytest.raises(openai.RateLimitError) as refused:
         impatient.chat.completions.create(model="m", messages=messages)

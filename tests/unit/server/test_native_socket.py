@@ -28,7 +28,7 @@ def frames(socket: ClientConnection) -> tuple[list[str], dict[str, Any]]:
     """Text frames, and the object that ended them."""
     texts = []
     while True:
-        frame = socket.recv(timeout=5)
+        frame = socket.recv(timeout=60)
         if frame.startswith("{"):
             return texts, json.loads(frame)
         texts.append(frame)
@@ -50,7 +50,7 @@ def test_several_generations_on_one_socket(socket: ClientConnection) -> None:
 
 def test_stop_ends_the_generation_and_keeps_the_socket(server: Any, socket: ClientConnection) -> None:
     ask(socket, "slow 100000")
-    assert socket.recv(timeout=5) == "0 "
+    assert socket.recv(timeout=60) == "0 "
     socket.send('{"stop": true}')
     texts, last = frames(socket)
     assert last["done_reason"] == "cancelled"
@@ -64,12 +64,12 @@ def test_stop_ends_the_generation_and_keeps_the_socket(server: Any, socket: Clie
 
 
 def test_a_second_request_meanwhile_is_an_error(socket: ClientConnection) -> None:
-    ask(socket, "slow 30")
+    ask(socket, "slow 200")
     ask(socket, "other")
     texts, error = frames(socket)
     assert "a generation is running" in error["error"]
     more, last = frames(socket)
-    assert "".join(texts + more) == "".join(f"{i} " for i in range(30))
+    assert "".join(texts + more) == "".join(f"{i} " for i in range(200))
     assert last["done"]
 
 
@@ -93,9 +93,9 @@ def test_errors_keep_the_socket_open(socket: ClientConnection, frame: str, words
 
 def test_the_temperature_changes_on_the_way(server: Any, socket: ClientConnection) -> None:
     ask(socket, "spell 60", temperature=1.0, max_tokens=50)
-    heard = [socket.recv(timeout=5) for _ in range(3)]
+    heard = [socket.recv(timeout=60) for _ in range(3)]
     socket.send('{"temperature": 0.2}')
-    while (frame := str(socket.recv(timeout=5))).islower():
+    while (frame := str(socket.recv(timeout=60))).islower():
         heard.append(frame)
     socket.send('{"temperature": 1.5}')
     texts, last = frames(socket)
@@ -118,7 +118,7 @@ def test_changes_of_the_temperature_make_no_more_requests(start_server: Any) -> 
         with connect(server.url.replace("http", "ws") + "/ws/generate") as socket:
             ask(socket, "spell 60", temperature=1.0, max_tokens=50)
             for temperature in (0.2, 1.5):
-                socket.recv(timeout=5)
+                socket.recv(timeout=60)
                 socket.send(json.dumps({"temperature": temperature}))
             last = frames(socket)[1]
         assert len(server.engine.requests) >= 2
@@ -138,7 +138,7 @@ def test_changes_of_the_temperature_make_no_more_requests(start_server: Any) -> 
 @pytest.mark.parametrize(("temperature", "words"), [("-1", "temperature must be at least 0"), ('"hot"', "temperature")])
 def test_a_temperature_that_cannot_be_changes_nothing(socket: ClientConnection, temperature: str, words: str) -> None:
     ask(socket, "spell 30", temperature=1.0)
-    heard = [str(socket.recv(timeout=5))]
+    heard = [str(socket.recv(timeout=60))]
     socket.send(f'{{"temperature": {temperature}}}')
     texts, error = frames(socket)
     assert words in error["error"]
@@ -148,17 +148,17 @@ def test_a_temperature_that_cannot_be_changes_nothing(socket: ClientConnection, 
 
 
 def test_an_answer_that_is_told_again_goes_on_where_it_was(socket: ClientConnection) -> None:
-    ask(socket, "slow 20")
-    assert socket.recv(timeout=5) == "0 "
+    ask(socket, "slow 200")
+    assert socket.recv(timeout=60) == "0 "
     socket.send('{"temperature": 0.2}')
     texts, last = frames(socket)
-    assert "".join(texts) == "".join(f"{k} " for k in range(1, 20))
+    assert "".join(texts) == "".join(f"{k} " for k in range(1, 200))
     assert [change["temperature"] for change in last["temperatures"]] == [0.2]
-    assert last["usage"]["completion_tokens"] == 20
+    assert last["usage"]["completion_tokens"] == 200
 
 
 def test_an_answer_that_ends_before_its_temperature_could_change_says_so(socket: ClientConnection) -> None:
-    ask(socket, "slow 4", max_tokens=1)
+    ask(socket, "wait 1.0 slow 4", max_tokens=1)
     socket.send('{"temperature": 0.2}')
     assert "the answer has ended" in frames(socket)[1]["error"]
     assert frames(socket)[1]["done"]
@@ -172,7 +172,7 @@ def test_a_conversation_stays_one_when_its_temperature_changes(start_server: Any
         with connect(server.url.replace("http", "ws") + "/ws/generate") as socket:
             messages = [{"role": "user", "content": "spell 40"}]
             socket.send(json.dumps({"model": "m", "messages": messages}))
-            assert socket.recv(timeout=5) == "a"
+            assert socket.recv(timeout=60) == "a"
             socket.send('{"temperature": 0.2}')
             texts, last = frames(socket)
         assert "".join(["a", *texts]).lower() == "abcdefghijklmnopqrst"
@@ -203,26 +203,26 @@ def test_control_frames_are_ignored_when_nothing_runs(socket: ClientConnection) 
 
 def test_pings_are_answered_while_it_generates(socket: ClientConnection) -> None:
     ask(socket, "slow 50")
-    assert socket.recv(timeout=5) == "0 "
+    assert socket.recv(timeout=60) == "0 "
     assert socket.ping().wait(5)
     assert len(frames(socket)[0]) == 49
 
 
 def test_a_dead_engine_closes_with_1011(socket: ClientConnection) -> None:
     ask(socket, "break")
-    assert socket.recv(timeout=5) == "partial"
-    assert json.loads(socket.recv(timeout=5)) == {"error": "as asked"}
+    assert socket.recv(timeout=60) == "partial"
+    assert json.loads(socket.recv(timeout=60)) == {"error": "as asked"}
     with pytest.raises(ConnectionClosed) as closed:
-        socket.recv(timeout=5)
+        socket.recv(timeout=60)
     assert closed.value.rcvd is not None
     assert closed.value.rcvd.code == 1011
 
 
 def test_leaving_cancels(server: Any, socket: ClientConnection) -> None:
     ask(socket, "slow 100000")
-    assert socket.recv(timeout=5) == "0 "
+    assert socket.recv(timeout=60) == "0 "
     socket.close()
-    server.wait_until(lambda: len(server.engine.cancelled) == 1, 0.5)
+    server.wait_until(lambda: len(server.engine.cancelled) == 1)
 
 
 def test_a_foreign_origin_may_not_connect(server: Any) -> None:

@@ -95,20 +95,25 @@ class TestPull:
 
     def test_many_who_ask_share_one_download(self, server: Any, host: FakeHost) -> None:
         host.gate.clear()
+        begun: list[str] = []
         ended: list[Any] = []
 
         def ask() -> None:
-            with httpx.Client(base_url=server.url, timeout=20) as client:
-                answer = client.post("/api/pull", json={"model": "llama3:8b"})
-                ended.append(json.loads(answer.text.splitlines()[-1]))
+            with (
+                httpx.Client(base_url=server.url, timeout=60) as client,
+                client.stream("POST", "/api/pull", json={"model": "llama3:8b"}) as answer,
+            ):
+                told = answer.iter_lines()
+                begun.append(next(told))
+                ended.append(json.loads([*told][-1]))
 
         threads = [threading.Thread(target=ask) for _ in range(4)]
         for thread in threads:
             thread.start()
-        server.wait_until(lambda: bool(host.fetched(digest_of(MODEL))))
+        server.wait_until(lambda: len(begun) == 4)
         host.gate.set()
         for thread in threads:
-            thread.join(20)
+            thread.join(60)
         assert ended == [{"status": "success"}] * 4
         assert len(host.fetched(digest_of(MODEL))) == 1
         assert len(host.fetched("manifests")) == 1

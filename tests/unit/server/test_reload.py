@@ -138,7 +138,7 @@ def test_a_models_settings_replace_its_engine_when_it_is_idle(server: Any, files
     with server.http.stream(
         "POST",
         "/v1/chat/completions",
-        json={"model": "m", "messages": [{"role": "user", "content": "slow 100"}], "stream": True},
+        json={"model": "m", "messages": [{"role": "user", "content": "slow 300"}], "stream": True},
     ) as answer:
         lines = answer.iter_lines()
         next(lines)
@@ -151,7 +151,7 @@ def test_a_models_settings_replace_its_engine_when_it_is_idle(server: Any, files
         assert (first.alive, second.alive) == (True, True)
         chunks = [json.loads(line[6:]) for line in lines if line.startswith("data: {")]
         text = "".join(choice["delta"].get("content") or "" for chunk in chunks for choice in chunk["choices"])
-        assert text.endswith("98 99 ")
+        assert text.endswith("298 299 ")
     server.wait_until(lambda: not first.alive)
     body = {"model": "best", "messages": HI}
     assert server.http.post("/v1/chat/completions", json=body).json()["model"] == "m"

@@ -8,8 +8,9 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,7 @@ def started(process: Any) -> dict[str, Any]:
 
 def chat(url: str, prompt: str, **fields: Any) -> httpx.Response:
     body = {"model": "m", "messages": [{"role": "user", "content": prompt}], **fields}
-    return httpx.post(f"{url}/v1/chat/completions", json=body, timeout=20)
+    return httpx.post(f"{url}/v1/chat/completions", json=body, timeout=60)
 
 
 def test_banner_answer_and_clean_exit() -> None:
@@ -90,7 +91,7 @@ def test_banner_answer_and_clean_exit() -> None:
         assert chat(banner["url"], "hello").json()["choices"][0]["message"]["content"] == "hello"
         (runner,) = children(process.pid)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
         assert not psutil.pid_exists(runner)
         assert process.stdout.read() == ""
 
@@ -103,7 +104,7 @@ def test_an_open_door_is_told_of(bind: str, key: str | None, warned: bool) -> No
     with serving(bind=bind, key=key) as process:
         started(process)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
         told = process.stderr.read()
     warning = "0.0.0.0 can be reached from other machines and asks for no key: set SHIMMY_API_KEY, or api_keys"
     assert (warning in told) == warned
@@ -120,15 +121,15 @@ def test_sigterm_lets_a_stream_finish() -> None:
     with serving() as process:
         url = started(process)["url"]
         answers: list[httpx.Response] = []
-        thread = threading.Thread(target=lambda: answers.append(chat(url, "slow 100", stream=True)))
+        thread = threading.Thread(target=lambda: answers.append(chat(url, "slow 300", stream=True)))
         thread.start()
         runner = children(process.pid)[0]
         _wait_until_running(url)
         process.send_signal(signal.SIGTERM)
-        thread.join(10)
-        assert process.wait(10) == 0
+        thread.join(60)
+        assert process.wait(60) == 0
         assert answers[0].text.endswith("data: [DONE]\n\n")
-        assert '"content":"99 "' in answers[0].text
+        assert '"content":"299 "' in answers[0].text
         assert not psutil.pid_exists(runner)
 
 
@@ -140,8 +141,8 @@ def test_what_outlives_the_drain_ends_with_an_error() -> None:
         thread.start()
         _wait_until_running(url)
         process.send_signal(signal.SIGTERM)
-        thread.join(10)
-        assert process.wait(10) == 0
+        thread.join(60)
+        assert process.wait(60) == 0
         last = json.loads(answers[0].text.strip().split("\n\n")[-1][6:])
         assert "was closed" in last["error"]["message"]
 
@@ -150,26 +151,26 @@ def test_sigterm_lets_a_socket_finish_what_it_answers() -> None:
     with serving() as process:
         url = started(process)["url"].replace("http", "ws") + "/ws/generate"
         with connect(url) as idle, connect(url) as socket, connect(url) as stopped:
-            for one, prompt in ((socket, "slow 100"), (stopped, "slow 100000")):
+            for one, prompt in ((socket, "slow 300"), (stopped, "slow 100000")):
                 one.send(json.dumps({"model": "m", "prompt": prompt}))
-                assert one.recv(timeout=10) == "0 "
+                assert one.recv(timeout=60) == "0 "
             process.send_signal(signal.SIGTERM)
             with pytest.raises(ConnectionClosed) as closed:
-                idle.recv(timeout=10)
+                idle.recv(timeout=60)
             assert closed.value.rcvd is not None
             assert closed.value.rcvd.code == 1012
             stopped.send('{"stop": true}')
             assert last_of(stopped)["done_reason"] == "cancelled"
-            texts = [f"{i} " for i in range(1, 100)]
+            texts = [f"{i} " for i in range(1, 300)]
             for text in texts:
-                assert socket.recv(timeout=10) == text
+                assert socket.recv(timeout=60) == text
             assert last_of(socket)["done_reason"] == "stop"
             for one in (socket, stopped):
                 with pytest.raises(ConnectionClosed) as closed:
-                    one.recv(timeout=10)
+                    one.recv(timeout=60)
                 assert closed.value.rcvd is not None
                 assert closed.value.rcvd.code == 1012
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
         assert "Traceback" not in process.stderr.read()
 
 
@@ -178,16 +179,16 @@ def test_a_socket_that_outlives_the_drain_ends_with_an_error() -> None:
         url = started(process)["url"].replace("http", "ws") + "/ws/generate"
         with connect(url) as socket:
             socket.send(json.dumps({"model": "m", "prompt": "slow 100000"}))
-            assert socket.recv(timeout=10) == "0 "
+            assert socket.recv(timeout=60) == "0 "
             process.send_signal(signal.SIGTERM)
             assert "was closed" in last_of(socket)["error"]
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
         assert "Traceback" not in process.stderr.read()
 
 
 def last_of(socket: ClientConnection) -> dict[str, Any]:
     while True:
-        frame = str(socket.recv(timeout=10))
+        frame = str(socket.recv(timeout=60))
         if frame.startswith("{"):
             last: dict[str, Any] = json.loads(frame)
             return last
@@ -198,14 +199,14 @@ def test_sigterm_ends_pulls(tmp_path: Path) -> None:
         host.add_model("library/a", {"model": bytes(5000)})
         host.gate.clear()
         url = started(process)["url"]
-        with httpx.stream("POST", f"{url}/api/pull", json={"model": "a"}, timeout=20) as answer:
+        with httpx.stream("POST", f"{url}/api/pull", json={"model": "a"}, timeout=60) as answer:
             told = map(json.loads, answer.iter_lines())
             while "digest" not in next(told):
                 pass
             process.send_signal(signal.SIGTERM)
             *_, last = told
         assert "shutting down" in last["error"]
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
         assert "Traceback" not in process.stderr.read()
 
 
@@ -225,12 +226,16 @@ def test_a_second_signal_does_not_wait() -> None:
         thread.start()
         _wait_until_running(url)
         process.send_signal(signal.SIGTERM)
+        _wait_until_drained(url)
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(0.5)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(5) == 0
-        thread.join(5)
-        assert state(runner) is None
+        assert process.wait(60) == 0
+        thread.join(60)
+        end = time.monotonic() + 60
+        while state(runner) is not None:  # nobody waits for it
+            assert time.monotonic() < end
+            time.sleep(0.01)
 
 
 def test_a_stream_goes_on_when_its_runner_is_killed() -> None:
@@ -238,14 +243,14 @@ def test_a_stream_goes_on_when_its_runner_is_killed() -> None:
         url = started(process)["url"]
         (runner,) = children(process.pid)
         answers: list[httpx.Response] = []
-        thread = threading.Thread(target=lambda: answers.append(chat(url, "slow 100", stream=True)))
+        thread = threading.Thread(target=lambda: answers.append(chat(url, "slow 300", stream=True)))
         thread.start()
         _wait_until_running(url)
         os.kill(runner, signal.SIGKILL)
-        thread.join(10)
+        thread.join(60)
         chunks = [json.loads(line[6:]) for line in answers[0].text.split("\n\n") if line.startswith("data: {")]
         texts = [choice["delta"].get("content") or "" for chunk in chunks for choice in chunk["choices"]]
-        assert "".join(texts) == "".join(f"{i} " for i in range(100))
+        assert "".join(texts) == "".join(f"{i} " for i in range(300))
         assert answers[0].text.endswith("data: [DONE]\n\n")
         assert children(process.pid) != [runner]
 
@@ -270,15 +275,15 @@ def test_sigterm_to_every_process_of_the_service_drains_too() -> None:
         url = started(process)["url"]
         (runner,) = children(process.pid)
         answers: list[httpx.Response] = []
-        thread = threading.Thread(target=lambda: answers.append(chat(url, "slow 100", stream=True)))
+        thread = threading.Thread(target=lambda: answers.append(chat(url, "slow 300", stream=True)))
         thread.start()
         _wait_until_running(url)
         for pid in (int(runner), process.pid):
             os.kill(pid, signal.SIGTERM)
-        thread.join(10)
-        assert process.wait(10) == 0
+        thread.join(60)
+        assert process.wait(60) == 0
         assert answers[0].text.endswith("data: [DONE]\n\n")
-        assert '"content":"99 "' in answers[0].text
+        assert '"content":"299 "' in answers[0].text
         assert not psutil.pid_exists(runner)
 
 
@@ -286,15 +291,22 @@ def test_a_taken_port_is_one_line() -> None:
     with serving() as first:
         port = started(first)["url"].rpartition(":")[2]
         with serving(bind=f"127.0.0.1:{port}") as second:
-            assert second.wait(10) == 1
+            assert second.wait(60) == 1
             assert second.stderr.read().strip() == (
                 f"port {port} on 127.0.0.1 is in use by another program: stop it, or choose another with --bind"
             )
 
 
 def _wait_until_running(url: str) -> None:
-    for _ in range(500):
-        models = httpx.get(f"{url}/diag").json()["models"]
-        if any(model["in_use"] for model in models):
-            return
-    raise AssertionError("the request did not start")
+    end = time.monotonic() + 60
+    while not any(model["in_use"] for model in httpx.get(f"{url}/diag", timeout=60).json()["models"]):
+        assert time.monotonic() < end, "the request did not start"
+
+
+def _wait_until_drained(url: str) -> None:
+    """It takes no more connections."""
+    end = time.monotonic() + 60
+    with suppress(httpx.ConnectError):
+        while httpx.get(f"{url}/health", timeout=60):
+            assert time.monotonic() < end, "the signal did not arrive"
+            time.sleep(0.01)

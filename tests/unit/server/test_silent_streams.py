@@ -31,22 +31,30 @@ def impatient(start_server: Any) -> Iterator[Any]:
         yield server
 
 
+@pytest.fixture
+def patient(start_server: Any) -> Iterator[Any]:
+    """With comments, after longer than a busy machine delays an answer."""
+    with start_server(Settings(bind="127.0.0.1:0", sse_keep_alive_seconds=30)) as server:
+        server.chat("warm up")
+        yield server
+
+
 @pytest.mark.parametrize("path", PATHS)
-def test_a_late_first_part_comes_after_comments(impatient: Any, path: str) -> None:
-    answer = impatient.http.post(path, json=body_of(path, "wait 0.45 hello there"))
+def test_a_late_first_part_comes_after_comments(impatient: Any, patient: Any, path: str) -> None:
+    answer = impatient.http.post(path, json=body_of(path, "wait 1.0 hello there"))
     assert answer.status_code == 200
-    assert answer.text.startswith(COMMENT * 3)
+    assert answer.text.startswith(COMMENT * 2)
     rest = answer.text.lstrip(COMMENT)
-    at_once = impatient.http.post(path, json=body_of(path, "hello there")).text
+    at_once = patient.http.post(path, json=body_of(path, "hello there")).text
     assert COMMENT not in at_once
     assert rest.count("\n\n") == at_once.count("\n\n")
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_an_early_error_is_plain_http(impatient: Any, path: str) -> None:
-    answer = impatient.http.post(path, json=body_of(path, "fail EngineDeadError"))
+def test_an_early_error_is_plain_http(patient: Any, path: str) -> None:
+    answer = patient.http.post(path, json=body_of(path, "fail EngineDeadError"))
     assert (answer.status_code, answer.headers["content-type"]) == (502, "application/json")
-    answer = impatient.http.post(path, json=body_of(path, "wait 0.02 fail QueueFullError"))
+    answer = patient.http.post(path, json=body_of(path, "wait 0.02 fail QueueFullError"))
     assert (answer.status_code, answer.headers["retry-after"]) == (429, "1")
 
 
@@ -62,26 +70,26 @@ def test_an_early_error_is_plain_http(impatient: Any, path: str) -> None:
     ],
 )
 def test_an_error_after_a_comment_is_the_streams_own(impatient: Any, path: str, last: str) -> None:
-    answer = impatient.http.post(path, json=body_of(path, "wait 0.25 fail EngineDeadError"))
+    answer = impatient.http.post(path, json=body_of(path, "wait 1.0 fail EngineDeadError"))
     assert answer.status_code == 200
     assert answer.text.startswith(COMMENT)
     assert answer.text.strip().split("\n\n")[-1].startswith(last)
 
 
-def test_pauses_within_an_answer(impatient: Any) -> None:
-    answer = impatient.http.post("/v1/chat/completions", json=body_of("/v1/chat/completions", "say at once"))
+def test_pauses_within_an_answer(impatient: Any, patient: Any) -> None:
+    answer = patient.http.post("/v1/chat/completions", json=body_of("/v1/chat/completions", "say at once"))
     assert COMMENT not in answer.text
-    body = body_of("/v1/completions", "say 1 0.35 2")
+    body = body_of("/v1/completions", "say 1 1.0 2")
     texts = impatient.http.post("/v1/completions", json=body).text.split("\n\n")
-    assert texts[0].startswith("data: ")
-    assert texts[1:4] == [": keep-alive"] * 3
+    one = next(at for at, text in enumerate(texts) if text.startswith("data: "))
+    assert texts[one + 1 : one + 3] == [": keep-alive"] * 2
 
 
 def test_anthropics_ping_once_the_message_has_begun(impatient: Any) -> None:
-    events = impatient.http.post("/v1/messages", json=body_of("/v1/messages", "wait 0.15 say 1 0.25 2")).text
+    events = impatient.http.post("/v1/messages", json=body_of("/v1/messages", "wait 0.5 say 1 0.5 2")).text
     kinds = [event.partition("\n")[0] for event in events.strip().split("\n\n")]
     begin = kinds.index("event: message_start")
-    assert kinds[:begin] == [": keep-alive"]
+    assert set(kinds[:begin]) == {": keep-alive"}
     assert "event: ping" in kinds[begin:]
     assert ": keep-alive" not in kinds[begin:]
 
@@ -104,7 +112,7 @@ def test_a_client_that_leaves_between_comments(impatient: Any) -> None:
     with impatient.http.stream("POST", "/v1/completions", json=body) as answer:
         lines = answer.iter_lines()
         assert [next(lines) for _ in range(4)] == [": keep-alive", ""] * 2
-    impatient.wait_until(lambda: len(impatient.engine.cancelled) == 1, 1)
+    impatient.wait_until(lambda: len(impatient.engine.cancelled) == 1)
 
 
 def test_openais_sdk_sees_nothing_of_it(impatient: Any) -> None:

@@ -17,9 +17,7 @@ import pytest
 from shimmy.server import body
 from shimmy.settings import Settings
 
-QUICK = Settings(
-    bind="127.0.0.1:0", read_head_seconds=0.3, read_body_seconds=0.5, write_stall_seconds=0.5, ws_ping_seconds=0.2
-)
+QUICK = Settings(bind="127.0.0.1:0", read_head_seconds=1, read_body_seconds=1, write_stall_seconds=1, ws_ping_seconds=1)
 
 
 @pytest.fixture
@@ -30,7 +28,7 @@ def quick(start_server: Any) -> Iterator[Any]:
 
 @contextmanager
 def raw(server: Any) -> Iterator[socket.socket]:
-    with socket.create_connection(("127.0.0.1", httpx.URL(server.url).port), timeout=5) as connection:
+    with socket.create_connection(("127.0.0.1", httpx.URL(server.url).port), timeout=60) as connection:
         yield connection
 
 
@@ -72,7 +70,7 @@ def test_a_slow_head_is_408(quick: Any) -> None:
             time.sleep(0.05)
             connection.sendall(b"x-slow: yes\r\n")
         status, error = status_and_error(rest_of(connection))
-    assert (status, error) == (408, "the request's head took longer than 0.3 s")
+    assert (status, error) == (408, "the request's head took longer than 1 s")
 
 
 def test_a_slow_head_after_an_answer_and_line_ends_before_it(quick: Any) -> None:
@@ -82,7 +80,7 @@ def test_a_slow_head_after_an_answer_and_line_ends_before_it(quick: Any) -> None
         begin = time.monotonic()
         connection.sendall(b"\r\n")
         assert rest_of(connection) == b""
-        assert time.monotonic() - begin < 3
+        assert time.monotonic() - begin < 20
     with raw(quick) as connection:
         connection.sendall(b"GET /api/version HTTP/1.1\r\nhost: localhost\r\n\r\n")
         answer_of(connection)
@@ -96,7 +94,7 @@ def test_a_quick_client_may_wait_between_its_requests(quick: Any) -> None:
         for _ in range(2):
             connection.sendall(b"GET /api/version HTTP/1.1\r\nhost: localhost\r\n\r\n")
             assert answer_of(connection).startswith(b"HTTP/1.1 200")
-            time.sleep(0.5)  # more than a head may take
+            time.sleep(1.5)  # more than a head may take
 
 
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages", "/api/chat"])
@@ -106,11 +104,11 @@ def test_a_slow_body_is_408(quick: Any, path: str) -> None:
         status, error = status_and_error(rest_of(connection))
     assert status == 408
     message = error if path == "/api/chat" else error["message"]
-    assert message.startswith("the request body came too slowly: 1 bytes came in 0")
+    assert message.startswith("the request body came too slowly: 1 bytes came in ")
 
 
 def test_a_body_must_keep_coming(start_server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(body, "GRACE_SECONDS", 0.3)
+    monkeypatch.setattr(body, "GRACE_SECONDS", 1)
     head = b"POST /api/chat HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100000\r\n\r\n"
     with start_server() as server, raw(server) as connection:
         connection.sendall(head + b"x" * 200)
@@ -119,7 +117,7 @@ def test_a_body_must_keep_coming(start_server: Any, monkeypatch: pytest.MonkeyPa
         connection.sendall(head)
         for _ in range(10):
             connection.sendall(b"x" * 10_000)
-            time.sleep(0.08)
+            time.sleep(0.2)
         assert answer_of(connection).startswith(b"HTTP/1.1 400")  # all of it is there, and it is no JSON
 
 
@@ -130,7 +128,7 @@ def test_what_follows_an_early_answer_is_not_waited_for_without_end(quick: Any) 
         begin = time.monotonic()
         connection.sendall(b"x")
         assert rest_of(connection) == b""
-        assert time.monotonic() - begin < 3
+        assert time.monotonic() - begin < 20
 
 
 BLOB = b"POST /api/blobs/sha256:%s HTTP/1.1\r\nhost: localhost\r\ncontent-length: 50000000\r\n\r\n"
@@ -222,26 +220,30 @@ def test_who_reads_slowly_is_not(quick: Any) -> None:
         head = b"POST /v1/completions HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n" % len(payload)
         connection.sendall(head + payload)
         quick.wait_until(lambda: bool(quick.engines) and len(quick.engine.requests) > 0)
-        end = time.monotonic() + 2  # of four times as long as a stall may be
+        end = time.monotonic() + 4  # of four times as long as a stall may be
         while time.monotonic() < end:
             assert connection.recv(4096)
             time.sleep(0.02)
         assert not quick.engine.cancelled
 
 
-def open_socket(server: Any, connection: socket.socket) -> None:
+def open_socket(connection: socket.socket) -> bytes:
+    """Returns what has come behind the handshake."""
     key = base64.b64encode(os.urandom(16))
     connection.sendall(
         b"GET /ws/generate HTTP/1.1\r\nhost: localhost\r\nupgrade: websocket\r\nconnection: upgrade\r\n"
         b"sec-websocket-version: 13\r\nsec-websocket-key: " + key + b"\r\n\r\n"
     )
-    assert connection.recv(4096).startswith(b"HTTP/1.1 101")
+    received = b""
+    while b"\r\n\r\n" not in received:
+        received += connection.recv(4096)
+    assert received.startswith(b"HTTP/1.1 101")
+    return received.partition(b"\r\n\r\n")[2]
 
 
 def test_a_socket_that_answers_no_ping_is_closed(quick: Any) -> None:
     with raw(quick) as connection:
-        open_socket(quick, connection)
-        received = rest_of(connection)
+        received = open_socket(connection) + rest_of(connection)
     assert received[:2] == b"\x89\x04"  # a ping of four bytes
     assert b"keepalive ping timeout" in received
 
@@ -250,9 +252,9 @@ def test_a_socket_that_answers_pings_stays(quick: Any) -> None:
     from websockets.sync.client import connect
 
     with connect(quick.url.replace("http", "ws") + "/ws/generate") as client:
-        time.sleep(1)
+        time.sleep(4)
         client.send(json.dumps({"model": "m", "prompt": "hi"}))
-        assert client.recv(timeout=5) == "hi"
+        assert client.recv(timeout=60) == "hi"
 
 
 def test_a_message_over_the_limit_closes_the_socket(start_server: Any) -> None:

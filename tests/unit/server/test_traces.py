@@ -168,6 +168,7 @@ def test_a_collector_gets_them(start_server: Any, monkeypatch: pytest.MonkeyPatc
 def test_the_environment_names_the_service(
     monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], name: str
 ) -> None:
+    monkeypatch.delenv("OTEL_SERVICE_NAME", raising=False)
     for variable, value in variables.items():
         monkeypatch.setenv(variable, value)
     traces = open_traces("1.2.3")
