@@ -4,7 +4,8 @@ import { element } from "./element.js";
 import { call } from "./server.js";
 
 const LOOK_MS = 1000;
-const GONE_MS = 300; // after which the server knows that an answer was stopped
+const GONE_MS = 300; // after which the server knows that an answer was stopped, but for a busy one
+const GONE_LOOKS = 10;
 const LEAST_MS = 50; // over less time than this a speed says nothing
 
 let newest = null; // the only one that may write
@@ -53,7 +54,7 @@ export class Meter {
     this.timer = null;
     if (!usage) {
       if (this.first === null) this.show();
-      else setTimeout(async () => this.settle(await this.line("cancelled")), GONE_MS);
+      else this.settle();
       return;
     }
     const tokens = usage.completion_tokens;
@@ -68,7 +69,12 @@ export class Meter {
   }
 
   // An answer that was stopped; where the server cannot tell of it, what was counted last stays.
-  settle(line) {
+  async settle() {
+    let line;
+    for (let look = 0; !line && look < GONE_LOOKS && newest === this; ++look) {
+      await new Promise((resolve) => setTimeout(resolve, GONE_MS));
+      line = await this.line("cancelled");
+    }
     if (line) this.show(speed(line.n_tokens, this.last - this.first), counted(line.n_tokens), this.wait());
   }
 
