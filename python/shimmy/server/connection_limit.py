@@ -5,12 +5,34 @@ from __future__ import annotations
 import ipaddress
 import sys
 from collections.abc import Collection
+from contextlib import suppress
 from typing import Any
 
 from shimmy.server.errors import HttpError
 
 SPARE_FILES = 64
 """What is left of the files that the process may have open, for models' processes and their files."""
+
+
+MOST_FILES = 65_536
+"""As many as are asked for, where the system's hard limit allows more."""
+
+
+def raise_file_limit() -> None:
+    """Let this process open as many files as it may allow itself. Programs begin with fewer, often 1,024, for the sake
+    of select(2), which nothing here calls. Where the system refuses, the limit stays as it was.
+    """
+    if sys.platform == "win32":
+        return
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    for files in (MOST_FILES, 10_240):  # macOS may have a limit below the hard one
+        wanted = files if hard == resource.RLIM_INFINITY else min(files, hard)
+        if resource.RLIM_INFINITY != soft < wanted:
+            with suppress(OSError, ValueError):
+                resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+                return
 
 
 def most_connections() -> int | None:

@@ -31,6 +31,7 @@ from shimmy.server.address import BACKLOG, listen, url_of
 from shimmy.server.app import create_app
 from shimmy.server.auth import keys_of
 from shimmy.server.connection import connection_type
+from shimmy.server.connection_limit import raise_file_limit
 from shimmy.server.machine import gpu_vendors
 from shimmy.server.preload import Preload
 from shimmy.server.reload import LiveSettings
@@ -70,6 +71,7 @@ def serve(
     `preload` names a model to load at once; requests are answered meanwhile, and a failure only shows in `banner` and
     the log. Raises BindError when the address cannot be used. A second signal stops without waiting for answers.
     """
+    raise_file_limit()
     listener = listen(settings.bind)
     host = listener.getsockname()[0]
     if not keys_of(settings) and not ipaddress.ip_address(host).is_loopback:

@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from shimmy.server import connection
-from shimmy.server.connection_limit import SPARE_FILES, ConnectionLimit, most_connections
+from shimmy.server.connection_limit import MOST_FILES, SPARE_FILES, ConnectionLimit, most_connections, raise_file_limit
 from shimmy.server.errors import HttpError
 from shimmy.settings import Settings
 
@@ -101,3 +101,40 @@ def test_files_say_how_many_connections_there_may_be(
 ) -> None:
     monkeypatch.setattr(resource, "getrlimit", lambda _: (files, 1 << 20))
     assert most_connections() == most
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ((1024, 1 << 20), (MOST_FILES, 1 << 20)),
+        ((1024, resource.RLIM_INFINITY), (MOST_FILES, resource.RLIM_INFINITY)),
+        ((256, 4096), (4096, 4096)),
+        ((4096, 4096), (4096, 4096)),
+        ((100_000, 1 << 20), (100_000, 1 << 20)),
+        ((resource.RLIM_INFINITY, resource.RLIM_INFINITY), (resource.RLIM_INFINITY, resource.RLIM_INFINITY)),
+    ],
+)
+def test_the_limit_of_files_is_raised_as_far_as_may_be(
+    monkeypatch: pytest.MonkeyPatch, before: tuple[int, int], after: tuple[int, int]
+) -> None:
+    limits = [before]
+    monkeypatch.setattr(resource, "getrlimit", lambda _: limits[-1])
+    monkeypatch.setattr(resource, "setrlimit", lambda _, new: limits.append(new))
+    raise_file_limit()
+    assert limits[-1] == after
+
+
+@pytest.mark.parametrize(("most", "after"), [(20_000, 10_240), (1000, 256)])
+def test_a_system_that_allows_less_than_its_hard_limit(monkeypatch: pytest.MonkeyPatch, most: int, after: int) -> None:
+    """As macOS does."""
+    limits = [256]
+
+    def set_limit(_: int, new: tuple[int, int]) -> None:
+        if new[0] > most:
+            raise ValueError("current limit exceeds maximum limit")
+        limits.append(new[0])
+
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (limits[-1], resource.RLIM_INFINITY))
+    monkeypatch.setattr(resource, "setrlimit", set_limit)
+    raise_file_limit()
+    assert limits[-1] == after
