@@ -30,10 +30,11 @@ MODEL = "shimmy-mini"
 class ServerProcess:
     """`python -m shimmy serve`, started; `url` is where it listens, `key` what it demands, `log` its stderr so far."""
 
-    def __init__(self, process: subprocess.Popen[str], url: str, log: list[str]) -> None:
+    def __init__(self, process: subprocess.Popen[str], url: str, log: list[str], reading: threading.Thread) -> None:
         self.process = process
         self.url = url
         self.log = log
+        self._reading = reading
         self.key = "none"
 
     def openai(self) -> OpenAI:
@@ -56,9 +57,11 @@ class ServerProcess:
         return children(self.process.pid)
 
     def terminate(self) -> int:
-        """SIGTERM; returns the exit code."""
+        """SIGTERM; returns the exit code, with all of `log` there."""
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(40)
+        code = self.process.wait(40)
+        self._reading.join(20)
+        return code
 
 
 @contextmanager
@@ -83,7 +86,7 @@ def serve(home: Path, *arguments: str, environment: dict[str, str] | None = None
         for line in process.stdout:
             lines.append(line)
             if found := re.search(r"http://\S+:\d+", line):
-                yield ServerProcess(process, found[0], log)
+                yield ServerProcess(process, found[0], log, reading)
                 break
         else:
             reading.join(5)

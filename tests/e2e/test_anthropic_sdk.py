@@ -12,6 +12,7 @@ import httpx
 import jsonschema
 import pytest
 from anthropic import Anthropic
+from endless import MAX_TOKENS, WITHOUT_END
 
 MODEL = "shimmy-mini"
 QUESTION = [{"role": "user", "content": "What is the capital of France?"}]
@@ -170,10 +171,10 @@ def test_models(client: Anthropic) -> None:
 
 
 def test_leaving_a_stream_cancels(client: Anthropic, server: Any) -> None:
-    endless = fields_of(messages=[{"role": "user", "content": "Count to 60."}], extra_body={"ignore_eos": True})
-    with client.messages.stream(**{**endless, "max_tokens": 100_000}) as stream:
+    endless = fields_of(messages=[{"role": "user", "content": "Count to 60."}], extra_body=WITHOUT_END)
+    with client.messages.stream(**{**endless, "max_tokens": MAX_TOKENS}) as stream:
         next(iter(stream))
-    end = time.monotonic() + 20
-    while httpx.get(f"{server.url}/diag").json()["models"][0]["in_use"]:
+    end = time.monotonic() + 60
+    while httpx.get(f"{server.url}/diag", timeout=60).json()["models"][0]["in_use"]:
         assert time.monotonic() < end
         time.sleep(0.05)

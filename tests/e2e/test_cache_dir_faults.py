@@ -124,10 +124,12 @@ def check_answers(server: ServerProcess, answers: list[str], reason: str) -> Non
     for _ in range(2):  # the second time its prefix is known
         assert answers_of(server) == answers
         wait_until_told(server, "prompts cannot be kept")
-    feedback = httpx.post(f"{server.url}/v1/feedback", json={"query": "q", "response": "r" * 100_000, "weight": 1.0})
+    feedback = httpx.post(
+        f"{server.url}/v1/feedback", json={"query": "q", "response": "r" * 100_000, "weight": 1.0}, timeout=60
+    )
     assert feedback.status_code == 503
     assert reason in feedback.text
-    assert httpx.get(f"{server.url}/health").status_code == 200
+    assert httpx.get(f"{server.url}/health", timeout=60).status_code == 200
     assert answers_of(server) == answers
     assert server.terminate() == 0
     (line,) = told(server, "prompts cannot be kept in")

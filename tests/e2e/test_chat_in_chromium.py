@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from chromium import PHONE, Tab
+from endless import ENDLESS
 from playwright.sync_api import Route
 
 from shimmy.demo_model import demo_model_path
@@ -38,7 +39,7 @@ def open_tab(browser: Any) -> Iterator[Callable[..., Tab]]:
 def without_end(route: Route) -> None:
     """A request for an answer that the model does not end."""
     body = route.request.post_data_json
-    route.continue_(post_data=json.dumps({**body, "ignore_eos": True, "max_tokens": 100_000}))
+    route.continue_(post_data=json.dumps({**body, **ENDLESS}))
 
 
 @pytest.mark.parametrize("options", [{}, PHONE], ids=["desktop", "phone"])

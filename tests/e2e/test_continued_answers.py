@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from endless import ENDLESS
 
 from shimmy.completion import Completion
 from shimmy.demo_model import demo_model_path
+from shimmy.engine_client import OutputStream
 from shimmy.errors import OutOfMemoryError
 from shimmy.grammar import GrammarSpec
 from shimmy.model_info import LoadSpec
@@ -94,7 +96,10 @@ def spoil(pid: int) -> None:
     """Write what is no frame into the pipe of its replies."""
     ours = {pipe for pipe in map(target, Path("/proc/self/fd").iterdir()) if pipe.startswith("pipe:")}
     for fd in Path(f"/proc/{pid}/fd").iterdir():
-        flags = re.search(r"flags:\s*(\d+)", Path(f"/proc/{pid}/fdinfo/{fd.name}").read_text())
+        try:
+            flags = re.search(r"flags:\s*(\d+)", Path(f"/proc/{pid}/fdinfo/{fd.name}").read_text())
+        except FileNotFoundError:  # closed since it was listed
+            continue
         assert flags is not None
         if int(fd.name) > 2 and int(flags[1], 8) & os.O_WRONLY and target(fd) in ours:
             with fd.open("wb", buffering=0) as pipe:
@@ -128,7 +133,7 @@ async def supervised(hang_seconds: float = 20) -> Supervisor:
 @pytest.mark.parametrize("way", WAYS)
 def test_answers_end_as_if_nothing_was(way: str) -> None:
     async def body() -> None:
-        supervisor = await supervised(2 if way == "stopped" else 20)
+        supervisor = await supervised(5 if way == "stopped" else 20)
         whole = await answers(supervisor)  # the first one waits for the page cache
         clock = asyncio.get_running_loop().time
         began = clock()
@@ -156,32 +161,43 @@ def test_a_long_answer_outlives_five_kills(monkeypatch: pytest.MonkeyPatch) -> N
         supervisor = await supervised()
         names = ("longest", "scored")
         whole = {name: await answer(supervisor, name) for name in names}
+        REQUESTS["longest"].update(ENDLESS)  # so that no kill comes too late; what follows the count is not compared
         n_tokens = dict.fromkeys(names, 0)
         told = asyncio.Event()
+        streams: dict[str, OutputStream] = {}
 
-        async def watched(name: str) -> list[int]:
+        async def watched(name: str) -> Completion:
             async with supervisor.stream(GenerateRequest(request_id=name, **REQUESTS[name])) as outputs:
+                streams[name] = outputs
                 collected = []
                 async for output in outputs:
                     collected.append(output)
                     n_tokens[name] += len(output.token_ids)
                     told.set()
-            ended = Completion.collect(collected)
-            assert (ended.text, ended.finish_reason) == (whole[name]["text"], whole[name]["ended"][0])
-            return ended.token_ids
+            return Completion.collect(collected)
 
-        running = [asyncio.ensure_future(watched(name)) for name in names]
-        for one in running:
+        running = {name: asyncio.ensure_future(watched(name)) for name in names}
+        for one in running.values():
             one.add_done_callback(lambda _: told.set())
-        for _ in range(5):
-            before = dict(n_tokens)
-            while any(n_tokens[name] < before[name] + 5 and not running[i].done() for i, name in enumerate(names)):
+
+        async def wait_for_tokens(least: dict[str, int]) -> None:
+            while any(n_tokens[name] < least[name] and not one.done() for name, one in running.items()):
                 told.clear()
                 await told.wait()
-            assert not running[0].done()
+
+        for _ in range(5):
+            await wait_for_tokens({name: n + 5 for name, n in n_tokens.items()})
+            assert not running["longest"].done()
             send(signal.SIGKILL, supervisor.pid)
-        found = await asyncio.wait_for(asyncio.gather(*running), 60)
-        assert found == [whole[name]["token_ids"] for name in names]
+        await wait_for_tokens({name: max(n + 5, len(whole[name]["token_ids"])) for name, n in n_tokens.items()})
+        streams["longest"].cancel()
+        longest, scored = await asyncio.wait_for(asyncio.gather(*running.values()), 60)
+        assert longest.text.startswith(whole["longest"]["text"])
+        n_longest = len(whole["longest"]["token_ids"])
+        assert longest.token_ids[:n_longest] == whole["longest"]["token_ids"]
+        assert longest.finish_reason == "cancelled"
+        assert (scored.text, scored.token_ids) == (whole["scored"]["text"], whole["scored"]["token_ids"])
+        assert scored.finish_reason == whole["scored"]["ended"][0]
         assert supervisor.health == "loaded"
         await supervisor.close()
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
+from endless import ENDLESS
 
 MODEL = "shimmy-mini"
 STORY: dict[str, Any] = {"messages": [{"role": "user", "content": "Tell me a story about a fox."}], "temperature": 0}
@@ -51,7 +52,7 @@ def test_a_greedy_fork_goes_on_as_the_answer_did(http: httpx.Client, path: str, 
 
 
 def test_forks_of_what_still_runs_share_it_too(http: httpx.Client) -> None:
-    body = {"model": MODEL, **STORY, "ignore_eos": True, "max_tokens": 1500, "stream": True}
+    body = {"model": MODEL, **STORY, **ENDLESS, "stream": True}
     with http.stream("POST", "/v1/chat/completions", json=body) as answer:
         lines = (line for line in answer.iter_lines() if line)
         for _ in range(30):

@@ -50,7 +50,7 @@ def post(server: Any, path: str, body: dict[str, Any]) -> httpx.Response:
 
 
 def names(server: Any) -> list[str]:
-    return [model["id"] for model in httpx.get(f"{server.url}/v1/models").json()["data"]]
+    return [model["id"] for model in httpx.get(f"{server.url}/v1/models", timeout=60).json()["data"]]
 
 
 def text(answer: httpx.Response) -> str:
@@ -69,7 +69,7 @@ def test_parameters_and_adapters_apply_on_every_route(server: Any) -> None:
     assert text(bare) == text(plain)
     ollama = post(server, "/api/chat", {"model": "sailor:1", **body})
     assert ollama.json()["message"]["content"] == text(sailor)
-    states = {one["model"]: one for one in httpx.get(f"{server.url}/api/models/status").json()}
+    states = {one["model"]: one for one in httpx.get(f"{server.url}/api/models/status", timeout=60).json()}
     assert states["sailor:1"]["adapters"] == ["adapter"]
     assert states["sailor:1"]["n_ctx"] == 512
 
@@ -84,7 +84,7 @@ def test_auto_means_what_is_loaded_already(server: Any) -> None:
     post(server, "/v1/chat/completions", {"model": "plain:1", **body})
     answer = post(server, "/v1/chat/completions", {"model": "auto", **body})
     assert answer.headers["x-shimmy-model"] == answer.json()["model"]
-    states = {one["model"]: one["loaded"] for one in httpx.get(f"{server.url}/api/models/status").json()}
+    states = {one["model"]: one["loaded"] for one in httpx.get(f"{server.url}/api/models/status", timeout=60).json()}
     assert states[answer.json()["model"]]
 
 

@@ -57,7 +57,7 @@ def test_a_hundred_requests_during_ten_reloads(server: Any, home: Path) -> None:
         )
         server.process.send_signal(signal.SIGHUP)
         end = time.monotonic() + 60
-        while httpx.get(f"{server.url}/v1/models/a{number}").status_code != 200:
+        while httpx.get(f"{server.url}/v1/models/a{number}", timeout=60).status_code != 200:
             assert time.monotonic() < end, "the settings were not read again"
             time.sleep(0.05)
     for thread in threads:
@@ -69,7 +69,7 @@ def test_a_hundred_requests_during_ten_reloads(server: Any, home: Path) -> None:
     while len(server.runners()) != 1:
         assert time.monotonic() < end, "engines that nobody uses any more stayed"
         time.sleep(0.05)
-    assert httpx.get(f"{server.url}/api/models/shimmy-mini/status").json()["n_ctx"] == 1536
+    assert httpx.get(f"{server.url}/api/models/shimmy-mini/status", timeout=60).json()["n_ctx"] == 1536
 
 
 def test_a_stream_goes_on(server: Any, home: Path) -> None:
@@ -98,8 +98,13 @@ def test_a_mistake_is_told_and_changes_nothing(server: Any, home: Path) -> None:
     told = httpx.post(f"{server.url}/api/reload", timeout=60)
     assert told.status_code == 400
     assert "config.toml: ctx: Expected `int` >= 16" in told.json()["error"]
+    n_lines = len(server.log)
     server.process.send_signal(signal.SIGHUP)
     assert httpx.post(f"{server.url}/v1/chat/completions", json=BODY, timeout=60).status_code == 200
+    end = time.monotonic() + 60
+    while not any("the settings stay as they were" in line for line in server.log[n_lines:]):
+        assert time.monotonic() < end, "".join(server.log)
+        time.sleep(0.05)
     configure(home, "config.toml", 'log_level = "warning"\nmax_body_bytes = 4096')
     for changed in (["log_level"], []):
         told = httpx.post(f"{server.url}/api/reload", timeout=60).json()

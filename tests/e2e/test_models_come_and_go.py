@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+from endless import MAX_TOKENS, WITHOUT_END, wait_until_running
 
 from shimmy.demo_model import demo_model_path
 
@@ -39,14 +41,14 @@ def use(server: ServerProcess, model: str, **fields: Any) -> httpx.Response:
 
 
 def states(server: ServerProcess) -> dict[str, Any]:
-    return {state["model"]: state for state in httpx.get(f"{server.url}/api/models/status").json()}
+    return {state["model"]: state for state in httpx.get(f"{server.url}/api/models/status", timeout=60).json()}
 
 
 def loaded(server: ServerProcess) -> list[str]:
     return [name for name, state in states(server).items() if state["loaded"]]
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 20) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "the condition did not come true"
@@ -54,15 +56,16 @@ def wait_until(condition: Callable[[], bool], seconds: float = 20) -> None:
 
 
 def test_an_idle_model_goes_when_it_was_said(home: Path, start_in: StartIn) -> None:
-    with start_in(home, "--keep-alive", "1500ms") as server:
+    with start_in(home, "--keep-alive", "8s") as server:
         assert use(server, "alpha").status_code == 200
-        (told,) = httpx.get(f"{server.url}/api/ps").json()["models"]
+        (told,) = httpx.get(f"{server.url}/api/ps", timeout=60).json()["models"]
         expires = datetime.fromisoformat(told["expires_at"]).timestamp()
-        assert time.time() < expires < time.time() + 1.6
+        assert time.time() < expires < time.time() + 8.1
         assert told["size"] > 20 * MIB
         wait_until(lambda: not server.runners())
         assert time.time() >= expires - 0.1
-        assert httpx.get(f"{server.url}/api/ps").json() == {"models": []}
+        assert httpx.get(f"{server.url}/api/ps", timeout=60).json() == {"models": []}
+    with start_in(home, "--keep-alive", "1s") as server:
         assert use(server, "alpha", keep_alive=-1).status_code == 200
         time.sleep(2)
         assert loaded(server) == ["alpha"]
@@ -84,16 +87,20 @@ def test_memory_is_shared_out(home: Path, start_in: StartIn) -> None:
         assert sorted(loaded(server)) == ["alpha", "gamma"]
         assert use(server, "beta").status_code == 200
         assert sorted(loaded(server)) == ["beta", "gamma"]
-        body = {"model": "beta", "messages": [{"role": "user", "content": "Count to 60."}]}
+        endless = {**WITHOUT_END, "num_predict": MAX_TOKENS}
+        body = {"model": "beta", "messages": [{"role": "user", "content": "Count to 60."}], "options": endless}
         with httpx.stream("POST", f"{server.url}/api/chat", json=body, timeout=60) as stream:
             told = stream.iter_lines()
             next(told)
+            (running,) = wait_until_running(server.url)
             refused = use(server, "alpha")
             assert refused.status_code == 503
             assert "retry-after" in refused.headers
             assert "(pinned)" in refused.text
             assert "(in use)" in refused.text
-            assert list(told)[-1].startswith("{")
+            ended = httpx.delete(f"{server.url}/v1/requests/{running['id']}", timeout=60).json()
+            assert ended["state"] == "cancelled"
+            assert json.loads(list(told)[-1])["done"]
         assert use(server, "alpha").status_code == 200
         assert len(server.runners()) == 2
     with start_in(home, "--memory-budget", str(one // 2)) as server:

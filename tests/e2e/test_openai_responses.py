@@ -9,6 +9,7 @@ from typing import Any
 import jsonschema
 import openai
 import pytest
+from endless import MAX_TOKENS, WITHOUT_END
 from openai import OpenAI
 from pydantic import BaseModel
 
@@ -174,12 +175,12 @@ def test_the_sdk_parses_into_a_class(client: OpenAI) -> None:
 
 def test_in_the_background(client: OpenAI) -> None:
     started = ask(client, background=True)
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while (now := client.responses.retrieve(started.id)).status in ("queued", "in_progress"):
         assert time.monotonic() < end
         time.sleep(0.02)
     assert now.output_text == ANSWER
-    endless = ask(client, background=True, extra_body={"ignore_eos": True})
+    endless = ask(client, background=True, max_output_tokens=MAX_TOKENS, extra_body=WITHOUT_END)
     assert client.responses.cancel(endless.id).status == "cancelled"
 
 

@@ -21,18 +21,19 @@ CALLS = ("required", "requiredStreamed", "named", "namedStreamed")
 SHAPES = ("structured", "structuredStreamed")
 PARSED = ("parsed", "parsedStreamed")
 HOT: dict[str, Any] = {"model": "random", "temperature": 1.5}
+SEED = {"seed": 1}
 """Besides: no reasoning, which this model would never end, and one call at most, as it would go on calling."""
 JAVASCRIPT: dict[str, dict[str, Any]] = {
-    "openai": {**HOT, "seed": 1, "reasoning_effort": "none", "parallel_tool_calls": False},
-    "responses": {**HOT, "reasoning": {"effort": "none"}, "parallel_tool_calls": False},
-    "anthropic": HOT,
-    "ollama": {"model": "random", "options": {"temperature": 1.5, "seed": 1, "num_predict": 100}, "think": False},
+    "openai": {**HOT, **SEED, "reasoning_effort": "none", "parallel_tool_calls": False},
+    "responses": {**HOT, **SEED, "reasoning": {"effort": "none"}, "parallel_tool_calls": False},
+    "anthropic": {**HOT, **SEED},
+    "ollama": {"model": "random", "options": {"temperature": 1.5, **SEED, "num_predict": 100}, "think": False},
 }
 LANGCHAIN: dict[str, dict[str, Any]] = {
-    "langchain-openai": {**HOT, "seed": 1, "reasoning_effort": "none"},
-    "langchain-openai-responses": {**HOT, "reasoning": {"effort": "none"}},
-    "langchain-anthropic": HOT,
-    "langchain-ollama": {**HOT, "seed": 1, "reasoning": False},
+    "langchain-openai": {**HOT, **SEED, "reasoning_effort": "none"},
+    "langchain-openai-responses": {**HOT, "extra_body": SEED, "reasoning": {"effort": "none"}},
+    "langchain-anthropic": {**HOT, "model_kwargs": {"extra_body": SEED}},
+    "langchain-ollama": {**HOT, **SEED, "reasoning": False},
 }
 
 Seen: TypeAlias = Callable[[str, str], Any]

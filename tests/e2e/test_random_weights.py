@@ -15,6 +15,8 @@ from openai import OpenAI
 MODEL = "random"
 ASKED: list[Any] = [{"role": "user", "content": "What is the weather in Paris?"}]
 SEEDS = range(3)
+SEED = {"seed": 1}
+"""For protocols that have no such field, in which it is an extension."""
 
 ARGUMENTS: dict[str, Any] = {
     "type": "object",
@@ -162,7 +164,7 @@ def test_an_object_or_a_choice(client: OpenAI) -> None:
 
 def test_responses(client: OpenAI) -> None:
     text: Any = {"format": {"type": "json_schema", "name": "order", "schema": ORDER, "strict": True}}
-    answer = client.responses.create(model=MODEL, input="An order.", text=text, temperature=1.5)
+    answer = client.responses.create(model=MODEL, input="An order.", text=text, temperature=1.5, extra_body=SEED)
     jsonschema.validate(json.loads(answer.output_text), ORDER)
     flat: Any = [{"type": "function", "strict": True, **tool["function"]} for tool in TOOLS]
     choice: Any = {"type": "function", "name": "get_news"}
@@ -174,6 +176,7 @@ def test_responses(client: OpenAI) -> None:
         parallel_tool_calls=False,
         temperature=1.5,
         reasoning={"effort": "none"},
+        extra_body=SEED,
     ) as stream:
         (call,) = [item for item in stream.get_final_response().output if item.type == "function_call"]
     assert call.name == "get_news"
@@ -190,7 +193,7 @@ def test_anthropic(url: str, choice: dict[str, Any]) -> None:
             max_tokens=600,
             tools=tools,
             tool_choice={**choice, "disable_parallel_tool_use": True},  # type: ignore[typeddict-item]
-            extra_body={"temperature": 1.5},
+            extra_body={"temperature": 1.5, **SEED},
         ) as stream:
             answer = stream.get_final_message()
         assert answer.stop_reason == "tool_use"
@@ -198,7 +201,7 @@ def test_anthropic(url: str, choice: dict[str, Any]) -> None:
         assert call.name in ([choice["name"]] if "name" in choice else ["get_weather", "get_time", "get_news"])
         jsonschema.validate(call.input, ARGUMENTS)
         shape: Any = {"format": {"type": "json_schema", "schema": ORDER}}
-        said = client.messages.create(model=MODEL, messages=ASKED, max_tokens=600, output_config=shape)
+        said = client.messages.create(model=MODEL, messages=ASKED, max_tokens=600, output_config=shape, extra_body=SEED)
         jsonschema.validate(json.loads(said.content[0].text), ORDER)  # type: ignore[union-attr]
 
 

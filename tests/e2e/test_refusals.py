@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, NamedTuple, TypeAlias
 
 import anthropic
-import httpx
 import ollama
 import openai
 import pytest
+from endless import ENDLESS, wait_until_ended
 
 MODEL = "shimmy-mini"
 ANSWER = "The capital of France is Paris."
@@ -103,7 +102,7 @@ def test_a_full_queue(guarded: Any, client: Client) -> None:
 
         def try_it(_: int) -> bool:
             try:
-                return bool(ask(max_tokens=100, ignore_eos=True))
+                return bool(ask(max_tokens=400, ignore_eos=True))
             except client.too_many as error:
                 refusals.append(error)
                 return False
@@ -127,12 +126,9 @@ def test_retries_get_through_a_full_queue(guarded: Any, opened: Callable[..., An
 @clients
 def test_leaving_a_stream_ends_the_work(server: Any, client: Client) -> None:
     with client.open(server.url, server.key) as ask:
-        stream = ask(stream=True, max_tokens=1900, ignore_eos=True)
+        stream = ask(stream=True, **ENDLESS)
         next(iter(stream))
         stream.close()
-    end = time.monotonic() + 20
-    while (last := httpx.get(f"{server.url}/v1/requests").json()["data"][-1])["ended"] is None:
-        assert time.monotonic() < end
-        time.sleep(0.02)
+    last = wait_until_ended(server.url)[-1]
     assert last["state"] == "cancelled"
-    assert last["usage"]["completion_tokens"] == last["n_tokens"] < 1900
+    assert last["usage"]["completion_tokens"] == last["n_tokens"] > 0

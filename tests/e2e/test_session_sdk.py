@@ -48,11 +48,11 @@ def test_a_session_is_its_whole_history(client: Anthropic, server: Any, stream: 
     assert second.content[0].text == alone.content[0].text
     n_tokens = second.usage.input_tokens + second.usage.cache_read_input_tokens
     assert n_tokens == alone.usage.input_tokens + alone.usage.cache_read_input_tokens
-    assert httpx.get(f"{server.url}/v1/session/{name}").json()["message_count"] == 4
-    status = httpx.get(f"{server.url}/v1/status").json()
+    assert httpx.get(f"{server.url}/v1/session/{name}", timeout=60).json()["message_count"] == 4
+    status = httpx.get(f"{server.url}/v1/status", timeout=60).json()
     assert (status["generator"]["state"], status["generator"]["model"]) == ("ready", MODEL)
-    assert httpx.delete(f"{server.url}/v1/session/{name}").status_code == 204
-    assert httpx.get(f"{server.url}/v1/session/{name}").status_code == 404
+    assert httpx.delete(f"{server.url}/v1/session/{name}", timeout=60).status_code == 204
+    assert httpx.get(f"{server.url}/v1/session/{name}", timeout=60).status_code == 404
 
 
 def test_a_session_that_fills_the_context_says_so(client: Anthropic, server: Any) -> None:
@@ -61,4 +61,4 @@ def test_a_session_that_fills_the_context_says_so(client: Anthropic, server: Any
     answer = httpx.post(f"{server.url}/v1/messages", json={**body, "session_id": "full"}, timeout=60)
     assert answer.status_code == 400
     assert "tokens" in answer.json()["error"]["message"]
-    assert httpx.get(f"{server.url}/v1/session/full").json()["message_count"] == 2
+    assert httpx.get(f"{server.url}/v1/session/full", timeout=60).json()["message_count"] == 2

@@ -36,6 +36,8 @@ class City(BaseModel):
     capital: bool
 
 
+WITHOUT_END = {"ignore_eos": True, "context_policy": "shift"}
+
 Name = Annotated[str, Field(max_length=12)]
 
 
@@ -77,8 +79,8 @@ def ollama(url: str = SERVER, key: str = "none", **fields: Any) -> Any:
 def endless(make: Callable[..., Any], n: int) -> tuple[Callable[..., Any], dict[str, Any]]:
     """A model whose answers end at `n` tokens only, and what its calls need for that."""
     if make is ollama:
-        return make, {"options": {"temperature": 0, "num_predict": n, "ignore_eos": True}}
-    body = {"extra_body": {"ignore_eos": True}}
+        return make, {"options": {"temperature": 0, "num_predict": n, **WITHOUT_END}}
+    body = {"extra_body": WITHOUT_END}
     return partial(make, max_tokens=n, **({"model_kwargs": body} if make is anthropic else body)), {}
 
 
@@ -114,13 +116,13 @@ def conversation(model: Any) -> dict[str, Any]:
 
 
 def crowded(make: Callable[..., Any]) -> dict[str, Any]:
-    model, said = endless(make, 40)
+    model, said = endless(make, 400)
     return crowd(lambda: model(GUARDED, KEY).invoke(QUESTION, **said).text)
 
 
 def left(make: Callable[..., Any]) -> Any:
     """A stream that its reader leaves after the first text."""
-    model, said = endless(make, 1900)
+    model, said = endless(make, 10_000_000)
     stream = model().stream(QUESTION, **said)
     next(part for part in stream if part.text)
     stream.close()

@@ -4,17 +4,24 @@ import { createOpenAI } from "@ai-sdk/openai";
 import { embedMany, generateObject, generateText, stepCountIs, streamObject, streamText, tool } from "ai";
 import { z } from "zod";
 import {
-  all, ASK_WEATHER, guarded, key, lastRequest, MODEL, QUESTION, report, server, TOO_LONG, WEATHER,
+  all, ASK_WEATHER, guarded, key, lastRequest, MAX_TOKENS, MODEL, QUESTION, report, server, TOO_LONG, WEATHER,
+  WITHOUT_END,
 } from "./report.mjs";
 
 globalThis.AI_SDK_LOG_WARNINGS = false;
 
-const openai = (url, apiKey) => createOpenAI({ baseURL: `${url}/v1`, apiKey });
+const openai = (url, apiKey, fetch) => createOpenAI({ baseURL: `${url}/v1`, apiKey, fetch });
 const makers = {
-  responses: (url, apiKey) => (name) => openai(url, apiKey)(name),
-  chat: (url, apiKey) => (name) => openai(url, apiKey).chat(name),
-  anthropic: (url, apiKey) => (name) => createAnthropic({ baseURL: `${url}/v1`, apiKey })(name),
+  responses: (url, apiKey, fetch) => (name) => openai(url, apiKey, fetch)(name),
+  chat: (url, apiKey, fetch) => (name) => openai(url, apiKey, fetch).chat(name),
+  anthropic: (url, apiKey, fetch) => (name) => createAnthropic({ baseURL: `${url}/v1`, apiKey, fetch })(name),
 };
+
+/** Asks for an answer that does not end by itself. */
+function fetchEndless(url, options) {
+  return fetch(url, { ...options, body: JSON.stringify({ ...JSON.parse(options.body), ...WITHOUT_END }) });
+}
+
 const City = z.object({ city: z.enum(["Paris", "Rome"]), capital: z.boolean() });
 const inputSchema = z.object({ city: z.string() });
 
@@ -90,7 +97,8 @@ function cases(make) {
     aborted: async () => {
       const leaving = new AbortController();
       const story = [{ role: "user", content: "Tell me a story about a fox." }];
-      const fields = { ...plain, ...silent, messages: story, maxOutputTokens: 1900, abortSignal: leaving.signal };
+      const endless = { model: make(server, "none", fetchEndless)(MODEL), maxOutputTokens: MAX_TOKENS };
+      const fields = { ...plain, ...silent, ...endless, messages: story, abortSignal: leaving.signal };
       let n = 0;
       for await (const _ of streamText(fields).textStream) if (++n === 2) leaving.abort();
       return lastRequest();

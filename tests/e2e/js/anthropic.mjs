@@ -5,8 +5,8 @@ import { betaZodTool } from "@anthropic-ai/sdk/helpers/beta/zod";
 import { zodOutputFormat } from "@anthropic-ai/sdk/helpers/zod";
 import { z } from "zod";
 import {
-  all, ASK_WEATHER, crowd, GIVEN, guarded, key, lastRequest, MODEL, QUESTION, report, SCHEMA, server, TOO_LONG,
-  tries, WEATHER,
+  all, ASK_WEATHER, crowd, GIVEN, guarded, key, lastRequest, MAX_TOKENS, MODEL, QUESTION, report, SCHEMA, server,
+  TOO_LONG, tries, untilRunning, WEATHER, WITHOUT_END,
 } from "./report.mjs";
 
 const client = new Anthropic({ baseURL: server, apiKey: "none", maxRetries: 0, timeout: 60_000 });
@@ -22,7 +22,7 @@ const ask = (fields) => client.messages.create({ ...plain, ...fields });
 const one = { disable_parallel_tool_use: true };
 const required = { ...weather, tool_choice: { type: "any", ...one } };
 const named = { ...weather, tools: [tool, other], tool_choice: { type: "tool", name: "get_time", ...one } };
-const endless = { ...plain, max_tokens: 100_000, ignore_eos: true };
+const endless = { ...plain, ...WITHOUT_END, max_tokens: MAX_TOKENS };
 
 function calls({ stop_reason, content }) {
   const uses = content.filter(({ type }) => type === "tool_use");
@@ -131,7 +131,7 @@ await report({
     const bearer = new Anthropic({ baseURL: guarded, authToken: key, apiKey: null, maxRetries: 0 });
     return (await bearer.messages.create(plain)).content[0].text;
   },
-  crowd: () => crowd(() => keyed(key).messages.create({ ...endless, max_tokens: 40 })),
+  crowd: () => crowd(() => keyed(key).messages.create({ ...endless, max_tokens: 400 })),
   left: async () => {
     let n = 0;
     for await (const _ of await client.messages.create({ ...endless, stream: true })) if (++n === 5) break;
@@ -139,8 +139,9 @@ await report({
   },
   aborted: async () => {
     const stream = client.messages.stream(endless);
-    setTimeout(() => stream.abort(), 300);
-    const thrown = await stream.finalMessage().catch((error) => error.constructor.name);
-    return { ...(await lastRequest()), thrown };
+    const thrown = stream.finalMessage().catch((error) => error.constructor.name);
+    await untilRunning();
+    stream.abort();
+    return { thrown: await thrown, ...(await lastRequest()) };
   },
 });

@@ -1,7 +1,8 @@
 // The official ollama package.
 import { Ollama } from "ollama";
 import {
-  all, ASK_WEATHER, crowd, GIVEN, guarded, key, lastRequest, MODEL, QUESTION, report, SCHEMA, server, TOO_LONG, WEATHER,
+  all, ASK_WEATHER, crowd, GIVEN, guarded, key, lastRequest, MAX_TOKENS, MODEL, QUESTION, report, SCHEMA, server,
+  TOO_LONG, untilRunning, WEATHER, WITHOUT_END,
 } from "./report.mjs";
 
 const client = new Ollama({ host: server });
@@ -12,7 +13,7 @@ const plain = { ...GIVEN, messages: QUESTION, options };
 const asked = { ...GIVEN, prompt: QUESTION[0].content, options };
 const tool = { type: "function", function: { ...WEATHER, parameters: SCHEMA } };
 const weather = { ...plain, messages: ASK_WEATHER, tools: [tool] };
-const endless = { ...plain, options: { ...options, num_predict: -1, ignore_eos: true }, stream: true };
+const endless = { ...plain, options: { ...options, ...WITHOUT_END, num_predict: MAX_TOKENS }, stream: true };
 
 const calls = (parts) => ({
   finish_reason: parts.at(-1).done_reason,
@@ -87,12 +88,13 @@ await report({
   overflowStreamed: () => client.chat({ ...plain, messages: TOO_LONG, stream: true }),
   noKey: () => keyed("wrong-key").chat(plain),
   rightKey: async () => (await keyed(key).chat(plain)).message.content,
-  crowd: () => crowd(() => keyed(key).chat({ ...plain, options: { ...options, num_predict: 40, ignore_eos: true } })),
+  crowd: () => crowd(() => keyed(key).chat({ ...plain, options: { ...options, num_predict: 400, ignore_eos: true } })),
   aborted: async () => {
     const own = new Ollama({ host: server });
     const stream = await own.chat(endless);
-    setTimeout(() => own.abort(), 300);
-    const thrown = await all(stream).catch((error) => error.name);
-    return { ...(await lastRequest()), thrown };
+    const thrown = all(stream).catch((error) => error.name);
+    await untilRunning();
+    own.abort();
+    return { thrown: await thrown, ...(await lastRequest()) };
   },
 });

@@ -3,8 +3,8 @@ import OpenAI from "openai";
 import { zodFunction, zodResponseFormat } from "openai/helpers/zod";
 import { z } from "zod";
 import {
-  all, ASK_WEATHER, crowd, GIVEN, guarded, key, lastRequest, MODEL, QUESTION, report, SCHEMA, server, TOO_LONG,
-  tries, WEATHER,
+  all, ASK_WEATHER, crowd, GIVEN, guarded, key, lastRequest, MAX_TOKENS, MODEL, QUESTION, report, SCHEMA, server,
+  TOO_LONG, tries, untilRunning, WEATHER, WITHOUT_END,
 } from "./report.mjs";
 
 const client = new OpenAI({ baseURL: `${server}/v1`, apiKey: "none", maxRetries: 0, timeout: 60_000 });
@@ -16,6 +16,8 @@ const plain = { messages: QUESTION, temperature: 0, ...GIVEN };
 const weather = { ...plain, messages: ASK_WEATHER, tools: [tool], max_tokens: 200 };
 const format = { type: "json_schema", json_schema: { name: "answer", schema: SCHEMA, strict: true } };
 const City = z.object({ city: z.enum(["Paris", "Rome"]), capital: z.boolean() });
+
+const endless = { ...WITHOUT_END, max_tokens: MAX_TOKENS };
 
 const ask = (fields) => client.chat.completions.create({ ...plain, ...fields });
 
@@ -134,23 +136,24 @@ await report({
     }),
   noKey: () => keyed("wrong-key").chat.completions.create(plain),
   rightKey: async () => (await keyed(key).chat.completions.create(plain)).choices[0].message.content,
-  crowd: () => crowd(() => keyed(key).chat.completions.create({ ...plain, max_tokens: 40, ignore_eos: true })),
+  crowd: () => crowd(() => keyed(key).chat.completions.create({ ...plain, max_tokens: 400, ignore_eos: true })),
   crowdRetried: async () => {
     const patient = keyed(key, 10);
     const { answered, refused } = await crowd(() => patient.chat.completions.create({ ...plain, max_tokens: 4 }));
     return { answered, refused };
   },
   left: async () => {
-    const stream = await ask({ stream: true, ignore_eos: true });
+    const stream = await ask({ ...endless, stream: true });
     let n = 0;
     for await (const _ of stream) if (++n === 5) break;
     return lastRequest();
   },
   aborted: async () => {
     const leaving = new AbortController();
-    const answer = client.chat.completions.create({ ...plain, ignore_eos: true }, { signal: leaving.signal });
-    setTimeout(() => leaving.abort(), 300);
-    const thrown = await answer.catch((error) => error.constructor.name);
-    return { ...(await lastRequest()), thrown };
+    const answer = client.chat.completions.create({ ...plain, ...endless }, { signal: leaving.signal });
+    const thrown = answer.catch((error) => error.constructor.name);
+    await untilRunning();
+    leaving.abort();
+    return { thrown: await thrown, ...(await lastRequest()) };
   },
 });

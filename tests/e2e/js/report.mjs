@@ -17,6 +17,9 @@ export const SCHEMA = {
   required: ["city"],
   additionalProperties: false,
 };
+/** Fields of a request that only its cancellation ends, with this limit, whose name each protocol has its own for. */
+export const WITHOUT_END = { ignore_eos: true, context_policy: "shift" };
+export const MAX_TOKENS = 10_000_000;
 export const WEATHER = { name: "get_weather", description: "Get the current weather in a city" };
 
 /** Runs `looks` (of these, the cases asked for), one after the other; prints {name: what it returned, or threw}. */
@@ -55,12 +58,24 @@ export async function tries(ask) {
 
 /** The newest request, as the server tells it once nothing runs any more. */
 export async function lastRequest() {
-  for (let tries = 0; tries < 400; tries++) {
+  const ended = (requests) => requests.every(({ ended }) => ended !== null);
+  return (await requestsOnce(ended, "a request still runs although its client left")).at(-1);
+}
+
+/** Resolves when something of an answer has come. */
+export async function untilRunning() {
+  const running = (requests) => requests.some(({ state, n_tokens }) => state === "running" && n_tokens > 0);
+  await requestsOnce(running, "no request runs");
+}
+
+/** All requests, once they are so; an error of these words when they never are. */
+async function requestsOnce(so, words) {
+  for (let tries = 0; tries < 2400; tries++) {
     const { data } = await (await fetch(`${server}/v1/requests`)).json();
-    if (data.every(({ ended }) => ended !== null)) return data.at(-1);
+    if (so(data)) return data;
     await new Promise((resolve) => setTimeout(resolve, 25));
   }
-  throw new Error("a request still runs although its client left");
+  throw new Error(words);
 }
 
 /** What an async iterable gives, as a list. */

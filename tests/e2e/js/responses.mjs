@@ -4,8 +4,8 @@ import { ResponsesToolRunner, runnerFunction } from "openai/helpers/responses-to
 import { zodResponsesFunction, zodTextFormat } from "openai/helpers/zod";
 import { z } from "zod";
 import {
-  all, ASK_WEATHER, crowd, GIVEN, guarded, key, lastRequest, MODEL, QUESTION, report, SCHEMA, server, TOO_LONG,
-  tries, WEATHER,
+  all, ASK_WEATHER, crowd, GIVEN, guarded, key, lastRequest, MAX_TOKENS, MODEL, QUESTION, report, SCHEMA, server,
+  TOO_LONG, tries, untilRunning, WEATHER, WITHOUT_END,
 } from "./report.mjs";
 
 const client = new OpenAI({ baseURL: `${server}/v1`, apiKey: "none", maxRetries: 0, timeout: 60_000 });
@@ -18,6 +18,8 @@ const weather = { ...plain, input: ASK_WEATHER, tools: [tool], max_output_tokens
 const named = { ...weather, tools: [tool, other], tool_choice: { type: "function", name: "get_time" } };
 const format = { type: "json_schema", name: "answer", schema: SCHEMA, strict: true };
 const City = z.object({ city: z.enum(["Paris", "Rome"]), capital: z.boolean() });
+
+const endless = { ...WITHOUT_END, max_output_tokens: MAX_TOKENS };
 
 const ask = (fields) => client.responses.create({ ...plain, ...fields });
 const stream = (fields) => client.responses.stream({ ...plain, ...fields });
@@ -99,8 +101,8 @@ await report({
       await new Promise((resolve) => setTimeout(resolve, 20));
       response = await client.responses.retrieve(response.id);
     }
-    const endless = await ask({ background: true, ignore_eos: true });
-    const cancelled = await client.responses.cancel(endless.id);
+    const { id } = await ask({ ...endless, background: true });
+    const cancelled = await client.responses.cancel(id);
     return { text: response.output_text, begun: states[0], cancelled: cancelled.status };
   },
   badRequest: () => ask({ temperature: -1 }),
@@ -115,16 +117,17 @@ await report({
     }),
   noKey: () => keyed("wrong-key").responses.create(plain),
   rightKey: async () => (await keyed(key).responses.create(plain)).output_text,
-  crowd: () => crowd(() => keyed(key).responses.create({ ...plain, max_output_tokens: 40, ignore_eos: true })),
+  crowd: () => crowd(() => keyed(key).responses.create({ ...plain, max_output_tokens: 400, ignore_eos: true })),
   left: async () => {
     let n = 0;
-    for await (const _ of await ask({ stream: true, ignore_eos: true })) if (++n === 8) break;
+    for await (const _ of await ask({ ...endless, stream: true })) if (++n === 8) break;
     return lastRequest();
   },
   aborted: async () => {
-    const answer = stream({ ignore_eos: true });
-    setTimeout(() => answer.abort(), 300);
-    const thrown = await answer.finalResponse().catch((error) => error.constructor.name);
-    return { ...(await lastRequest()), thrown };
+    const answer = stream(endless);
+    const thrown = answer.finalResponse().catch((error) => error.constructor.name);
+    await untilRunning();
+    answer.abort();
+    return { thrown: await thrown, ...(await lastRequest()) };
   },
 });
