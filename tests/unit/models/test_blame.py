@@ -43,11 +43,11 @@ def test_a_request_that_kills_its_engine_twice_fails_alone() -> None:
 
 def test_one_that_is_still_computed_again_is_not_blamed_for_the_next_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its prompt is long; both have no token in the second life, and in the third it has the engine to itself."""
-    monkeypatch.setattr(continued_stream, "ALONE_SECONDS", 0.25)
+    monkeypatch.setattr(continued_stream, "ALONE_SECONDS", 1.0)
 
     def script(request: GenerateRequest, life: int) -> Iterator[Step]:
         big = text_of(request) == "big"
-        yield (1.0 if life else 0.25) if big else (0.1 if life else 0.4)
+        yield (0.25, 3.0, 0.02)[life] if big else (0.4, 0.02)[life]
         if not big:
             yield EngineDeadError("it was killed by what it read")
         yield from recite(request, POETRY)
@@ -72,10 +72,10 @@ def test_one_that_kills_its_engine_late_is_found_out(monkeypatch: pytest.MonkeyP
 
     def script(request: GenerateRequest, life: int) -> Iterator[Step]:
         if text_of(request) == "poison":
-            yield 0.4
+            yield 2.0 if life == 1 else 0.1
             yield EngineDeadError("it was killed by what it read")
         for step in recite(request, POETRY):
-            yield 0.06
+            yield 0.5 if life == 1 else 0.06
             yield step
 
     async def test(supervisor: Supervisor, lives: Lives) -> None:
