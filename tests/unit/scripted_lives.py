@@ -51,7 +51,7 @@ def supervised(
     async def body() -> None:
         lives = Lives(script)
         supervisor = await Supervisor.start(LoadSpec(name="m", path="m.gguf"), lives)
-        await asyncio.wait_for(test(supervisor, lives), 20)
+        await asyncio.wait_for(test(supervisor, lives), 60)
         await supervisor.close()
 
     asyncio.run(body())

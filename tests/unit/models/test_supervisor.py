@@ -246,8 +246,9 @@ def test_cancelling_while_there_is_no_engine_ends_the_answer() -> None:
     async def test(supervisor: Supervisor, lives: Lives) -> None:
         lives.gate.clear()
         async with supervisor.stream(GenerateRequest(request_id="r", prompt="poem")) as outputs:
+            seen = [await anext(outputs) for _ in range(3)]
             asyncio.get_running_loop().call_later(0.05, outputs.cancel)
-            seen = [output async for output in outputs]
+            seen += [output async for output in outputs]
         assert tokens(seen) == [0, 1, 2]
         assert seen[-1].finish_reason == "cancelled"
         assert seen[-1].usage is not None

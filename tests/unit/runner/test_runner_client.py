@@ -41,7 +41,7 @@ async def runner(path: str = "model.gguf") -> AsyncIterator[RunnerClient]:
 def with_runner(test: Callable[[RunnerClient], Awaitable[T]]) -> T:
     async def body() -> T:
         async with runner() as client:
-            return await asyncio.wait_for(test(client), 20)
+            return await asyncio.wait_for(test(client), 60)
 
     return asyncio.run(body())
 
@@ -410,7 +410,7 @@ def test_a_busy_event_loop_shorter_than_the_patience_is_no_hang() -> None:
         assert await generate(client, "fine") == "fine"
         await client.close()
 
-    asyncio.run(asyncio.wait_for(body(), 20))
+    asyncio.run(asyncio.wait_for(body(), 60))
 
 
 def test_a_load_that_hangs_is_an_error() -> None:
@@ -419,7 +419,7 @@ def test_a_load_that_hangs_is_an_error() -> None:
             await RunnerClient.start(LoadSpec(name="m", path="stuck"), command=CHILD, hang_seconds=1)
 
     before = running_children()
-    asyncio.run(asyncio.wait_for(body(), 20))
+    asyncio.run(asyncio.wait_for(body(), 60))
     assert all_end_but(before)
 
 
@@ -439,7 +439,7 @@ def test_a_runner_that_reads_nothing_does_not_fill_the_memory() -> None:
             assert isinstance(result, errors.EngineDeadError | errors.QueueFullError)
         await client.close()
 
-    asyncio.run(asyncio.wait_for(body(), 20))
+    asyncio.run(asyncio.wait_for(body(), 60))
 
 
 def test_a_runner_ignores_the_signals_that_end_its_server() -> None:
