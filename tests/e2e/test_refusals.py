@@ -119,7 +119,7 @@ def test_a_full_queue(guarded: Any, client: Client) -> None:
 
 @pytest.mark.parametrize("opened", [ask_openai, ask_anthropic])
 def test_retries_get_through_a_full_queue(guarded: Any, opened: Callable[..., Any]) -> None:
-    with opened(guarded.url, guarded.key, retries=10) as ask, ThreadPoolExecutor(32) as pool:
+    with opened(guarded.url, guarded.key, retries=60) as ask, ThreadPoolExecutor(32) as pool:
         assert all(pool.map(lambda _: ask(max_tokens=4), range(32)))
 
 

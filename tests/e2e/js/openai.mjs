@@ -138,7 +138,7 @@ await report({
   rightKey: async () => (await keyed(key).chat.completions.create(plain)).choices[0].message.content,
   crowd: () => crowd(() => keyed(key).chat.completions.create({ ...plain, max_tokens: 400, ignore_eos: true })),
   crowdRetried: async () => {
-    const patient = keyed(key, 10);
+    const patient = keyed(key, 60); // the crowds of other clients may be there too
     const { answered, refused } = await crowd(() => patient.chat.completions.create({ ...plain, max_tokens: 4 }));
     return { answered, refused };
   },
